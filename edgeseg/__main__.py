@@ -1,0 +1,4 @@
+from edgeseg.cli import main
+
+if __name__ == "__main__":
+    main()

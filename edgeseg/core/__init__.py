@@ -1,0 +1,1 @@
+"""The nouns: frozen, typed, standard library + msgspec (NumPy for array types)."""

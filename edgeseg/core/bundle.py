@@ -1,0 +1,346 @@
+"""A bundle: an immutable folder with a manifest, the only thing that passes between steps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from edgeseg.core.documents import encode, read_json
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.preprocess import Size
+from edgeseg.errors import BundleError, EdgesegError
+
+MANIFEST = "manifest.json"
+
+Kind = Literal["torch", "onnx", "deferred", "engine"]
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    size: int
+    sha256: str
+
+
+class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    kind: Kind
+    name: str
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The step that made a bundle, the settings it ran with and the key a rerun finds it by."""
+
+    name: str
+    settings: dict[str, Any] = {}
+    key: str = ""
+
+
+class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Name, NumPy dtype name and shape of an engine's input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The device an engine was built for.
+
+    Attributes:
+        kind: `cpu`, `gpu`, `npu` or `any` (runs wherever its engine runs).
+        name: as the device calls itself.
+        family: what decides whether tuned code fits: `sm89` for a GPU, the instruction sets
+            that matter for a CPU (`x86-64 avx512 vnni bf16`); empty if it does not matter.
+    """
+
+    kind: Literal["cpu", "gpu", "npu", "any"] = "any"
+    name: str = ""
+    family: str = ""
+
+
+class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to open the engine, or (kind `deferred`) how to build it.
+
+    Attributes:
+        target: as text.
+        graph: the deploy graph as typed ONNX, from which the engine is built.
+        entry: the file the engine is opened from; empty while deferred.
+        batch: frames per call.
+        camera_size: (height, width) of the uint8 NHWC frames the engine takes.
+        settings: build settings beyond the target (workspace_mb, cuda_graph, ...).
+    """
+
+    target: str
+    graph: str
+    entry: str = ""
+    engine: str = ""
+    engine_version: str = ""
+    hardware: Hardware = Hardware()
+    batch: int = 1
+    camera_size: Size
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    settings: dict[str, str | int | float | bool] = {}
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Frames and the class map the float network gives for them, for the self-check on open.
+
+    The `.npz` file holds `frames` uint8 [N,H,W,3], `class_map` uint8 [N,H,W] and `sure` bool
+    [N,H,W]: pixels whose two best scores lie clearly apart, the only ones that are compared.
+    """
+
+    file: str = "golden.npz"
+    min_agreement: float = 0.995
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A comparison made while the bundle was written.
+
+    Attributes:
+        what, against: the two sides, such as `ONNX Runtime` and `PyTorch`.
+        inputs: `random`, `real` or `synthetic`.
+        max_error: largest absolute difference over the largest |reference|.
+    """
+
+    what: str
+    against: str
+    inputs: str
+    max_error: float
+    agreement: float | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`manifest.json` of a bundle.
+
+    Attributes:
+        files: every file of the bundle but this one, by POSIX path.
+        graph: the plain network (float NCHW in, scores out) as simplified, static ONNX; empty in
+            a `torch` bundle.
+        tools: versions of what took part.
+        notes: what the user should know, one sentence each.
+    """
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
+    kind: Kind
+    name: str
+    model: ModelSpec
+    graph: str = ""
+    weights: str = ""
+    parent: Parent | None = None
+    step: StepRecord
+    engine: EngineRecord | None = None
+    golden: Golden | None = None
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+    tools: dict[str, str] = {}
+    created: str = ""
+    files: dict[str, FileEntry] = {}
+
+
+class Bundle:
+    """A bundle on disk.
+
+    Attributes:
+        path: its folder.
+        manifest: what `manifest.json` says.
+        id: sha256 of `manifest.json`, which holds the sha256 of every other file.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, identity: str) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.id = identity
+
+    @classmethod
+    def open(cls, path: Path | str, *, check_files: bool = True) -> Bundle:
+        """Open a bundle and compare every file with its hash.
+
+        Raises:
+            BundleError: not a bundle, another schema version, or a file that is missing, changed,
+                a link, or outside the folder.
+        """
+        path = Path(path)
+        source = path / MANIFEST
+        if not source.is_file():
+            raise BundleError(
+                f"{path} is not a bundle",
+                expected=f"a folder with a {MANIFEST}",
+                hint="make one with `edgeseg export`",
+            )
+        manifest = read_json(source, Manifest, error=BundleError)
+        if check_files:
+            for name, entry in manifest.files.items():
+                _check_file(path, name, entry)
+        return cls(path, manifest, hashlib.sha256(source.read_bytes()).hexdigest())
+
+    def file(self, name: str) -> Path:
+        """Path of a file the manifest lists."""
+        if name not in self.manifest.files:
+            raise BundleError(
+                f"{self.path} has no file '{name}'", expected=", ".join(self.manifest.files)
+            )
+        return self.path / name
+
+    def as_parent(self) -> Parent:
+        return Parent(self.id, self.manifest.kind, self.manifest.name)
+
+    @property
+    def engine(self) -> EngineRecord:
+        """How to open or build the engine. Raises BundleError when the bundle has none."""
+        if self.manifest.engine is None:
+            raise BundleError(
+                f"{self.path} is a bundle of kind '{self.manifest.kind}'",
+                expected="an 'engine' or 'deferred' bundle",
+                hint="make one with `edgeseg export --target ...`",
+            )
+        return self.manifest.engine
+
+    def engine_size(self) -> int:
+        """Bytes of the files the device needs to run the engine."""
+        folder = PurePosixPath(self.engine.entry).parent
+        return sum(
+            entry.size
+            for name, entry in self.manifest.files.items()
+            if PurePosixPath(name).parent == folder
+        )
+
+
+@contextmanager
+def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[BundleDraft]:
+    """Write a bundle that appears at `destination` whole or not at all.
+
+    Files are written into a hidden folder beside `destination`; leaving the block after
+    `finish()` renames it. An exception or a missing `finish()` leaves nothing behind, and the
+    remains of a killed process are removed by the next draft of the same destination.
+
+    Raises:
+        BundleError: `destination` exists and `overwrite` is False, or is not a bundle.
+    """
+    destination = Path(destination)
+    _refuse_foreign(destination, overwrite)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        for stale in destination.parent.glob(f".{destination.name}.partial-*"):
+            if not _alive(stale.name.rpartition("-")[2]):
+                shutil.rmtree(stale, ignore_errors=True)
+        work = destination.parent / f".{destination.name}.partial-{os.getpid()}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+    except OSError as fault:
+        raise _disk_error(destination, fault) from fault
+    result = BundleDraft(work)
+    try:
+        yield result
+        if result.manifest is None:
+            return
+        source = work / MANIFEST
+        source.write_bytes(encode(result.manifest))
+        for path in (source, *(work / name for name in result.manifest.files)):
+            _flush(path)
+        old = destination.parent / f".{destination.name}.old-{os.getpid()}"
+        if destination.exists():
+            destination.rename(old)
+        work.rename(destination)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as fault:
+        raise _disk_error(destination, fault) from fault
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class BundleDraft:
+    """A bundle being written: put files into `path`, then call `finish`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest | None = None
+
+    def finish(self, manifest: Manifest) -> None:
+        """Hash every file in the folder and accept `manifest` with them."""
+        files = {
+            path.relative_to(self.path).as_posix(): FileEntry(path.stat().st_size, file_sha256(path))
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file()
+        }
+        self.manifest = msgspec.structs.replace(manifest, files=files)
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def settings_key(parent: str, step: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """The key under which the result of a step is found again."""
+    data = msgspec.json.encode([parent, step, settings, versions], order="deterministic")
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check_file(root: Path, name: str, entry: FileEntry) -> None:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+        raise BundleError(f"{root}: the manifest lists '{name}', which lies outside the bundle")
+    path = root / name
+    if any((root / parent).is_symlink() for parent in (pure, *pure.parents[:-1])):
+        raise BundleError(f"{path} is a link", expected="a regular file", hint="copy the bundle again")
+    if not path.is_file():
+        raise BundleError(f"{path} is missing", hint="copy the bundle again, or make it again")
+    size = path.stat().st_size
+    if size != entry.size:
+        raise BundleError(
+            f"{path} has {size} bytes, the manifest says {entry.size}",
+            hint="copy the bundle again, or make it again",
+        )
+    if file_sha256(path) != entry.sha256:
+        raise BundleError(
+            f"{path} was changed after the bundle was made: its sha256 differs from the manifest",
+            hint="copy the bundle again, or make it again",
+        )
+
+
+def _refuse_foreign(destination: Path, overwrite: bool) -> None:
+    if not destination.exists():
+        return
+    if not (destination / MANIFEST).is_file():
+        raise BundleError(
+            f"{destination} exists and is not a bundle", hint="choose another --output"
+        )
+    if not overwrite:
+        raise BundleError(
+            f"{destination} exists", hint="choose another --output, or replace it with --overwrite"
+        )
+
+
+def _disk_error(destination: Path, fault: OSError) -> EdgesegError:
+    reason = fault.strerror or str(fault)
+    return BundleError(
+        f"{destination} could not be written: {reason}",
+        hint="free space or choose another --output; nothing was left behind",
+    )
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())

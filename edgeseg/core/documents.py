@@ -1,0 +1,81 @@
+"""Reading and writing the JSON and TOML files that outlive a process."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edgeseg.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+def read_json(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
+    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong."""
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        raise error(f"{path} does not exist") from None
+    except msgspec.DecodeError as fault:
+        raise error(f"{path} is not JSON: {fault}") from None
+    return convert(data, kind, where=str(path), error=error)
+
+
+def read_toml(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
+    """Read a TOML file as `kind`. Raises `error` with the field and the value that is wrong."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise error(f"{path} is not TOML: {fault}") from None
+    return convert(data, kind, where=str(path), error=error)
+
+
+def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = InputError) -> T:
+    """Plain data to a typed noun, checking `schema_version` where the noun has one."""
+    version = getattr(kind, "SCHEMA_VERSION", None)
+    if version is not None and isinstance(data, Mapping):
+        given = data.get("schema_version")
+        if given != version:
+            raise error(
+                f"{where} has schema_version {given!r}",
+                expected=f"schema_version {version}",
+                hint="write it again with this version of edgeseg, or install the one that wrote it",
+            )
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as fault:
+        message, field = _split(str(fault))
+        given = f"; given: {field} = {_dig(data, field)!r}" if field else ""
+        raise error(f"{where}: {message}{given}") from None
+
+
+def encode(noun: Any) -> bytes:
+    """Stable, indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(noun, order="deterministic"), indent=2) + b"\n"
+
+
+def _split(fault: str) -> tuple[str, str]:
+    message, _, path = fault.partition(" - at `$")
+    return message, path.rstrip("`").lstrip(".")
+
+
+def _dig(data: Any, path: str) -> Any:
+    """The value at a msgspec path such as `steps[0].targets`, as far as it can be followed."""
+    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", path):
+        try:
+            data = data[key] if key else data[int(index)]
+        except (KeyError, IndexError, TypeError, ValueError):
+            break
+    return data

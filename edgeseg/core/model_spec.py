@@ -1,0 +1,99 @@
+"""Where a network comes from and what its pixels mean."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.errors import ModelError
+
+Task = Literal["semantic", "multilabel"]
+Option = str | int | float | bool | tuple[int, ...] | None
+
+
+class ClassInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One class: its name and its RGB colour in overlays and palette masks."""
+
+    name: str
+    color: tuple[int, int, int]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the network comes from.
+
+    Attributes:
+        kind: `zoo` (a registered name), `python` (`path/to/net.py:factory`), `onnx`, `pt2`.
+        ref: the zoo name, the factory or the file name.
+        options: what the zoo constructor or the factory is called with.
+        sha256: of the Python, `.onnx` or `.pt2` file; empty for the zoo.
+    """
+
+    kind: Literal["zoo", "python", "onnx", "pt2"]
+    ref: str
+    options: dict[str, Option] = {}
+    sha256: str = ""
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file the weights were read from. Its name informs; its hash identifies."""
+
+    file: str
+    sha256: str
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network and the contract of its pixels.
+
+    Attributes:
+        name: short name, used for bundle folders.
+        weights: None means random weights: latency is true, accuracy is meaningless.
+        input_size: (height, width) of the network input in pixels.
+        stride: both sides of `input_size` must be divisible by it.
+        classes: in the order of the output channels; a one-channel output has two classes,
+            background and foreground.
+        ignore_index: label value that is not scored, or None.
+    """
+
+    name: str
+    source: Source
+    weights: Weights | None = None
+    task: Task = "semantic"
+    input_size: Size
+    stride: int = 1
+    classes: tuple[ClassInfo, ...]
+    ignore_index: int | None = None
+    preprocess: Preprocess = Preprocess()
+    postprocess: Postprocess = Postprocess()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.classes)
+
+    def check_input_size(self) -> None:
+        """Raise ModelError, with the size to use, when the input does not fit the stride."""
+        height, width = self.input_size
+        fit = tuple(max(self.stride, -(-side // self.stride) * self.stride) for side in (height, width))
+        if (height, width) != fit:
+            raise ModelError(
+                f"input size {height}x{width} (height x width) does not fit '{self.name}'",
+                expected=f"both sides divisible by {self.stride}",
+                hint=f"use --input-size {fit[0]}x{fit[1]}; frames are padded to it",
+            )
+
+
+def default_classes(count: int) -> tuple[ClassInfo, ...]:
+    """`count` classes named class0, class1, ... with distinct colours (the PASCAL VOC colour map)."""
+    return tuple(ClassInfo(f"class{i}", _voc_color(i)) for i in range(count))
+
+
+def _voc_color(index: int) -> tuple[int, int, int]:
+    red = green = blue = 0
+    for bit in range(8):
+        red |= (index >> 0 & 1) << (7 - bit)
+        green |= (index >> 1 & 1) << (7 - bit)
+        blue |= (index >> 2 & 1) << (7 - bit)
+        index >>= 3
+    return red, green, blue

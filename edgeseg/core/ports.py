@@ -1,0 +1,190 @@
+"""The contracts of plug-ins that live in the device zone: backends, engines and requests.
+
+Contracts of models, datasets and steps stand in the `__init__.py` of their folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
+from edgeseg.core.target import Target
+from edgeseg.errors import InputError
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+
+
+class Progress(Protocol):
+    """Called by long work: what is going on, how much is done, how much there is (0: unknown)."""
+
+    def __call__(self, message: str, done: int = 0, total: int = 0) -> None: ...
+
+
+def silent(message: str, done: int = 0, total: int = 0) -> None:
+    """A Progress that says nothing."""
+
+
+class Availability(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend can do on this machine for one target.
+
+    Attributes:
+        build: an engine can be made here; `run`: it can be executed here.
+        version: of the engine's package; empty when it is not installed.
+        reason: why it cannot build or run; `fix`: what to install or attach.
+    """
+
+    build: bool
+    run: bool
+    version: str = ""
+    device: str = ""
+    reason: str = ""
+    fix: str = ""
+
+
+class BuildSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        cache: folder for timing and kernel caches; None: no cache.
+        workspace_mb: scratch memory the builder may use; 0: the engine's default.
+        cuda_graph: replay the inference as one CUDA graph.
+    """
+
+    cache: Path | None = None
+    workspace_mb: int = 0
+    cuda_graph: bool = True
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Backend.build` made in its folder.
+
+    Attributes:
+        entry: file name to open the engine from.
+        notes: what the user should know.
+    """
+
+    entry: str
+    engine_version: str
+    hardware: Hardware
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    settings: dict[str, str | int | float | bool] = {}
+    notes: tuple[str, ...] = ()
+
+
+class OpenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        streams: requests that will run at the same time.
+        cache: folder for compiled models; None: no cache. May be read-only.
+        profile: collect time per layer (slower).
+    """
+
+    streams: int = 1
+    cache: Path | None = None
+    profile: bool = False
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer of a built engine.
+
+    Attributes:
+        precision: as the engine names it; empty where it does not tell.
+        milliseconds: of the last profiled run; None without profiling.
+    """
+
+    name: str
+    kind: str
+    precision: str = ""
+    milliseconds: float | None = None
+
+
+class Request(Protocol):
+    """One inference at a time, with its own input and output memory."""
+
+    def write(self, inputs: Tensors) -> None:
+        """Copy inputs to where the engine reads them. C-contiguous arrays of the stated dtype and shape."""
+
+    def execute(self) -> float:
+        """Run once on what was written and wait. Returns device milliseconds."""
+        ...
+
+    def read(self) -> dict[str, Array]:
+        """Copy the outputs of the last run into new arrays."""
+        ...
+
+
+class Engine(Protocol):
+    """An engine that is ready to run."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    threads: int
+    notes: tuple[str, ...]
+
+    def request(self) -> Request:
+        """A new request. Requests may run in different threads at the same time."""
+        ...
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers as executed, with times after a run with `profile`; empty if not told."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Backend(Protocol):
+    """One inference engine. `backend()` in a file of `edgeseg/backends/` returns it."""
+
+    def targets(self) -> tuple[str, ...]:
+        """Targets to list, as text."""
+        ...
+
+    def availability(self, target: Target) -> Availability:
+        """Never raises: says why not."""
+        ...
+
+    def opset(self) -> int:
+        """The newest ONNX opset its parser reads well."""
+        ...
+
+    def build(
+        self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
+    ) -> Built:
+        """Make an engine from a typed ONNX file, writing its files into `folder`.
+
+        Raises:
+            UnsupportedOperator: names the operator and the node.
+            TargetError: precision or hardware this engine does not have.
+            MissingDependency, MissingDevice.
+        """
+        ...
+
+    def open(self, entry: Path, record: EngineRecord, settings: OpenSettings) -> Engine:
+        """Load a built engine.
+
+        Raises:
+            EngineMismatch: built for another GPU or engine version; both are named.
+            MissingDependency, MissingDevice.
+        """
+        ...
+
+
+Measure = Callable[[Path, Target], float]
+"""Milliseconds of an ONNX file on a target: what planners receive instead of a device."""
+
+
+def as_input(array: Array, info: TensorInfo) -> Array:
+    """`array` as C-contiguous, after checking dtype and shape against `info`."""
+    if array.dtype != np.dtype(info.dtype) or array.shape != info.shape:
+        raise InputError(
+            f"input '{info.name}' got {array.dtype} {list(array.shape)}",
+            expected=f"{info.dtype} {list(info.shape)}",
+        )
+    return np.ascontiguousarray(array)

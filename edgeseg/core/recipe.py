@@ -1,0 +1,90 @@
+"""A run as data."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from edgeseg.core.preprocess import Size
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the result may cost. None: no limit.
+
+    Attributes:
+        max_drop: loss of mIoU against the FP32 network, in points (1 point = 0.01).
+        max_class_drop: the same per class name.
+        max_p99_ms: 99th percentile of `host_ms`.
+        max_size_mb: size of the engine's files in 10^6 bytes.
+    """
+
+    max_drop: float | None = None
+    max_class_drop: dict[str, float] = {}
+    max_p99_ms: float | None = None
+    max_size_mb: float | None = None
+
+
+class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network, in the words of `edgeseg export`.
+
+    Attributes:
+        name: a zoo name, `file.py:factory`, `file.onnx` or `file.pt2`.
+        weights: a checkpoint; relative paths are relative to the recipe.
+        options: zoo options such as `encoder`, or keywords of the factory.
+        preprocess, postprocess: fields that differ from the network's defaults.
+    """
+
+    name: str
+    weights: str = ""
+    classes: int | None = None
+    input_size: Size | None = None
+    options: dict[str, Any] = {}
+    preprocess: dict[str, Any] = {}
+    postprocess: dict[str, Any] = {}
+
+
+class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Labelled images.
+
+    Attributes:
+        name: a dataset layout (`synthetic-streets`, `camvid`, `folders`, ...).
+        root: its folder; empty for generated data.
+        limit: use only the first N images; 0: all.
+    """
+
+    name: str = "synthetic-streets"
+    root: str = ""
+    train: str = "train"
+    validation: str = "val"
+    limit: int = 0
+
+
+class StepChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step: the name of a file in `edgeseg/steps/`, and its settings."""
+
+    use: str
+    settings: dict[str, Any] = {}
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Model, data, ordered steps, targets and budget. Read from TOML.
+
+    Attributes:
+        steps: what happens to the network before engines are built from its ONNX graph.
+        targets: one engine bundle each.
+        camera_size: (height, width) of the frames; None: the frames of the data.
+        bench: measure latency as well as accuracy.
+    """
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int
+    name: str
+    model: ModelChoice
+    data: DataChoice = DataChoice()
+    steps: tuple[StepChoice, ...] = (StepChoice(use="export"),)
+    targets: tuple[str, ...]
+    camera_size: Size | None = None
+    budget: Budget = Budget()
+    bench: bool = True

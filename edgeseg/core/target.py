@@ -1,0 +1,115 @@
+"""A target: engine + precision + hardware + threads, written `trt-fp16@orin`."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from edgeseg.errors import TargetError
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+COMPUTE_CAPABILITY = {
+    "xavier": "sm72",
+    "orin": "sm87",
+    "thor": "sm110",
+    "t4": "sm75",
+    "a100": "sm80",
+    "l4": "sm89",
+    "h100": "sm90",
+    "h200": "sm90",
+}
+"""Names of NVIDIA devices users know, and their compute capability
+(https://developer.nvidia.com/cuda-gpus)."""
+
+_PATTERN = re.compile(
+    r"(?P<engine>[a-z]+)-(?P<precision>[a-z0-9]+)"
+    r"(?:@(?P<hardware>[a-z0-9.,]+))?"
+    r"(?P<options>(?:\+[a-z]+=[0-9,-]+)*)"
+)
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an engine is built for.
+
+    Attributes:
+        engine: `openvino`, `ort`, `trt`, `rtx`, or the name another backend file registers.
+        precision: one of PRECISIONS.
+        hardware: device names the engine understands: `orin`, `sm86`, `gpu`, `npu`; empty: the
+            engine's default.
+        threads: inference threads on a CPU; 0: all cores the process may use.
+        cpus: the cores the process is pinned to; empty: not pinned.
+    """
+
+    engine: str
+    precision: str
+    hardware: tuple[str, ...] = ()
+    threads: int = 0
+    cpus: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read `engine-precision[@hardware[,hardware]][+threads=N][+cpus=0,2-3]`.
+
+        Raises:
+            TargetError: the text has another form or names an unknown precision.
+        """
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise TargetError(
+                f"'{text}' is not a target",
+                expected="engine-precision[@hardware][+threads=N][+cpus=0-3], as in trt-fp16@orin",
+                hint="run `edgeseg targets` to see all",
+            )
+        if match["precision"] not in PRECISIONS:
+            raise TargetError(
+                f"target '{text}' has the unknown precision '{match['precision']}'",
+                expected=f"one of {', '.join(PRECISIONS)}",
+                hint="run `edgeseg targets` to see all",
+            )
+        options = dict(part.split("=") for part in match["options"].split("+") if part)
+        unknown = set(options) - {"threads", "cpus"}
+        if unknown or not options.get("threads", "1").isdigit():
+            raise TargetError(
+                f"target '{text}' has the option '{'+'.join(unknown) or 'threads'}'",
+                expected="+threads=N or +cpus=0,2-3",
+            )
+        return cls(
+            engine=match["engine"],
+            precision=match["precision"],
+            hardware=tuple(h for h in (match["hardware"] or "").split(",") if h),
+            threads=int(options.get("threads", 0)),
+            cpus=_cpu_list(options["cpus"], text) if "cpus" in options else (),
+        )
+
+    def __str__(self) -> str:
+        text = f"{self.engine}-{self.precision}"
+        if self.hardware:
+            text += "@" + ",".join(self.hardware)
+        if self.threads:
+            text += f"+threads={self.threads}"
+        if self.cpus:
+            text += "+cpus=" + ",".join(str(c) for c in self.cpus)
+        return text
+
+    @property
+    def folder(self) -> str:
+        """The target as part of a folder name."""
+        return str(self).replace("@", "-").replace("+", "-").replace(",", "_").replace("=", "")
+
+    def compute_capabilities(self) -> tuple[str, ...]:
+        """`hardware` with device names replaced: (`orin`, `sm86`) -> (`sm87`, `sm86`)."""
+        return tuple(COMPUTE_CAPABILITY.get(h, h) for h in self.hardware)
+
+
+def _cpu_list(text: str, target: str) -> tuple[int, ...]:
+    cpus: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise TargetError(
+                f"target '{target}' pins to the cores '{text}'", expected="a list such as 0,2-3"
+            )
+        cpus.extend(range(int(first), int(last or first) + 1))
+    return tuple(cpus)
