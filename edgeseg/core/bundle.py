@@ -185,9 +185,7 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Path of a file the manifest lists."""
         if name not in self.manifest.files:
-            raise BundleError(
-                f"{self.path} has no file '{name}'", expected=", ".join(self.manifest.files)
-            )
+            raise BundleError(f"{self.path} has no file '{name}'", expected=", ".join(self.manifest.files))
         return self.path / name
 
     def as_parent(self) -> Parent:
@@ -208,9 +206,7 @@ class Bundle:
         """Bytes of the files the device needs to run the engine."""
         folder = PurePosixPath(self.engine.entry).parent
         return sum(
-            entry.size
-            for name, entry in self.manifest.files.items()
-            if PurePosixPath(name).parent == folder
+            entry.size for name, entry in self.manifest.files.items() if PurePosixPath(name).parent == folder
         )
 
 
@@ -314,9 +310,7 @@ def _refuse_foreign(destination: Path, overwrite: bool) -> None:
     if not destination.exists():
         return
     if not (destination / MANIFEST).is_file():
-        raise BundleError(
-            f"{destination} exists and is not a bundle", hint="choose another --output"
-        )
+        raise BundleError(f"{destination} exists and is not a bundle", hint="choose another --output")
     if not overwrite:
         raise BundleError(
             f"{destination} exists", hint="choose another --output, or replace it with --overwrite"

@@ -29,12 +29,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ref: the zoo name, the factory or the file name.
         options: what the zoo constructor or the factory is called with.
         sha256: of the Python, `.onnx` or `.pt2` file; empty for the zoo.
+        output: for `python` and `pt2`: which of the values the network returns counts, as keys and
+            indices joined by dots (`out`, `0`); empty: it returns one tensor.
     """
 
     kind: Literal["zoo", "python", "onnx", "pt2"]
     ref: str
     options: dict[str, Option] = {}
     sha256: str = ""
+    output: str = ""
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -140,7 +140,14 @@ class Engine(Protocol):
 
 
 class Backend(Protocol):
-    """One inference engine. `backend()` in a file of `edgeseg/backends/` returns it."""
+    """One inference engine. `backend()` in a file of `edgeseg/backends/` returns it.
+
+    Attributes:
+        reads_precision: the ONNX graph states the precision (half precision is baked in); else the
+            graph is float32 and the engine chooses by hint.
+    """
+
+    reads_precision: bool
 
     def targets(self) -> tuple[str, ...]:
         """Targets to list, as text."""

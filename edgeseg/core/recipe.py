@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from edgeseg.core.model_spec import Task
 from edgeseg.core.preprocess import Size
 
 
@@ -31,13 +32,17 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         name: a zoo name, `file.py:factory`, `file.onnx` or `file.pt2`.
         weights: a checkpoint; relative paths are relative to the recipe.
+        task: `semantic` (one class per pixel) or `multilabel` (one bit per class).
+        classes: how many, or the name of a dataset layout or a classes TOML that names them; None:
+            the classes of the data, else of the network.
         options: zoo options such as `encoder`, or keywords of the factory.
         preprocess, postprocess: fields that differ from the network's defaults.
     """
 
     name: str
     weights: str = ""
-    classes: int | None = None
+    task: Task = "semantic"
+    classes: int | str | None = None
     input_size: Size | None = None
     options: dict[str, Any] = {}
     preprocess: dict[str, Any] = {}
@@ -48,7 +53,7 @@ class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Labelled images.
 
     Attributes:
-        name: a dataset layout (`synthetic-streets`, `camvid`, `folders`, ...).
+        name: a dataset layout (`synthetic-streets`, `camvid`, `folders`, ...); empty: no data.
         root: its folder; empty for generated data.
         limit: use only the first N images; 0: all.
     """
@@ -74,6 +79,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         steps: what happens to the network before engines are built from its ONNX graph.
         targets: one engine bundle each.
         camera_size: (height, width) of the frames; None: the frames of the data.
+        batch: frames per call of the engines.
+        confidence: engines also return the probability of the class they chose.
         bench: measure latency as well as accuracy.
     """
 
@@ -87,4 +94,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     targets: tuple[str, ...]
     camera_size: Size | None = None
     budget: Budget = Budget()
+    batch: int = 1
+    confidence: bool = False
     bench: bool = True

@@ -6,8 +6,11 @@ import msgspec
 
 from edgeseg.errors import DataError
 
-NEAR_DUPLICATE_BITS = 2
-"""Two images whose 64-bit difference hashes differ in at most this many bits count as one."""
+NEAR_DUPLICATE_BITS = 20
+"""Two images whose 512-bit difference hashes differ in at most this many bits count as one.
+
+The measurement behind the number stands in `edgeseg/datasets/hashing.py`.
+"""
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,7 +19,7 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         id: name within the dataset.
         sha256: of the decoded RGB pixels and their shape; survives re-encoding without loss.
-        dhash: 64-bit difference hash as 16 hex digits; close for near-duplicates.
+        dhash: 512-bit difference hash as 128 hex digits; close for near-duplicates.
     """
 
     id: str
@@ -47,7 +50,7 @@ class SampleList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             match = exact.get(sample.sha256)
             if match is None:
                 mine = int(sample.dhash, 16)
-                near = (i for h, i in hashes if bin(mine ^ h).count("1") <= NEAR_DUPLICATE_BITS)
+                near = (i for h, i in hashes if (mine ^ h).bit_count() <= NEAR_DUPLICATE_BITS)
                 match = next(near, None)
             if match is not None:
                 pairs.append((sample.id, match))

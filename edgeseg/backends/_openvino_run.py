@@ -1,0 +1,153 @@
+"""A compiled OpenVINO model and its requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeseg.backends._cache_files import writable
+from edgeseg.backends._cpu import Pinned, family_notes
+from edgeseg.backends._requests import checked
+from edgeseg.core.bundle import EngineRecord, TensorInfo
+from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors
+from edgeseg.core.target import Target
+from edgeseg.errors import TargetError
+
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVinoEngine:
+    """
+    Args:
+        device: as OpenVINO names it, checked to be here.
+    """
+
+    def __init__(
+        self,
+        ov: Any,
+        core: Any,
+        entry: Path,
+        target: Target,
+        device: str,
+        record: EngineRecord,
+        settings: OpenSettings,
+    ) -> None:
+        cache, notes = writable(settings.cache)
+        on_cpu = device.startswith("CPU")
+        self.notes = (*notes, *(family_notes(record.hardware) if on_cpu else ()))
+        self._ov = ov
+        self._profile = settings.profile
+        self._times: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._pinned = Pinned(target.cpus if on_cpu else ())
+        try:
+            self._compiled: Any = core.compile_model(
+                str(entry), device, _config(target, on_cpu, cache, settings)
+            )
+            _refuse_other_precision(self._compiled, target)
+            self.threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if on_cpu else 0
+            self.inputs = tuple(_info(port) for port in self._compiled.inputs)
+            self.outputs = tuple(_info(port) for port in self._compiled.outputs)
+        except BaseException:
+            self._pinned.release()
+            raise
+
+    def request(self) -> OpenVinoRequest:
+        return OpenVinoRequest(self, self._ov, self._compiled.create_infer_request())
+
+    def executed(self, request: Any) -> None:
+        """Keep the times of the last run, when profiling."""
+        if not self._profile:
+            return
+        times = {
+            i.node_name: i.real_time.total_seconds() * 1e3
+            for i in request.get_profiling_info()
+            if i.status == self._ov.ProfilingInfo.Status.EXECUTED
+        }
+        with self._lock:
+            self._times = times
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Nodes of the execution graph: fused, with the reorders and conversions OpenVINO inserted."""
+        with self._lock:
+            times = dict(self._times)
+        found = []
+        for node in self._compiled.get_runtime_model().get_ordered_ops():
+            about = {key: str(value.astype(str)) for key, value in node.get_rt_info().items()}
+            name, kind = node.get_friendly_name(), about.get("layerType", "")
+            if kind not in ("Input", "Output", "Const", "Constant", "Result"):
+                found.append(
+                    Layer(
+                        name=name,
+                        kind=kind,
+                        precision=about.get("runtimePrecision", ""),
+                        milliseconds=times.get(name),
+                    )
+                )
+        return tuple(found)
+
+    def close(self) -> None:
+        self._compiled = None
+        self._pinned.release()
+
+
+class OpenVinoRequest:
+    """Owns its input and output arrays; OpenVINO reads and writes them in place."""
+
+    def __init__(self, engine: OpenVinoEngine, ov: Any, request: Any) -> None:
+        self._engine = engine
+        self._request = request
+        self._inputs = {info.name: np.zeros(info.shape, info.dtype) for info in engine.inputs}
+        self._outputs = {info.name: np.zeros(info.shape, info.dtype) for info in engine.outputs}
+        for index, array in enumerate(self._inputs.values()):
+            request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        for index, array in enumerate(self._outputs.values()):
+            request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
+
+    def write(self, inputs: Tensors) -> None:
+        for name, array in checked(inputs, self._engine.inputs):
+            np.copyto(self._inputs[name], array)
+
+    def execute(self) -> float:
+        start = time.perf_counter()
+        self._request.infer()
+        elapsed = (time.perf_counter() - start) * 1e3
+        self._engine.executed(self._request)
+        return elapsed
+
+    def read(self) -> dict[str, Array]:
+        return {name: array.copy() for name, array in self._outputs.items()}
+
+
+def _config(target: Target, on_cpu: bool, cache: Path | None, settings: OpenSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS[target.precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "PERF_COUNT": settings.profile,
+    }
+    if settings.streams > 1:
+        config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": settings.streams}
+    if on_cpu and (target.threads or target.cpus):
+        config["INFERENCE_NUM_THREADS"] = target.threads or len(target.cpus)
+    if on_cpu and target.cpus:
+        config["ENABLE_CPU_PINNING"] = False
+    if cache is not None:
+        config["CACHE_DIR"] = str(cache)
+    return config
+
+
+def _refuse_other_precision(compiled: Any, target: Target) -> None:
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if used != HINTS[target.precision]:
+        raise TargetError(
+            f"target '{target}': OpenVINO would compute in {used} on this device",
+            hint="run it on a device that has this precision, or choose another target",
+        )
+
+
+def _info(port: Any) -> TensorInfo:
+    return TensorInfo(port.any_name, np.dtype(port.element_type.to_dtype()).name, tuple(port.shape))

@@ -1,0 +1,157 @@
+import sys
+
+import numpy as np
+import pytest
+
+from edgeseg.backends import backend_for
+from edgeseg.core.bundle import EngineRecord, Hardware
+from edgeseg.core.ports import BuildSettings, OpenSettings
+from edgeseg.core.target import Target
+from edgeseg.errors import GraphError, MissingDevice, TargetError, UnsupportedOperator
+
+ov = pytest.importorskip("openvino")
+
+
+def abilities():
+    return ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def make(graph, folder, text="openvino-fp32+threads=1", hardware=None, **settings):
+    target = Target.parse(text)
+    backend = backend_for(target)
+    built = backend.build(graph, target, folder, BuildSettings())
+    record = EngineRecord(
+        target=text,
+        graph="",
+        engine_version=built.engine_version,
+        hardware=hardware or built.hardware,
+        camera_size=(1, 1),
+    )
+    return built, backend.open(folder / built.entry, record, OpenSettings(**settings))
+
+
+def run(engine, frames):
+    request = engine.request()
+    request.write({"frames": frames})
+    assert request.execute() > 0
+    return request.read()["class_map"]
+
+
+def test_signature_and_threads(deploy, folder, frames):
+    built, engine = make(deploy, folder)
+    assert (engine.inputs, engine.outputs) == (built.inputs, built.outputs)
+    assert engine.threads == 1
+    assert run(engine, frames).shape == (1, 32, 48)
+    assert engine.notes == ()
+    engine.close()
+
+
+def test_fp16_weights_only_for_fp16(deploy, folder, tmp_path):
+    backend = backend_for(Target.parse("openvino-fp32"))
+    sizes = {}
+    for precision in ("fp32", "bf16", "fp16"):
+        target = Target.parse(f"openvino-{precision}")
+        (tmp_path / precision).mkdir()
+        backend.build(deploy, target, tmp_path / precision, BuildSettings())
+        sizes[precision] = (tmp_path / precision / "model.bin").stat().st_size
+    assert sizes["fp32"] == sizes["bf16"] > 1.5 * sizes["fp16"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_precision_the_cpu_lacks_is_refused_at_opening(deploy, folder, precision):
+    if precision.upper() in abilities():
+        _, engine = make(deploy, folder, f"openvino-{precision}")
+        assert any(layer.precision in ("bf16", "f16") for layer in engine.layers())
+        return
+    target = Target.parse(f"openvino-{precision}")
+    can = backend_for(target).availability(target)
+    assert can.build and not can.run and precision in can.reason
+    with pytest.raises(TargetError, match=f"does not compute in {precision}"):
+        make(deploy, folder, f"openvino-{precision}")
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu", "gpu.3"])
+def test_device_that_is_not_here(deploy, folder, device):
+    if any(d.lower().startswith(device) for d in ov.Core().available_devices):
+        pytest.skip("it is here")
+    target = Target.parse(f"openvino-fp16@{device}")
+    can = backend_for(target).availability(target)
+    assert can.build and not can.run and ("driver" in can.fix or "runtime" in can.fix)
+    with pytest.raises(MissingDevice, match="OpenVINO finds CPU"):
+        make(deploy, folder, str(target))
+    assert (folder / "model.xml").exists()
+
+
+@pytest.mark.parametrize("device", ["tpu", "cpu,gpu"])
+def test_unknown_device(deploy, folder, device):
+    target = Target.parse(f"openvino-fp32@{device}")
+    assert not backend_for(target).availability(target).build
+    with pytest.raises(TargetError, match="@npu"):
+        make(deploy, folder, str(target))
+
+
+def test_layers_tell_precision_and_time(deploy, folder, frames):
+    _, engine = make(deploy, folder, profile=True)
+    before = {layer.name: layer for layer in engine.layers()}
+    assert before["conv1"].kind == "Convolution" and before["conv1"].precision == "f32"
+    assert all(layer.milliseconds is None for layer in before.values())
+    run(engine, frames)
+    assert {layer.name: layer for layer in engine.layers()}["conv1"].milliseconds > 0
+
+
+def test_model_cache_is_filled_and_used(deploy, folder, frames, tmp_path):
+    _, first = make(deploy, folder, cache=tmp_path / "cache")
+    files = sorted((tmp_path / "cache").iterdir())
+    assert files
+    _, second = make(deploy, folder, cache=tmp_path / "cache")
+    assert sorted((tmp_path / "cache").iterdir()) == files
+    assert np.array_equal(run(first, frames), run(second, frames))
+
+
+def test_cache_that_cannot_be_written_is_a_note(deploy, folder, frames, tmp_path):
+    (tmp_path / "file").write_text("")
+    _, engine = make(deploy, folder, cache=tmp_path / "file" / "cache")
+    assert "cannot be written" in engine.notes[0]
+    assert run(engine, frames).shape == (1, 32, 48)
+
+
+def test_several_streams(deploy, folder, frames):
+    _, engine = make(deploy, folder, "openvino-fp32+threads=2", streams=2)
+    assert np.array_equal(run(engine, frames), run(engine, frames))
+
+
+def test_other_cpu_family_is_noted(deploy, folder):
+    _, engine = make(deploy, folder, hardware=Hardware(kind="cpu", name="Atom", family="x86-64"))
+    assert "Atom" in engine.notes[0]
+
+
+def test_unsupported_operator_is_named_with_its_node(save, make_operator, folder):
+    with pytest.raises(UnsupportedOperator, match="'Det' \\(node 'det1'\\)"):
+        make(save(make_operator("Det", "det1")), folder)
+    with pytest.raises(UnsupportedOperator, match="'Frob' \\(node 'custom1'\\)"):
+        make(save(make_operator("Frob", "custom1", "my.domain")), folder)
+
+
+def test_truncated_graph(deploy, folder):
+    deploy.write_bytes(deploy.read_bytes()[:300])
+    with pytest.raises(GraphError, match="truncated"):
+        make(deploy, folder)
+
+
+def test_pinned_engine_lets_go(deploy, folder, frames):
+    os = pytest.importorskip("os")
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("only Linux pins processes")
+    before = os.sched_getaffinity(0)
+    _, engine = make(deploy, folder, f"openvino-fp32+cpus={min(before)}")
+    assert os.sched_getaffinity(0) == {min(before)}
+    assert engine.threads == 1
+    run(engine, frames)
+    engine.close()
+    assert os.sched_getaffinity(0) == before
+
+
+def test_missing_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    target = Target.parse("openvino-fp32")
+    assert 'pip install "edgeseg[openvino]"' in backend_for(target).availability(target).fix
