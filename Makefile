@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test bench gpu clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.edgeseg-setup
+EXTRAS := train,openvino,ort,rtx,dev,video
+PACKAGE := edgeseg tests benchmarks
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install edgeseg and its tools into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+demo: setup ## export, score and time the network that ships with edgeseg (exit 3: machine too noisy, not an error)
+	$(BIN)/edgeseg run recipes/demo.toml || test $$? -eq 3
+
+check: setup ## format, lint, types, import direction
+	$(BIN)/ruff format --check $(PACKAGE)
+	$(BIN)/ruff check $(PACKAGE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup ## the whole test suite; real data where EDGESEG_DATA points to it
+	$(BIN)/pytest -q -n 2 --dist loadfile
+
+bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
+	$(BIN)/python benchmarks/help_time.py
+
+gpu: setup ## prove that an engine executes on the GPU here (exit 4: no GPU)
+	@$(BIN)/python benchmarks/gpu.py
+
+clean: ## remove .venv and what tools left behind
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
