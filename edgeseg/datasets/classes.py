@@ -1,0 +1,127 @@
+"""Class names, colours and the ignore index: of a built-in layout, or from `dataset.toml` beside the data.
+
+schema_version = 1
+encoding = "ids"            # or "colors" (masks show class colours), "binary" (0 and 255)
+ignore_index = 255          # leave out when every pixel counts
+
+[[classes]]                 # in the order of the ids
+name = "road"
+color = [128, 64, 128]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import msgspec
+
+from edgeseg.core.documents import read_toml
+from edgeseg.core.model_spec import ClassInfo, default_classes
+from edgeseg.datasets import DATASETS
+from edgeseg.errors import DataError
+
+DATASET_FILE = "dataset.toml"
+
+Color = tuple[int, int, int]
+Encoding = Literal["ids", "colors", "binary"]
+
+
+class ClassEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A class in `dataset.toml`. Without a colour it gets one of the PASCAL VOC colour map."""
+
+    name: str
+    color: Color | None = None
+
+
+class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`dataset.toml`.
+
+    Attributes:
+        encoding: what the masks hold. `ids`: class ids (8 or 16 bits, or palette indices);
+            `colors`: the RGB colour of each class; `binary`: 0 and 255 (or 1), for two classes.
+        ignore_index: label value that is not scored.
+        ignore_colors: colours that become `ignore_index`, with `encoding = "colors"`.
+    """
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int
+    classes: tuple[ClassEntry, ...]
+    ignore_index: int | None = None
+    encoding: Encoding = "ids"
+    ignore_colors: tuple[Color, ...] = ()
+
+    def class_infos(self) -> tuple[ClassInfo, ...]:
+        spare = default_classes(len(self.classes))
+        return tuple(ClassInfo(c.name, c.color or s.color) for c, s in zip(self.classes, spare))
+
+
+def read_dataset_file(path: Path) -> DatasetFile:
+    """Read and check `dataset.toml`. Raises DataError naming the field and what it may be."""
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist",
+            expected="a TOML file with the classes of the data",
+            hint='write one: schema_version = 1, encoding = "ids", "colors" or "binary", ignore_index = 255 '
+            'and for each class a table [[classes]] with name = "road" and color = [128, 64, 128]',
+        )
+    file = read_toml(path, DatasetFile, error=DataError)
+    _check(path, file)
+    return file
+
+
+def read_classes(path: Path) -> tuple[tuple[ClassInfo, ...], int | None]:
+    """(classes, ignore_index) of a `dataset.toml`."""
+    file = read_dataset_file(path)
+    return file.class_infos(), file.ignore_index
+
+
+def classes_of(name_or_path: str | Path) -> tuple[tuple[ClassInfo, ...], int | None]:
+    """(classes, ignore_index) of a layout that fixes them, of a TOML file, or of a folder with one.
+
+    Raises:
+        DataError: neither a layout nor a file, or a layout whose classes come with the data.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        return read_classes(path / DATASET_FILE)
+    if path.suffix == ".toml":
+        return read_classes(path)
+    module = DATASETS.load(str(name_or_path))
+    if not hasattr(module, "CLASSES"):
+        raise DataError(
+            f"the classes of the layout '{name_or_path}' stand beside the data",
+            expected=f"its folder or {DATASET_FILE}",
+        )
+    return module.CLASSES, module.IGNORE_INDEX
+
+
+def _check(path: Path, file: DatasetFile) -> None:
+    count = len(file.classes)
+    names = [c.name for c in file.classes]
+    colors = [c.color for c in file.class_infos()]
+    if not 2 <= count <= 255:
+        raise DataError(
+            f"{path}: there are {count} classes", expected="2 to 255; with background, if there is one"
+        )
+    for what, values in (("name", names), ("color", colors)):
+        twice = [v for i, v in enumerate(values) if v in values[:i]]
+        if twice:
+            raise DataError(
+                f"{path}: two classes have the {what} {twice[0]!r}", expected="a different one for each"
+            )
+    outside = [c for c in (*colors, *file.ignore_colors) if not all(0 <= v <= 255 for v in c)]
+    if outside:
+        raise DataError(f"{path}: the color {list(outside[0])} is not RGB", expected="three values 0-255")
+    if file.ignore_index is not None and not count <= file.ignore_index <= 255:
+        raise DataError(
+            f"{path}: ignore_index is {file.ignore_index}",
+            expected=f"{count}-255, outside the ids of the classes",
+        )
+    if file.encoding == "binary" and count != 2:
+        raise DataError(f"{path}: binary masks with {count} classes", expected="2 classes, background first")
+    if file.ignore_colors and (file.ignore_index is None or file.encoding != "colors"):
+        raise DataError(
+            f"{path}: ignore_colors are given", expected='encoding = "colors" and an ignore_index'
+        )

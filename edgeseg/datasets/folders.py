@@ -1,0 +1,131 @@
+"""`folders`: images and masks in folders, paired by name, with a `dataset.toml` beside them.
+
+    root/dataset.toml
+    root/images/train/a.jpg  root/masks/train/a.png      one folder per split
+    root/train/a.jpg         root/trainannot/a.png       the same; also train_masks, train_labels
+    root/images/a.jpg        root/masks/a.png            one split, `all`
+
+`labels` and `annotations` serve as `masks` do; a mask may end in `_mask`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edgeseg.datasets._files import (
+    MASK_SUFFIXES,
+    file_split,
+    images_in,
+    paired,
+    read_colors,
+    read_ids,
+    require_any,
+    require_root,
+)
+from edgeseg.datasets.classes import DATASET_FILE, DatasetFile, read_dataset_file
+from edgeseg.datasets.split import Pixels, Split, require_split
+from edgeseg.errors import DataError
+
+NAMES = ("folders",)
+
+_MASK_FOLDERS = ("masks", "labels", "annotations")
+_MASK_ENDINGS = ("annot", "_annot", "_masks", "_labels", "_mask", "_label")
+_EXPECTED = "images/<split> + masks/<split>, <split> + <split>annot, or images + masks"
+
+
+def dataset(name: str, root: Path | None = None) -> Folders:
+    """Open a folder of images and masks. Raises DataError when the layout or `dataset.toml` is wrong."""
+    return Folders(require_root(root, name, expected=f"a folder with {_EXPECTED} and {DATASET_FILE}"))
+
+
+class Folders:
+    name = NAMES[0]
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        file = read_dataset_file(root / DATASET_FILE)
+        self.classes = file.class_infos()
+        self.ignore_index = file.ignore_index
+        self._decode = _decoder(file)
+        self._folders = _find_splits(root)
+        require_any(self._folders, root, expected=_EXPECTED)
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._folders)
+
+    def split(self, name: str) -> Split:
+        require_split(name, self.splits(), where=str(self.root))
+        images, masks = self._folders[name]
+        pairs = paired(
+            images_in(images),
+            images_in(masks, MASK_SUFFIXES, strip="_mask"),
+            expected=f"in {masks}, a mask with the name of each image ({', '.join(MASK_SUFFIXES)})",
+        )
+        return file_split(self.name, name, pairs, self.classes, self.ignore_index, self._decode)
+
+
+def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Split -> folders of its images and masks."""
+    for word in _MASK_FOLDERS:
+        images, masks = root / "images", root / word
+        if images.is_dir() and masks.is_dir():
+            inner = [f.name for f in sorted(images.iterdir()) if f.is_dir()]
+            if not inner:
+                return {"all": (images, masks)}
+            return {name: (images / name, masks / name) for name in inner}
+    found = {}
+    for folder in sorted(f for f in root.iterdir() if f.is_dir()):
+        beside = (root / f"{folder.name}{end}" for end in _MASK_ENDINGS)
+        partner = next((f for f in beside if f.is_dir()), None)
+        if partner is not None:
+            found[folder.name] = (folder, partner)
+    return found
+
+
+def _decoder(file: DatasetFile) -> Callable[[Path], Pixels]:
+    """What turns the file of a mask into class ids, uint8 [H,W]."""
+    if file.encoding == "ids":
+        return read_ids
+    if file.encoding == "binary":
+        return partial(_from_binary, file.ignore_index)
+    ids = {info.color: index for index, info in enumerate(file.class_infos())}
+    if file.ignore_index is not None:
+        ids.update(dict.fromkeys(file.ignore_colors, file.ignore_index))
+    return partial(_from_colors, ids)
+
+
+def _from_binary(ignore_index: int | None, path: Path) -> Pixels:
+    """0 is background, the other value (255 or 1) foreground; `ignore_index` is kept unless it is 255."""
+    values = read_ids(path)
+    ignored = values == ignore_index if ignore_index not in (None, 255) else np.zeros(values.shape, bool)
+    foreign = ~ignored & (values > 1) & (values < 255)
+    if foreign.any():
+        row, column = (int(v) for v in np.argwhere(foreign)[0])
+        raise DataError(
+            f"{path} holds the value {int(values[row, column])} at row {row}, column {column}",
+            expected="a binary mask: 0 and 255 (or 1)",
+            hint='save the mask without smoothing, or write `encoding = "ids"` in dataset.toml',
+        )
+    return np.where(ignored, values, values > 0).astype(np.uint8)
+
+
+def _from_colors(ids: dict[tuple[int, int, int], int], path: Path) -> Pixels:
+    rgb = read_colors(path).astype(np.int32)
+    packed = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
+    known = np.array([(r << 16) | (g << 8) | b for r, g, b in ids], np.int32)
+    order = np.argsort(known)
+    place = np.minimum(np.searchsorted(known[order], packed), len(known) - 1)
+    found = order[place]
+    foreign = known[found] != packed
+    if foreign.any():
+        row, column = (int(v) for v in np.argwhere(foreign)[0])
+        raise DataError(
+            f"{path} holds the color {rgb[row, column].tolist()} at row {row}, column {column}",
+            expected="only colors of the classes in dataset.toml",
+            hint="add the color to the classes, or to ignore_colors",
+        )
+    return np.array(list(ids.values()), np.uint8)[found]

@@ -1,0 +1,49 @@
+"""`pennfudan`: Penn-Fudan pedestrians as background and person, in one split, `all`.
+
+root/PNGImages holds images, root/PedMasks a mask `<name>_mask.png` each, with one id per person.
+Wang et al., "Object Detection Combining Recognition and Segmentation", 2007.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgeseg.core.model_spec import ClassInfo
+from edgeseg.datasets._files import MASK_SUFFIXES, file_split, images_in, paired, read_ids, require_root
+from edgeseg.datasets.split import Pixels, Split, require_split
+
+NAMES = ("pennfudan",)
+
+IGNORE_INDEX: int | None = None
+CLASSES = (ClassInfo("background", (0, 0, 0)), ClassInfo("person", (220, 20, 60)))
+
+
+def dataset(name: str, root: Path | None = None) -> PennFudan:
+    return PennFudan(require_root(root, name, expected="a folder with PNGImages and PedMasks"))
+
+
+class PennFudan:
+    name = NAMES[0]
+    classes = CLASSES
+    ignore_index: int | None = IGNORE_INDEX
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._pairs = paired(
+            images_in(root / "PNGImages"),
+            images_in(root / "PedMasks", MASK_SUFFIXES, strip="_mask"),
+            expected="in PedMasks, <name>_mask.png for each image",
+        )
+
+    def splits(self) -> tuple[str, ...]:
+        return ("all",)
+
+    def split(self, name: str) -> Split:
+        require_split(name, self.splits(), where=str(self.root))
+        return file_split(self.name, name, self._pairs, CLASSES, IGNORE_INDEX, _person)
+
+
+def _person(path: Path) -> Pixels:
+    return (read_ids(path) > 0).astype(np.uint8)

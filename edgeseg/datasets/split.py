@@ -1,0 +1,105 @@
+"""A split: ordered ids, and the pixels behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.core.model_spec import ClassInfo
+from edgeseg.core.plugins import unknown
+from edgeseg.core.ports import Progress, silent
+from edgeseg.core.samples import Sample, SampleList
+from edgeseg.datasets.hashing import difference_hash, pixel_sha256
+from edgeseg.errors import DataError
+
+Pixels = NDArray[np.uint8]
+Read = Callable[[str], Pixels]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels of one split, read when asked for.
+
+    Attributes:
+        dataset: name of the layout; `name`: of the split.
+        ids: one per image, in a fixed order.
+        classes, ignore_index: what the values of a label mean.
+        read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
+        where: id -> the file a label comes from, for errors.
+    """
+
+    dataset: str
+    name: str
+    ids: tuple[str, ...]
+    classes: tuple[ClassInfo, ...]
+    ignore_index: int | None
+    read_image: Read = field(repr=False)
+    read_label: Read = field(repr=False)
+    where: Callable[[str], str] = field(default=str, repr=False)
+    _samples: dict[str, Sample] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Pixels:
+        """RGB pixels, uint8 [H,W,3]. Raises DataError for a file that cannot be decoded."""
+        return self.read_image(self.ids[index])
+
+    def label(self, index: int) -> Pixels:
+        """Class ids, uint8 [H,W]: below `len(classes)`, or `ignore_index`.
+
+        Raises:
+            DataError: the mask is missing or broken, has another size than its image, or holds
+                other values.
+        """
+        identity = self.ids[index]
+        label = self.read_label(identity)
+        check_ids(label, len(self.classes), self.ignore_index, where=self.where(identity))
+        return label
+
+    def limit(self, count: int) -> Split:
+        """The first `count` images; 0: all."""
+        if count < 0:
+            raise DataError(f"a limit of {count} images was given", expected="a number from 0 (all) up")
+        return replace(self, ids=self.ids[:count]) if count else self
+
+    def sample_list(self, progress: Progress = silent) -> SampleList:
+        """The images identified by their decoded pixels. Hashes are kept for the life of the process."""
+        for done, identity in enumerate(self.ids):
+            if identity not in self._samples:
+                progress(f"hashing {self.dataset}/{self.name}", done, len(self.ids))
+                pixels = self.read_image(identity)
+                self._samples[identity] = Sample(identity, pixel_sha256(pixels), difference_hash(pixels))
+        return SampleList(
+            dataset=self.dataset, split=self.name, samples=tuple(self._samples[i] for i in self.ids)
+        )
+
+
+def check_ids(label: NDArray[Any], classes: int, ignore_index: int | None, *, where: str) -> None:
+    """Raise DataError, with the value and a pixel that holds it, when a label holds a foreign id."""
+    known = np.zeros(256, bool)
+    known[:classes] = True
+    if ignore_index is not None:
+        known[ignore_index] = True
+    good = known[label]
+    if good.all():
+        return
+    row, column = (int(v) for v in np.argwhere(~good)[0])
+    ignored = "" if ignore_index is None else f", or {ignore_index} (ignored)"
+    raise DataError(
+        f"{where}: the label holds the value {int(label[row, column])} at row {row}, column {column}",
+        expected=f"class ids 0-{classes - 1}{ignored}",
+        hint="correct the mask, or the classes, ignore_index and encoding of the dataset",
+    )
+
+
+def require_split(name: str, splits: Sequence[str], *, where: str) -> None:
+    """Raise DataError, listing the splits, when `name` is not one of them."""
+    if name not in splits:
+        raise unknown(
+            name, splits, noun=f"split in {where}", listing="edgeseg schema datasets", error=DataError
+        )

@@ -1,0 +1,29 @@
+"""Accuracy of class maps. Pure NumPy functions on label ids and on confusion matrices.
+
+Accuracy is at the level of the dataset: counts are summed over all images, then divided
+(Everingham et al., "The PASCAL Visual Object Classes Challenge", 2010).
+"""
+
+from __future__ import annotations
+
+from edgeseg.metrics.agreement import agreement, class_agreement
+from edgeseg.metrics.bootstrap import Interval, paired_drop
+from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
+from edgeseg.metrics.confusion import confusion
+from edgeseg.metrics.scores import dice, iou, mean_iou, pixel_accuracy
+
+__all__ = [
+    "BoundaryCounts",
+    "Interval",
+    "agreement",
+    "boundary_counts",
+    "boundary_iou",
+    "boundary_width",
+    "class_agreement",
+    "confusion",
+    "dice",
+    "iou",
+    "mean_iou",
+    "paired_drop",
+    "pixel_accuracy",
+]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from edgeseg.core.samples import require_disjoint
+from edgeseg.datasets import open_dataset
+from edgeseg.errors import DataError
+
+
+def test_limit(flat):
+    split = open_dataset("folders", flat).split("all")
+    assert split.limit(1).ids == ("a",)
+    assert split.limit(0).ids == split.limit(9).ids == ("a", "b")
+    with pytest.raises(DataError, match="-1"):
+        split.limit(-1)
+
+
+def test_sample_list_is_made_once_and_reports(flat):
+    split = open_dataset("folders", flat).split("all")
+    calls = []
+    first = split.sample_list(lambda message, done=0, total=0: calls.append((message, done, total)))
+    assert calls == [("hashing folders/all", 0, 2), ("hashing folders/all", 1, 2)]
+    assert (first.dataset, first.split, first.ids) == ("folders", "all", ("a", "b"))
+    assert split.sample_list(lambda *a, **k: pytest.fail("hashed again")) == first
+    assert (
+        split.limit(1).sample_list(lambda *a, **k: pytest.fail("hashed again")).samples == first.samples[:1]
+    )
+
+
+def test_one_image_in_two_lists_under_another_name(flat, save, photo, tmp_path_factory, toml, mask):
+    other = tmp_path_factory.mktemp("other")
+    save(other / "images" / "renamed.bmp", photo(1))
+    save(other / "masks" / "renamed.png", mask)
+    (other / "dataset.toml").write_text(toml())
+    ours = open_dataset("folders", flat).split("all").sample_list()
+    theirs = open_dataset("folders", other).split("all").sample_list()
+    with pytest.raises(DataError, match="b = renamed"):
+        require_disjoint(ours, theirs)

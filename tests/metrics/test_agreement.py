@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseg.errors import InputError
+from edgeseg.metrics import agreement, class_agreement
+
+
+def test_share_of_equal_pixels():
+    a = np.zeros((2, 10, 10), np.uint8)
+    b = a.copy()
+    b[0, :5, :4] = 3
+    assert agreement(a, a) == 1.0
+    assert agreement(a, b) == 0.9
+
+
+def test_only_masked_pixels_are_compared():
+    a, b = np.array([[0, 1, 2, 3]]), np.array([[0, 1, 0, 0]])
+    assert agreement(a, b, np.array([[True, True, False, True]])) == pytest.approx(2 / 3)
+    with pytest.raises(InputError, match="no pixel"):
+        agreement(a, b, np.zeros((1, 4), bool))
+
+
+def test_per_class():
+    a, b = np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 1]])
+    assert class_agreement(a, b, 3)[:2].tolist() == [2 / 3, 0.5]
+    assert np.isnan(class_agreement(a, b, 3)[2])
+
+
+def test_shapes_that_differ():
+    with pytest.raises(InputError, match="same shape"):
+        agreement(np.zeros((2, 2)), np.zeros((2, 3)))
