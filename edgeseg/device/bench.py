@@ -1,0 +1,157 @@
+"""Latency of a bundle on this machine, alone or against another in alternating blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.backends._cpu import usable_cpus
+from edgeseg.core.measurement import Measurement, PairedRatio
+from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.device.affinity import pinned
+from edgeseg.device.settings import DEFAULT, BenchSettings
+from edgeseg.device.statistics import paired_ratio, summarize
+from edgeseg.device.subject import Subject, Surroundings
+from edgeseg.device.timing import SETTLE_RUNS, Blocks, Call, alternate, collect, flat
+from edgeseg.device.validity import ratio_reasons, sample_reasons
+
+__all__ = ["BenchSettings", "bench", "bench_call", "bench_pair", "compare"]
+
+
+def bench(path: Path | str, settings: BenchSettings = DEFAULT, progress: Progress = silent) -> Measurement:
+    """Time a bundle.
+
+    `host_ms` is a call of the session: frame in, class map out, copies included. `device_ms` is what
+    the engine says of the same run: inference alone, its input already written. `first_frame_ms` is
+    from opening the bundle (hashes included, self-check not) to the first class map. `memory_mb` is
+    the growth of this process until then and through the self-check (see MemoryWatch): in a process
+    that has used the engine before, its libraries are there already and do not count again.
+
+    A bundle of the target `null-fp32` measures the harness and its copies.
+
+    Raises:
+        BundleError, EngineMismatch, MissingDependency, MissingDevice: as `edgeseg.runtime.load`.
+        InputError: settings that measure nothing, or cores that are not here.
+    """
+    settings.require_sane()
+    with pinned(settings.cpus), Subject(path, settings) as subject:
+        with Surroundings() as around:
+            host = collect(subject.call, settings.effort, warmup=settings.warmup, progress=progress)
+        return subject.measurement([host], around, settle=0)
+
+
+def bench_pair(
+    a: Path | str, b: Path | str, settings: BenchSettings = DEFAULT, progress: Progress = silent
+) -> tuple[Measurement, Measurement, PairedRatio, PairedRatio]:
+    """Time two bundles in alternating blocks in one process.
+
+    Returns:
+        Measurements of A and B, then time of A over time of B on the device and the host clock.
+    """
+    settings.require_sane()
+    with pinned(settings.cpus), Subject(a, settings) as first, Subject(b, settings) as second:
+        with Surroundings() as around:
+            blocks = alternate(
+                first.call,
+                second.call,
+                settings.effort,
+                blocks=settings.blocks,
+                warmup=settings.warmup,
+                progress=progress,
+            )
+        names = (first.name, second.name)
+        device = (
+            first.device_blocks(blocks[0], SETTLE_RUNS),
+            second.device_blocks(blocks[1], SETTLE_RUNS),
+        )
+        return (
+            first.measurement(blocks[0], around, settle=SETTLE_RUNS),
+            second.measurement(blocks[1], around, settle=SETTLE_RUNS),
+            _judged(device, names, "device"),
+            _judged(blocks, names, "host"),
+        )
+
+
+def bench_call(
+    call: Callable[[Array], object],
+    frames: Array,
+    name: str,
+    settings: BenchSettings = DEFAULT,
+    progress: Progress = silent,
+) -> Measurement:
+    """Time anything that takes frames, such as a network in PyTorch with NumPy before and after it.
+
+    It has one clock: `device` repeats `host`. `threads` is the number of cores it may use, and
+    `first_frame_ms` the time of the first call here.
+
+    Args:
+        frames: uint8 [N,H,W,3], handed to every call.
+        name: stands for the bundle and the target.
+    """
+    settings.require_sane()
+    with pinned(settings.cpus):
+        start = time.perf_counter()
+        call(frames)
+        first_frame_ms = (time.perf_counter() - start) * 1e3
+        with Surroundings() as around:
+            samples = collect(
+                lambda: call(frames), settings.effort, warmup=settings.warmup, progress=progress
+            )
+        cores = len(usable_cpus())
+    reasons = (*sample_reasons(samples, "host"), *around.reasons)
+    return Measurement(
+        bundle=name,
+        target=name,
+        engine_version="",
+        threads=cores,
+        cpus=settings.cpus,
+        batch=len(frames),
+        streams=1,
+        warmup_runs=settings.warmup,
+        device_samples_ms=tuple(samples),
+        host_samples_ms=tuple(samples),
+        device=summarize(samples),
+        host=summarize(samples),
+        first_frame_ms=first_frame_ms,
+        throughput_fps=len(frames) * 1e3 * len(samples) / sum(samples),
+        before=around.before,
+        after=around.after,
+        settings={**settings.as_text(), "device": "no clock of its own: the same samples as host"},
+        valid=not reasons,
+        reasons=reasons,
+    )
+
+
+def compare(
+    call_a: Call,
+    call_b: Call,
+    settings: BenchSettings = DEFAULT,
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    progress: Progress = silent,
+) -> tuple[list[float], list[float], PairedRatio]:
+    """Time any two callables in alternating blocks on the host clock.
+
+    Returns:
+        Milliseconds of A and of B in the order taken, and time of A over time of B.
+    """
+    settings.require_sane()
+    with pinned(settings.cpus):
+        blocks = alternate(
+            call_a,
+            call_b,
+            settings.effort,
+            blocks=settings.blocks,
+            warmup=settings.warmup,
+            progress=progress,
+        )
+    return flat(blocks[0]), flat(blocks[1]), _judged(blocks, names, "host")
+
+
+def _judged(blocks: tuple[Blocks, Blocks], names: tuple[str, str], clock: str) -> PairedRatio:
+    ratio = paired_ratio(*blocks, a=names[0], b=names[1], clock=clock)
+    reasons = tuple(ratio_reasons(ratio))
+    return msgspec.structs.replace(ratio, valid=not reasons, reasons=reasons)

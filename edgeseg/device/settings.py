@@ -1,0 +1,60 @@
+"""How much to measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.device.timing import Effort
+from edgeseg.errors import InputError
+
+
+class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much to measure. A measurement takes at least `min_runs` runs *and* `min_seconds`.
+
+    Attributes:
+        warmup: runs before, not recorded.
+        streams: requests at work while throughput is measured; latency is always one at a time.
+        threads: inference threads instead of the bundle's; None: the bundle's.
+        cpus: cores to pin the process to while measuring; empty: not pinned beyond the target.
+        blocks: pairs of blocks of a comparison; runs and seconds are spread over them.
+        throughput_seconds: how long throughput is measured, with more than one stream.
+        cache: folder for compiled models.
+        check: compare the golden frames before timing.
+    """
+
+    warmup: int = 10
+    min_runs: int = 100
+    min_seconds: float = 3.0
+    streams: int = 1
+    threads: int | None = None
+    cpus: tuple[int, ...] = ()
+    blocks: int = 20
+    throughput_seconds: float = 2.0
+    cache: Path | None = None
+    check: bool = True
+
+    def require_sane(self) -> None:
+        """Raise InputError for numbers that measure nothing."""
+        if min(self.min_runs, self.blocks, self.streams) < 1 or min(self.warmup, self.min_seconds) < 0:
+            raise InputError(
+                f"min_runs is {self.min_runs}, blocks {self.blocks}, streams {self.streams}, "
+                f"warmup {self.warmup}, min_seconds {self.min_seconds}",
+                expected="runs, blocks and streams of at least 1, warm-up and seconds of at least 0",
+            )
+
+    def as_text(self) -> dict[str, str]:
+        """What a measurement records of the load generator."""
+        return {
+            "min_runs": str(self.min_runs),
+            "min_seconds": str(self.min_seconds),
+            "host": "frame to class map, one call at a time, copies included",
+        }
+
+    @property
+    def effort(self) -> Effort:
+        return Effort(runs=self.min_runs, seconds=self.min_seconds)
+
+
+DEFAULT = BenchSettings()

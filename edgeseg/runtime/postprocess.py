@@ -1,0 +1,60 @@
+"""Network scores to a class map at camera size: the NumPy reference the deploy graph is tested against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.preprocess import Placement
+from edgeseg.errors import ModelError
+from edgeseg.runtime.resize import bilinear, nearest
+
+MAX_CLASSES = {"semantic": 256, "multilabel": 8}
+"""What a uint8 holds: one index, or one bit per class."""
+
+
+def class_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement) -> NDArray[np.uint8]:
+    """Crop the padding, resize to the camera, decide.
+
+    Scores at another size than the network input (a stride-4 head) are resized to it first.
+    With `upsample="labels"` the decision comes before the last resize, which is then nearest.
+
+    Args:
+        scores: float32 [N,C,H,W], the network output that counts, as the network gives it.
+        placement: where the frames lie in the network input.
+
+    Returns:
+        uint8 [N,*placement.frame]. C > 1: index of the largest score, the first one if equal.
+        C = 1: 1 where score > threshold. Multi-label: bit c is set where score c > threshold.
+
+    Raises:
+        ModelError: more classes than a uint8 holds, or scores of another rank.
+    """
+    if scores.ndim != 4:
+        raise ModelError(f"scores have the shape {list(scores.shape)}", expected="[N,C,H,W]")
+    if scores.shape[2:] != placement.input:
+        scores = bilinear(scores, placement.input)
+    scores = scores[
+        :,
+        :,
+        placement.top : placement.top + placement.scaled[0],
+        placement.left : placement.left + placement.scaled[1],
+    ]
+    if spec.postprocess.upsample == "scores":
+        return decide(bilinear(scores, placement.frame), spec)
+    return nearest(decide(scores, spec), placement.frame)
+
+
+def decide(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.uint8]:
+    """float32 [N,C,H,W] scores to a uint8 [N,H,W] class map or bit mask of the same size."""
+    channels = scores.shape[1]
+    if channels > MAX_CLASSES[spec.task]:
+        raise ModelError(
+            f"'{spec.name}' is a {spec.task} network of {channels} classes",
+            expected=f"at most {MAX_CLASSES[spec.task]}: class maps are uint8",
+        )
+    if spec.task == "semantic" and channels > 1:
+        return np.asarray(scores.argmax(axis=1), np.uint8)
+    above = scores > np.float32(spec.postprocess.score_threshold())
+    return np.packbits(above, axis=1, bitorder="little")[:, 0]

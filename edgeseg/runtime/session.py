@@ -1,0 +1,288 @@
+"""A bundle, opened: frames in, class maps out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from types import TracebackType
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.backends import backend_for
+from edgeseg.core.bundle import Bundle, EngineRecord
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array, Engine, OpenSettings, Request
+from edgeseg.core.target import Target
+from edgeseg.errors import BundleError, InputError
+from edgeseg.runtime.check import self_check
+from edgeseg.runtime.stream import in_order
+
+Frames = NDArray[np.uint8]
+
+
+class Output(NamedTuple):
+    """What the engine returns.
+
+    Attributes:
+        class_map: uint8 [H,W] or [N,H,W]: class index, or one bit per class for multi-label.
+        confidence: float32 of the same shape, or None when the bundle was exported without it.
+    """
+
+    class_map: NDArray[np.uint8]
+    confidence: NDArray[np.float32] | None
+
+
+def load(
+    path: Path | str,
+    *,
+    threads: int | None = None,
+    streams: int = 1,
+    cache: Path | None = None,
+    check: bool = True,
+    warm_up: int = 2,
+    profile: bool = False,
+) -> Session:
+    """Open an engine bundle.
+
+    Every file is compared with its hash, the golden frames are run and compared, and each request
+    is warmed up, so that the first frame is neither wrong nor slow. The affinity of the process is
+    left to the program.
+
+    Args:
+        threads: inference threads on a CPU instead of the bundle's; 0: all cores.
+        streams: requests that may run at the same time.
+        cache: folder for compiled models; None: no cache.
+        check: run the golden frames.
+        warm_up: runs of each request before the session is handed out.
+        profile: collect time per layer (slower).
+
+    Raises:
+        BundleError: not an engine bundle, a file was changed, or the self-check failed.
+        EngineMismatch: built for another device or engine version.
+        MissingDependency, MissingDevice: the engine cannot run here.
+    """
+    settings = OpenSettings(streams=streams, cache=cache, profile=profile)
+    return Session(Bundle.open(path), settings, threads=threads, check=check, warm_up=warm_up)
+
+
+class Session:
+    """An engine with its requests. Calls may come from several threads; use `load` to make one.
+
+    C-contiguous frames in exactly the engine's batch are handed on as they are: the request copies
+    them in once and the class map out once. Any other number costs one more copy of the results.
+
+    Attributes:
+        engine: the open engine (`layers()` tells its layers).
+        bundle, spec, target: what was opened.
+        notes: warnings of the engine, such as a CPU family it was not tuned for.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: OpenSettings,
+        *,
+        threads: int | None = None,
+        check: bool = True,
+        warm_up: int = 2,
+    ) -> None:
+        record = _engine_record(bundle, threads, settings.streams)
+        self.bundle = bundle
+        self.spec: ModelSpec = bundle.manifest.model
+        self.target = Target.parse(record.target)
+        backend = backend_for(self.target)
+        self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
+        try:
+            self._prepare(settings.streams, check, warm_up)
+        except BaseException:
+            self.engine.close()
+            raise
+
+    def _prepare(self, streams: int, check: bool, warm_up: int) -> None:
+        self._input = self.engine.inputs[0].name
+        self._shape = self.engine.inputs[0].shape
+        self._streams = streams
+        self._closing = Lock()
+        self._closed = False
+        self._requests: SimpleQueue[Request | None] = SimpleQueue()
+        requests = [self.engine.request() for _ in range(streams)]
+        for request in requests:
+            self._requests.put(request)
+        self.notes = self.engine.notes
+        agreement = self_check(self, self.bundle) if check else None
+        if agreement is not None and agreement.pixels == 0:
+            self.notes += ("the self-check compared no pixel: the network is sure of none",)
+        blank = {self._input: np.zeros(self._shape, np.uint8)}
+        for request in requests:
+            for _ in range(warm_up):
+                request.write(blank)
+                request.execute()
+
+    @property
+    def batch(self) -> int:
+        """Frames the engine takes per run."""
+        return self._shape[0]
+
+    @property
+    def camera_size(self) -> tuple[int, int]:
+        """(height, width) of the frames in pixels."""
+        return self._shape[1], self._shape[2]
+
+    @property
+    def streams(self) -> int:
+        return self._streams
+
+    def __call__(self, frames: Frames) -> NDArray[np.uint8]:
+        """uint8 [H,W,3] -> uint8 [H,W], or [N,H,W,3] -> [N,H,W] with any N.
+
+        Raises:
+            InputError: frames of another size or dtype, or the session is closed.
+        """
+        return self.timed(frames)[0].class_map
+
+    def predict(self, frames: Frames) -> Output:
+        """Like a call, with the confidence of each pixel where the bundle gives it."""
+        return self.timed(frames)[0]
+
+    def timed(self, frames: Frames) -> tuple[Output, float]:
+        """Like `predict`, with the device milliseconds of the runs it took."""
+        frames = np.asarray(frames)
+        self._check(frames)
+        if frames.shape == self._shape:
+            outputs, elapsed = self._run(frames)
+        elif frames.ndim == 3 and self._shape[0] == 1:
+            outputs, elapsed = self._run(frames[None])
+        else:
+            outputs, elapsed = self._split(frames if frames.ndim == 4 else frames[None])
+        class_map, confidence = outputs["class_map"], outputs.get("confidence")
+        if frames.ndim == 3:
+            return Output(class_map[0], None if confidence is None else confidence[0]), elapsed
+        return Output(class_map, confidence), elapsed
+
+    def stream(self, frames: Iterable[Frames], queue: int = 4) -> Iterator[NDArray[np.uint8]]:
+        """Class maps of a source of frames, in its order, while the source is read ahead.
+
+        A thread reads the source and `streams` threads run it; a result is handed out as soon as it
+        and all before it are ready. Frames share a run in groups of `batch`. An error of the source
+        or of a frame is raised after the results of the groups before it. Closing the iterator (or dropping
+        it) stops the threads; one that waits in the source ends with the source's next frame.
+
+        Args:
+            frames: uint8 [H,W,3] each.
+            queue: groups that may be waiting, running or ready at a time.
+
+        Raises:
+            InputError: `queue` is below 1.
+        """
+        if queue < 1:
+            raise InputError(f"queue is {queue}", expected="at least 1")
+        return in_order(self, self._groups(frames), workers=self._streams, limit=queue)
+
+    def close(self) -> None:
+        """Wait for the runs in progress and free the engine. Closing twice does nothing."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            for _ in range(self._streams):
+                self._requests.get()
+            self._requests.put(None)
+            self.engine.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self, frames: Array, ranks: tuple[int, ...] = (3, 4)) -> None:
+        if frames.dtype == np.uint8 and frames.shape[-3:] == self._shape[1:] and frames.ndim in ranks:
+            return
+        height, width = self.camera_size
+        raise InputError(
+            f"the frame is {frames.dtype} {list(frames.shape)}",
+            expected=f"uint8 [{height},{width},3] or [N,{height},{width},3], channels in the order "
+            f"{self.spec.preprocess.frame_color.upper()}, as '{self.bundle.manifest.name}' was exported",
+            hint="resize the frame, or export again with --camera-size of your camera",
+        )
+
+    def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
+        """One run of the engine on exactly `batch` frames."""
+        request = self._requests.get()
+        if request is None:
+            self._requests.put(None)
+            raise InputError(
+                f"the session of '{self.bundle.manifest.name}' is closed", hint="open it again with load()"
+            )
+        try:
+            request.write({self._input: frames})
+            elapsed = request.execute()
+            return request.read(), elapsed
+        finally:
+            self._requests.put(request)
+
+    def _split(self, frames: Array) -> tuple[dict[str, Array], float]:
+        """Runs of `batch` frames; the last one is filled up with black frames."""
+        count = len(frames)
+        result = {o.name: np.empty((count, *o.shape[1:]), o.dtype) for o in self.engine.outputs}
+        total = 0.0
+        for start in range(0, count, self.batch):
+            part = frames[start : start + self.batch]
+            outputs, elapsed = self._run(part if len(part) == self.batch else _filled(part, self.batch))
+            total += elapsed
+            for name, array in result.items():
+                array[start : start + len(part)] = outputs[name][: len(part)]
+        return result, total
+
+    def _groups(self, frames: Iterable[Frames]) -> Iterator[Frames]:
+        """Batches [n,H,W,3] of consecutive frames, n = `batch` but for the last."""
+        group: list[Frames] = []
+        for frame in frames:
+            array = np.asarray(frame)
+            self._check(array, ranks=(3,))
+            group.append(array)
+            if len(group) == self.batch:
+                yield group[0][None] if len(group) == 1 else np.stack(group)
+                group = []
+        if group:
+            yield np.stack(group)
+
+
+def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineRecord:
+    """The record to open, with other threads if asked. Raises BundleError for other kinds of bundle."""
+    kind = bundle.manifest.kind
+    if kind == "deferred":
+        raise BundleError(
+            f"{bundle.path} is a deferred bundle: its engine for {bundle.engine.target} is not built yet",
+            hint=f"on the device, run `edgeseg build {bundle.path}` "
+            f"or `python -m edgeseg.device build {bundle.path}`",
+        )
+    if kind != "engine":
+        raise BundleError(
+            f"{bundle.path} is a bundle of kind '{kind}', which holds no engine",
+            expected="a bundle of kind 'engine'",
+            hint="make one with `edgeseg export --target ...`",
+        )
+    if streams < 1 or (threads is not None and threads < 0):
+        raise InputError(f"streams is {streams}, threads is {threads}", expected="streams >= 1, threads >= 0")
+    record = bundle.engine
+    if threads is None:
+        return record
+    target = msgspec.structs.replace(Target.parse(record.target), threads=threads)
+    return msgspec.structs.replace(record, target=str(target))
+
+
+def _filled(frames: Array, batch: int) -> Array:
+    whole = np.zeros((batch, *frames.shape[1:]), frames.dtype)
+    whole[: len(frames)] = frames
+    return whole

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.ports import BuildSettings
+from edgeseg.device.build import build, ready
+from edgeseg.errors import BundleError, EngineMismatch
+from edgeseg.runtime import load
+
+
+def test_a_deferred_bundle_becomes_an_engine_bundle(make_bundle, frames, tmp_path):
+    parent = Bundle.open(make_bundle(kind="deferred"))
+    told = []
+    child = build(
+        parent, tmp_path / "child", BuildSettings(workspace_mb=64), progress=lambda m, *_: told.append(m)
+    )
+    assert child.manifest.kind == "engine"
+    assert child.manifest.parent == parent.as_parent()
+    assert child.manifest.step.settings["workspace_mb"] == 64
+    assert child.engine.hardware.name == "toybox"
+    assert child.manifest.tools["toy"] == "1"
+    assert not any("not built here" in note for note in child.manifest.notes)
+    assert "self-check" in told[-1]
+    with load(child.path) as session:
+        assert session(frames(2)).shape == (2, 8, 12)
+
+
+def test_an_engine_bundle_is_built_again_without_its_old_engine(make_bundle, tmp_path):
+    parent = Bundle.open(make_bundle())
+    child = build(parent, tmp_path / "child")
+    assert sorted(child.manifest.files) == sorted(parent.manifest.files)
+    assert child.manifest.parent.id == parent.id
+
+
+def test_an_engine_that_fails_its_self_check_leaves_nothing(make_bundle, tmp_path):
+    with pytest.raises(BundleError, match="self-check"):
+        build(Bundle.open(make_bundle(kind="deferred", shift=1)), tmp_path / "child")
+    assert [p.name for p in tmp_path.iterdir()] == ["toy"]
+
+
+def test_another_device_is_refused_with_both_names(make_bundle, tmp_path):
+    parent = Bundle.open(make_bundle(kind="deferred", target="toy-fp32@orin"))
+    with pytest.raises(EngineMismatch, match=r"orin.*toybox"):
+        build(parent, tmp_path / "child")
+    assert not (tmp_path / "child").exists()
+
+
+def test_what_can_be_built_but_not_run_says_so(make_bundle, tmp_path):
+    parent = Bundle.open(make_bundle(kind="deferred", shift=1, target="toy-fp32@norun"))
+    child = build(parent, tmp_path / "child")
+    assert "not run" in child.manifest.notes[-1]
+
+
+def test_an_existing_output_is_kept_unless_asked(make_bundle, tmp_path):
+    parent = Bundle.open(make_bundle(kind="deferred"))
+    build(parent, tmp_path / "child")
+    with pytest.raises(BundleError, match="--overwrite"):
+        build(parent, tmp_path / "child")
+    build(parent, tmp_path / "child", overwrite=True)
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_a_bundle_without_a_typed_graph_is_refused(make_bundle, tmp_path, kind):
+    with pytest.raises(BundleError, match=f"kind '{kind}'"):
+        build(Bundle.open(make_bundle(kind=kind)), tmp_path / "child")
+
+
+def test_a_deferred_bundle_is_made_ready_once(make_bundle, tmp_path):
+    path = make_bundle(kind="deferred")
+    first = ready(path, tmp_path / "cache")
+    made = (first / "manifest.json").stat().st_mtime_ns
+    assert ready(path, tmp_path / "cache") == first
+    assert (first / "manifest.json").stat().st_mtime_ns == made
+    assert ready(first, tmp_path / "cache") == first

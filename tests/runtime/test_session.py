@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from edgeseg.errors import BundleError, InputError
+from edgeseg.runtime import load
+
+
+def test_one_frame_gives_one_class_map(make_bundle, frames):
+    frame = frames(1, seed=5)[0]
+    with load(make_bundle()) as session:
+        mask = session(frame)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, frame[..., 0] % 4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5])
+def test_any_number_of_frames_is_split_and_filled_to_the_batch(make_bundle, frames, batch, count):
+    shown = frames(count, seed=5)
+    with load(make_bundle(batch=batch, confidence=True)) as session:
+        np.testing.assert_array_equal(session(shown), shown[..., 0] % 4)
+        output = session.predict(shown)
+    np.testing.assert_allclose(output.confidence, shown[..., 1] / 255, rtol=1e-6)
+    assert output.class_map.shape == shown.shape[:3]
+
+
+def test_one_frame_in_a_larger_batch(make_bundle, frames):
+    frame = frames(1)[0]
+    with load(make_bundle(batch=4)) as session:
+        np.testing.assert_array_equal(session(frame), frame[..., 0] % 4)
+
+
+def test_confidence_is_none_when_the_bundle_has_none(make_bundle, frames):
+    with load(make_bundle()) as session:
+        assert session.predict(frames(1)[0]).confidence is None
+
+
+def test_results_are_not_overwritten_by_the_next_call(make_bundle, frames):
+    first, second = frames(2)
+    with load(make_bundle()) as session:
+        kept = session(first)
+        session(second)
+    np.testing.assert_array_equal(kept, first[..., 0] % 4)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((12, 8, 3), np.uint8),
+        np.zeros((8, 12, 3), np.float32),
+        np.zeros((8, 12, 4), np.uint8),
+        np.zeros((8, 12), np.uint8),
+        np.zeros((1, 1, 8, 12, 3), np.uint8),
+    ],
+)
+def test_a_frame_the_bundle_was_not_exported_for_is_refused(make_bundle, frame):
+    with load(make_bundle()) as session, pytest.raises(InputError) as caught:
+        session(frame)
+    assert str(list(frame.shape)) in str(caught.value)
+    assert "uint8 [8,12,3]" in str(caught.value)
+    assert "--camera-size" in str(caught.value)
+
+
+def test_a_changed_byte_is_refused(make_bundle):
+    path = make_bundle()
+    engine = path / "engine" / "toy.json"
+    engine.write_text(engine.read_text().replace('"shift": 0', '"shift": 1'))
+    with pytest.raises(BundleError, match=r"toy.json was changed"):
+        load(path)
+
+
+def test_a_deferred_bundle_tells_how_to_build_it(make_bundle):
+    with pytest.raises(BundleError, match=r"edgeseg build .*toy.*python -m edgeseg.device build"):
+        load(make_bundle(kind="deferred"))
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_a_bundle_without_an_engine_is_refused(make_bundle, kind):
+    with pytest.raises(BundleError, match=f"kind '{kind}'.*\n.*\n.*edgeseg export"):
+        load(make_bundle(kind=kind))
+
+
+@pytest.mark.parametrize("wrong", [{"streams": 0}, {"threads": -1}])
+def test_senseless_settings_are_refused(make_bundle, wrong):
+    with pytest.raises(InputError, match="streams >= 1"):
+        load(make_bundle(), **wrong)
+
+
+def test_the_bundle_and_the_engines_warnings_are_at_hand(make_bundle):
+    with load(make_bundle(), threads=3) as session:
+        assert session.notes == ("made on another CPU",)
+        assert session.spec.name == "toy"
+        assert str(session.target) == "toy-fp32+threads=3"
+        assert session.engine.record.target == "toy-fp32+threads=3"
+        assert (session.batch, session.camera_size, session.streams) == (1, (8, 12), 1)
+        assert session.bundle.manifest.name == "toy"
+
+
+def test_calls_from_many_threads_get_their_own_answers(make_bundle, frames):
+    shown = frames(64)
+    with load(make_bundle(), streams=3) as session, ThreadPoolExecutor(8) as pool:
+        masks = list(pool.map(session, shown))
+    np.testing.assert_array_equal(masks, shown[..., 0] % 4)
+
+
+def test_a_closed_session_says_so(make_bundle, frames):
+    session = load(make_bundle(), streams=2)
+    session.close()
+    session.close()
+    for _ in range(3):
+        with pytest.raises(InputError, match="closed"):
+            session(frames(1))
+    assert session.engine.closed
+
+
+def test_closing_waits_for_the_runs_in_progress(make_bundle, frames):
+    slow = frames(1)[0]
+    slow[0, 0, 2] = 100
+    session = load(make_bundle())
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(session, slow)
+        assert session.engine.slow_run.wait(5)
+        session.close()
+        np.testing.assert_array_equal(future.result(), slow[..., 0] % 4)
+
+
+@pytest.mark.parametrize(("batch", "streams"), [(1, 1), (1, 3), (4, 2)])
+def test_a_stream_keeps_order_with_slow_and_fast_frames(make_bundle, frames, batch, streams):
+    shown = frames(22)
+    shown[::3, 0, 0, 2] = 15
+    with load(make_bundle(batch=batch), streams=streams) as session:
+        masks = list(session.stream(iter(shown)))
+    np.testing.assert_array_equal(masks, shown[..., 0] % 4)
+
+
+def test_a_frame_of_another_size_in_a_stream_is_refused_after_those_before_it(make_bundle, frames):
+    good = frames(2)
+    with load(make_bundle()) as session:
+        stream = session.stream([*good, np.zeros((3, 3, 3), np.uint8)])
+        assert len([next(stream), next(stream)]) == 2
+        with pytest.raises(InputError, match="--camera-size"):
+            next(stream)
+
+
+def test_a_stream_needs_room(make_bundle):
+    with load(make_bundle()) as session, pytest.raises(InputError, match="queue is 0"):
+        session.stream([], queue=0)
