@@ -145,16 +145,22 @@ class Backend(Protocol):
     Attributes:
         reads_precision: the ONNX graph states the precision (half precision is baked in); else the
             graph is float32 and the engine chooses by hint.
+        computes: False for an engine whose outputs mean nothing (`null`).
     """
 
     reads_precision: bool
+    computes: bool
 
     def targets(self) -> tuple[str, ...]:
         """Targets to list, as text."""
         ...
 
     def availability(self, target: Target) -> Availability:
-        """Never raises: says why not."""
+        """What can be done here, and why not the rest.
+
+        Raises:
+            TargetError: hardware that this engine does not know, here or elsewhere.
+        """
         ...
 
     def opset(self) -> int:

@@ -102,7 +102,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                     f"a frame of {frame[0]}x{frame[1]} (height x width) does not fit the network "
                     f"input of {network_input[0]}x{network_input[1]}",
                     expected="a frame no larger than the input, or a resize rule",
-                    hint="use --resize letterbox or stretch, or a larger --input-size",
+                    hint="use --set resize=letterbox (or stretch), or a larger --input-size",
                 )
             scaled = frame
         elif self.resize == "stretch":

@@ -1,0 +1,54 @@
+"""Running a graph in ONNX Runtime on the CPU, to check and to measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.core.ports import Array
+from edgeseg.errors import GraphError, MissingDependency
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+THREADS = 2
+
+
+def session(model: ModelProto, *, threads: int = THREADS) -> Any:
+    """An `onnxruntime.InferenceSession` of a model.
+
+    Raises:
+        GraphError: ONNX Runtime refuses the graph.
+        MissingDependency: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise MissingDependency("onnxruntime", "train", needed_for="checking a graph") from None
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(
+            model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as fault:  # its exceptions have no public common base
+        raise GraphError(
+            f"ONNX Runtime refuses the graph: {first_line(fault)}", expected="a graph ONNX Runtime can run"
+        ) from fault
+
+
+def run(opened: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """All outputs by name. Raises GraphError when the run fails."""
+    names = [o.name for o in opened.get_outputs()]
+    try:
+        values: Sequence[Array] = opened.run(names, dict(feeds))
+    except Exception as fault:
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
+        raise GraphError(f"the graph fails in ONNX Runtime for {shapes}: {first_line(fault)}") from fault
+    return dict(zip(names, values))
+
+
+def first_line(fault: BaseException) -> str:
+    text = str(fault).strip() or type(fault).__name__
+    return text.splitlines()[0][:300]

@@ -1,0 +1,253 @@
+"""The deploy graph: camera frames in, class map out, around the plain network.
+
+    frames uint8 [N,H,W,3] -> Cast, Transpose, channel swap, Resize, normalise, Pad
+      -> plain network -> Resize, crop, Resize, decision -> class_map uint8 [N,H,W]
+
+It equals `runtime.preprocess` -> plain network -> `runtime.postprocess`. The forms chosen here are
+those measured fastest on OpenVINO that TensorRT also reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Placement, Preprocess, Size
+from edgeseg.errors import GraphError
+from edgeseg.graph._edit import Editor, opset_of, shape_of
+from edgeseg.graph.simplify import with_shapes
+from edgeseg.runtime.postprocess import MAX_CLASSES
+
+FRAMES, CLASS_MAP, CONFIDENCE = "frames", "class_map", "confidence"
+PREPROCESS, POSTPROCESS = "preprocess/", "postprocess/"
+"""How the names of the nodes added here begin."""
+OLDEST_OPSET = 13
+
+
+def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence: bool = False) -> ModelProto:
+    """Build the deploy graph in the opset of the plain one.
+
+    Args:
+        plain: static; float [N,3,*spec.input_size] in, scores [N,C,h,w] out, maybe among others.
+        camera_size: (height, width) of the frames.
+        confidence: also return float32 [N,H,W], the probability of the class that was chosen; for
+            multi-label networks of the most probable class.
+
+    Raises:
+        GraphError: the graph does not fit `spec`, more classes than a uint8 holds, or opset < 13.
+        InputError: frames larger than the input with `resize="none"`.
+    """
+    editor = Editor(plain)
+    size, scores, shape = _check(plain, spec)
+    place = spec.preprocess.place(camera_size, spec.input_size)
+    batch = size[0]
+    source = editor.graph.input[0]
+    kept = [o for o in editor.graph.output if o.name == scores]
+
+    before = _Writer(editor, PREPROCESS)
+    image = _preprocess(before, spec.preprocess, place)
+    image = before.cast(image, source.type.tensor_type.elem_type, only_from=TensorProto.FLOAT)
+    before.nodes[-1].output[0] = source.name
+
+    after = _Writer(editor, POSTPROCESS)
+    tensor = after.cast(scores, TensorProto.FLOAT, only_from=kept[0].type.tensor_type.elem_type)
+    _postprocess(after, tensor, shape, spec, place, confidence)
+
+    outputs = [helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, [batch, *camera_size])]
+    if confidence:
+        outputs.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.FLOAT, [batch, *camera_size]))
+    frames = helper.make_tensor_value_info(FRAMES, TensorProto.UINT8, [batch, *camera_size, 3])
+    del editor.graph.input[:], editor.graph.output[:]
+    editor.graph.input.append(frames)
+    editor.graph.output.extend(outputs)
+    editor.keep_nodes([*before.nodes, *editor.graph.node, *after.nodes])
+    result = with_shapes(editor.finish())
+    onnx.checker.check_model(result)
+    return result
+
+
+class _Writer:
+    """Appends nodes to a list and constants to a graph."""
+
+    def __init__(self, editor: Editor, prefix: str) -> None:
+        self.editor = editor
+        self.prefix = prefix
+        self.nodes: list[NodeProto] = []
+        self.opset = opset_of(editor.model)
+
+    def op(self, op_type: str, label: str, inputs: Sequence[str], **attributes: object) -> str:
+        """Append a node named `prefix + label`. Returns the name of its output."""
+        name = self.editor.unique(self.prefix + label)
+        self.nodes.append(helper.make_node(op_type, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, label: str, value: Array) -> str:
+        return self.editor.add_initializer(self.prefix + label, value)
+
+    def integers(self, label: str, values: Sequence[int]) -> str:
+        return self.constant(label, np.array(values, np.int64))
+
+    def cast(self, tensor: str, to: int, *, only_from: int | None = None, label: str = "cast") -> str:
+        """`tensor` as another type; as it is when it already has it."""
+        return tensor if only_from == to else self.op("Cast", label, [tensor], to=to)
+
+    def bilinear(self, tensor: str, shape: tuple[int, ...], size: Size, label: str) -> str:
+        sizes = self.integers(f"{label}_sizes", (*shape[:2], *size))
+        return self.op(
+            "Resize",
+            label,
+            [tensor, "", "", sizes],
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
+
+    def nearest(self, tensor: str, old: Size, new: Size) -> str:
+        """[N,h,w] to [N,*new] by integer indices: exact in every engine; Resize rounds its positions."""
+        for axis, length, out, label in ((2, old[1], new[1], "columns"), (1, old[0], new[0], "rows")):
+            if length != out:
+                index = (2 * np.arange(out, dtype=np.int64) + 1) * length // (2 * out)
+                tensor = self.op("Gather", label, [tensor, self.constant(f"{label}_index", index)], axis=axis)
+        return tensor
+
+    def reduce(self, op_type: str, tensor: str, label: str) -> str:
+        """Over axis 1, which is dropped. The axes are an input since opset 13 (ReduceSum) or 18 (others)."""
+        if op_type == "ReduceSum" or self.opset >= 18:
+            return self.op(op_type, label, [tensor, self.integers(f"{label}_axes", [1])], keepdims=0)
+        return self.op(op_type, label, [tensor], axes=[1], keepdims=0)
+
+
+def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tuple[int, ...]]:
+    """Shape of the network input, name and shape of the scores."""
+    if opset_of(plain) < OLDEST_OPSET:
+        raise GraphError(
+            f"the graph is opset {opset_of(plain)}",
+            expected=f"opset {OLDEST_OPSET} or newer",
+            hint="see make_static",
+        )
+    size = shape_of(plain.graph.input[0])
+    if size[1:] != (3, *spec.input_size):
+        raise GraphError(
+            f"the graph takes {list(size)}, '{spec.name}' says {[size[0], 3, *spec.input_size]}",
+            expected="a graph made for this input size",
+        )
+    names = [o.name for o in plain.graph.output]
+    wanted = spec.postprocess.output or (names[0] if len(names) == 1 else "")
+    if wanted not in names:
+        raise GraphError(
+            f"the network has no output '{wanted}'" if wanted else f"the network has {len(names)} outputs",
+            expected=f"the one that counts as postprocess.output: one of {', '.join(names)}",
+        )
+    shape = shape_of(plain.graph.output[names.index(wanted)])
+    if len(shape) != 4 or not all(isinstance(d, int) for d in (*shape, *size)):
+        raise GraphError(
+            f"the output '{wanted}' has the shape {list(shape)}", expected="[N,C,H,W], all of them fixed"
+        )
+    limit = MAX_CLASSES[spec.task]
+    if int(shape[1]) > limit:
+        raise GraphError(
+            f"'{spec.name}' is a {spec.task} network of {shape[1]} classes",
+            expected=f"at most {limit}: class maps are uint8",
+        )
+    return tuple(int(d) for d in size), wanted, tuple(int(d) for d in shape)
+
+
+def _preprocess(write: _Writer, contract: Preprocess, place: Placement) -> str:
+    """Frames to the network input, float32. The last node written makes it."""
+    tensor = write.op("Cast", "float", [FRAMES], to=TensorProto.FLOAT)
+    tensor = write.op("Transpose", "channels_first", [tensor], perm=[0, 3, 1, 2])
+    if contract.frame_color != contract.color:
+        tensor = write.op("Gather", "swap_channels", [tensor, write.integers("bgr", [2, 1, 0])], axis=1)
+    if place.resized:
+        batch = shape_of(write.editor.graph.input[0])[0]
+        tensor = write.bilinear(tensor, (int(batch), 3), place.scaled, "resize")
+    if place.padded and contract.pad_space == "pixel":
+        tensor = _pad(write, tensor, contract, place)
+    multiplier, offset = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in contract.affine())
+    tensor = write.op("Mul", "scale", [tensor, write.constant("multiplier", multiplier)])
+    tensor = write.op("Add", "shift", [tensor, write.constant("offset", offset)])
+    if place.padded and contract.pad_space == "normalized":
+        tensor = _pad(write, tensor, contract, place)
+    return tensor
+
+
+def _pad(write: _Writer, tensor: str, contract: Preprocess, place: Placement) -> str:
+    """`pad_value` is one number in the space it is stated in, and Pad writes one number."""
+    top, left, bottom, right = place.padding
+    pads = write.integers("pads", [0, 0, top, left, 0, 0, bottom, right])
+    value = write.constant("pad_value", np.array(contract.pad_value, np.float32))
+    return write.op("Pad", "pad", [tensor, pads, value], mode="constant")
+
+
+def _postprocess(
+    write: _Writer, scores: str, shape: tuple[int, ...], spec: ModelSpec, place: Placement, confidence: bool
+) -> None:
+    batch, channels = shape[:2]
+    if shape[2:] != place.input:
+        scores = write.bilinear(scores, shape, place.input, "upsample")
+    size = place.input
+    if place.padded:
+        bounds = [
+            (place.top, place.left),
+            (place.top + place.scaled[0], place.left + place.scaled[1]),
+            (2, 3),
+        ]
+        limits = [write.integers(n, b) for n, b in zip(("crop_starts", "crop_ends", "crop_axes"), bounds)]
+        scores, size = write.op("Slice", "crop", [scores, *limits]), place.scaled
+    if place.resized and spec.postprocess.upsample == "scores":
+        scores, size = write.bilinear(scores, shape, place.frame, "to_camera"), place.frame
+    # Planar [N,C,H*W]: in channels-last layout OpenVINO's float32 TopK takes 12 ms instead of 2 (512x512x11).
+    flat = write.op(
+        "Reshape", "flatten", [scores, write.integers("flat_shape", (batch, channels, size[0] * size[1]))]
+    )
+    image_shape = write.integers("image_shape", (batch, *size))
+    labels, above = _decide(write, flat, channels, spec)
+    _finish(write, write.op("Reshape", "labels", [labels, image_shape]), size, place.frame, CLASS_MAP)
+    if confidence:
+        chosen = _confidence(write, flat, above, channels, spec)
+        _finish(
+            write, write.op("Reshape", "probability", [chosen, image_shape]), size, place.frame, CONFIDENCE
+        )
+
+
+def _decide(write: _Writer, flat: str, channels: int, spec: ModelSpec) -> tuple[str, str]:
+    """Labels [N,H*W] as any number type, and the scores above the threshold (empty for argmax)."""
+    if spec.task == "semantic" and channels > 1:
+        return write.op("ArgMax", "argmax", [flat], axis=1, keepdims=0), ""
+    threshold = write.constant("threshold", np.array(spec.postprocess.score_threshold(), np.float32))
+    above = write.op("Greater", "above", [flat, threshold])
+    bits = write.op("Cast", "bits", [above], to=TensorProto.FLOAT)
+    weights = (2.0 ** np.arange(channels)).astype(np.float32).reshape(1, channels, 1)
+    weighted = (
+        bits
+        if channels == 1
+        else write.op("Mul", "weigh_bits", [bits, write.constant("bit_values", weights)])
+    )
+    return write.reduce("ReduceSum", weighted, "mask"), above
+
+
+def _confidence(write: _Writer, flat: str, above: str, channels: int, spec: ModelSpec) -> str:
+    """Probability of the chosen class, float32 [N,H*W]."""
+    contract: Postprocess = spec.postprocess
+    semantic = spec.task == "semantic"
+    if contract.activation == "logits":
+        if semantic and channels > 1:
+            flat = write.op("Softmax", "softmax", [flat], axis=1)
+        else:
+            flat = write.op("Sigmoid", "sigmoid", [flat])
+    if semantic and channels == 1:
+        one = write.constant("one", np.array(1.0, np.float32))
+        flat = write.op("Where", "of_chosen", [above, flat, write.op("Sub", "background", [one, flat])])
+    return write.reduce("ReduceMax", flat, "best")
+
+
+def _finish(write: _Writer, tensor: str, size: Size, frame: Size, output: str) -> None:
+    tensor = write.nearest(tensor, size, frame)
+    if output == CLASS_MAP:
+        tensor = write.op("Cast", "uint8", [tensor], to=TensorProto.UINT8)
+    write.nodes[-1].output[0] = output

@@ -1,0 +1,69 @@
+"""Which nodes of a graph an operator set lacks, so that errors name operator and node."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from onnx import ModelProto, NodeProto
+
+from edgeseg.errors import UnsupportedOperator
+from edgeseg.graph._edit import all_nodes, describe
+
+STANDARD_DOMAINS = ("", "ai.onnx")
+INTEGER_OPERATORS = frozenset(
+    {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
+)
+"""Operators with the arithmetic of one engine baked in; no float network can be read out of them."""
+SHOWN = 5
+
+
+def unsupported(model: ModelProto, known: Collection[str]) -> tuple[NodeProto, ...]:
+    """Nodes, subgraphs included, whose operator is not in `known`."""
+    return tuple(n for n in all_nodes(model.graph) if n.op_type not in known)
+
+
+def require_supported(model: ModelProto, known: Collection[str], *, engine: str, hint: str = "") -> None:
+    """Raise UnsupportedOperator, naming operators and nodes, when `engine` lacks any of them."""
+    refuse(unsupported(model, known), by=engine, hint=hint)
+
+
+def refuse(nodes: Iterable[NodeProto], *, by: str, hint: str = "") -> None:
+    """Raise UnsupportedOperator for `nodes`; nothing happens when there are none."""
+    named = [describe(n) for n in nodes]
+    if named:
+        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        raise UnsupportedOperator(
+            f"operators {by} does not have: {', '.join(named[:SHOWN])}{more}",
+            hint=hint or "replace the operator in the network and export it again",
+        )
+
+
+def refuse_indices(model: ModelProto) -> None:
+    """Refuse MaxUnpool and MaxPool with indices (SegNet, DeconvNet), which TensorRT and OpenVINO lack."""
+    read = {name for n in all_nodes(model.graph) for name in n.input} | {o.name for o in model.graph.output}
+    nodes = [
+        n
+        for n in all_nodes(model.graph)
+        if n.op_type == "MaxUnpool" or (n.op_type == "MaxPool" and read.intersection(n.output[1:]))
+    ]
+    refuse(
+        nodes,
+        by="an engine edgeseg builds for (pooling with indices)",
+        hint="use a decoder that upsamples by interpolation or transposed convolution",
+    )
+
+
+def refuse_foreign(model: ModelProto, file: str) -> None:
+    """Refuse operators outside the ONNX standard, integer arithmetic and pooling with indices."""
+    nodes = list(all_nodes(model.graph))
+    integer = [n for n in nodes if n.op_type in INTEGER_OPERATORS or n.op_type.startswith("QLinear")]
+    refuse(
+        integer,
+        by=f"a float engine ({file} is already quantised)",
+        hint="start from the float network; Q/DQ files (QuantizeLinear, DequantizeLinear) are accepted",
+    )
+    local = {f.name for f in model.functions}
+    foreign = [n for n in nodes if n.domain not in STANDARD_DOMAINS and n.op_type not in local]
+    domains = ", ".join(sorted({n.domain for n in foreign}))
+    refuse(foreign, by=f"standard ONNX ({file} uses the domain {domains})")
+    refuse_indices(model)

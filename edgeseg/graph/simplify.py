@@ -1,0 +1,45 @@
+"""Constant folding and clean-up with onnxsim, with shapes of every tensor afterwards."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import ModelProto
+
+from edgeseg.errors import GraphError, MissingDependency
+from edgeseg.graph._edit import MAX_IR, Editor, name_nodes
+from edgeseg.graph._run import first_line
+
+
+def simplify(model: ModelProto) -> ModelProto:
+    """Fold constants, remove what has no effect, infer shapes. Constants are initialisers, and every
+    node has a unique name.
+
+    Raises:
+        GraphError: onnxsim or shape inference fails.
+        MissingDependency: onnxsim is not installed.
+    """
+    try:
+        import onnxsim
+    except ImportError:
+        raise MissingDependency("onnxsim", "train", needed_for="simplifying a graph") from None
+    try:
+        result, same = onnxsim.simplify(model)
+    except Exception as fault:  # a C++ extension: its errors have no common base
+        raise GraphError(f"the graph cannot be simplified: {first_line(fault)}") from fault
+    if not same:
+        raise GraphError("the simplified graph gives other values than the original")
+    editor = Editor(result)
+    editor.lift_constants()
+    return with_shapes(editor.finish())
+
+
+def with_shapes(model: ModelProto) -> ModelProto:
+    """The model with inferred shapes, unique node names and an IR version engines read."""
+    del model.graph.value_info[:]
+    try:
+        result = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as fault:
+        raise GraphError(f"the shapes of the graph contradict each other: {first_line(fault)}") from fault
+    name_nodes(result.graph)
+    result.ir_version = min(result.ir_version, MAX_IR)
+    return result

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from small_graphs import model_of, network, operators, outputs_of, smooth_frames, spec_of
+
+from edgeseg.core.model_spec import default_classes
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Preprocess
+from edgeseg.errors import GraphError, InputError
+from edgeseg.graph.deploy import compose
+from edgeseg.runtime.postprocess import class_map
+from edgeseg.runtime.preprocess import preprocess
+
+SIZE = (32, 48)
+
+
+def reference(plain, spec, frames):
+    image = preprocess(frames, spec.preprocess, spec.input_size)
+    scores = outputs_of(plain, image)[spec.postprocess.output or "scores"]
+    place = spec.preprocess.place(frames.shape[1:3], spec.input_size)
+    return class_map(scores, spec, place), scores
+
+
+def agreement(plain, spec, camera, batch=1):
+    frames = smooth_frames(batch, camera)
+    found = outputs_of(compose(plain, spec, camera), frames)["class_map"]
+    expected, _ = reference(plain, spec, frames)
+    assert found.dtype == np.uint8 and found.shape == expected.shape == (batch, *camera)
+    assert len(np.unique(expected)) > 1
+    return (found == expected).mean()
+
+
+@pytest.mark.parametrize(
+    ("resize", "anchor", "pad_space", "swap"),
+    list(
+        itertools.product(
+            ["none", "stretch", "letterbox"], ["top-left", "center"], ["normalized", "pixel"], [False, True]
+        )
+    ),
+)
+def test_equals_the_numpy_reference(resize, anchor, pad_space, swap):
+    contract = Preprocess(
+        resize=resize,
+        anchor=anchor,
+        pad_space=pad_space,
+        pad_value=114.0 if pad_space == "pixel" else 0.5,
+        frame_color="bgr" if swap else "rgb",
+    )
+    camera = (25, 40) if resize == "none" else (50, 70)
+    assert agreement(network(), spec_of(preprocess=contract), camera) >= 0.999
+
+
+@pytest.mark.parametrize("camera", [(32, 48), (20, 30), (90, 75)])
+@pytest.mark.parametrize("upsample", ["scores", "labels"])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_scores_return_to_camera_size(camera, upsample, stride):
+    spec = spec_of(preprocess=Preprocess(resize="letterbox"), postprocess=Postprocess(upsample=upsample))
+    assert agreement(network(stride=stride), spec, camera) >= 0.999
+
+
+@pytest.mark.parametrize("task", ["semantic", "multilabel"])
+@pytest.mark.parametrize("channels", [1, 2, 8])
+@pytest.mark.parametrize("upsample", ["scores", "labels"])
+def test_every_decision(task, channels, upsample):
+    spec = spec_of(
+        task=task,
+        classes=default_classes(max(2, channels)),
+        preprocess=Preprocess(resize="stretch"),
+        postprocess=Postprocess(threshold=0.4, upsample=upsample),
+    )
+    assert agreement(network(channels), spec, (41, 57), batch=1) >= 0.999
+
+
+@pytest.mark.parametrize("opset", [13, 15, 17, 18, 20])
+@pytest.mark.parametrize("task", ["semantic", "multilabel"])
+def test_keeps_the_opset_of_the_plain_graph(opset, task):
+    spec = spec_of(task=task, preprocess=Preprocess(resize="letterbox"))
+    plain = network(opset=opset)
+    deploy = compose(plain, spec, (50, 60), confidence=True)
+    assert deploy.opset_import[0].version == opset
+    assert agreement(plain, spec, (50, 60)) >= 0.999
+
+
+def test_a_batch():
+    assert (
+        agreement(network(batch=3), spec_of(preprocess=Preprocess(resize="stretch")), (20, 30), batch=3)
+        >= 0.999
+    )
+
+
+def test_equal_scores_give_the_first_class():
+    plain = network()
+    for tensor in plain.graph.initializer:
+        if tensor.name in ("w2", "b2"):
+            tensor.raw_data = bytes(len(tensor.raw_data))
+    found = outputs_of(compose(plain, spec_of(), SIZE), smooth_frames(1, SIZE))["class_map"]
+    assert not found.any()
+
+
+def test_frames_of_the_input_size_are_neither_resized_nor_padded():
+    found = operators(compose(network(), spec_of(), SIZE))
+    assert not {"Resize", "Pad", "Slice", "Gather"} & set(found)
+
+
+@pytest.mark.parametrize("activation", ["logits", "softmax", "sigmoid"])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_confidence_is_the_probability_of_the_chosen_class(activation, channels):
+    spec = spec_of(
+        classes=default_classes(max(2, channels)),
+        postprocess=Postprocess(activation=activation, threshold=0.3),
+    )
+    frames = smooth_frames(1, SIZE)
+    found = outputs_of(compose(network(channels), spec, SIZE, confidence=True), frames)
+    labels, scores = reference(network(channels), spec, frames)
+    if activation == "logits":
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+        scores = shifted / shifted.sum(axis=1, keepdims=True) if channels > 1 else 1 / (1 + np.exp(-scores))
+    expected = scores.max(axis=1) if channels > 1 else np.where(labels == 1, scores[:, 0], 1 - scores[:, 0])
+    assert found["confidence"].dtype == np.float32
+    np.testing.assert_allclose(found["confidence"], expected, atol=1e-5)
+
+
+def test_only_the_output_that_counts_is_kept():
+    from onnx import helper
+
+    plain = model_of(
+        [
+            helper.make_node("Relu", ["image"], ["main"], name="a"),
+            helper.make_node("Exp", ["image"], ["aux"], name="b"),
+        ],
+        shape=(1, 3, *SIZE),
+        outputs=("aux", "main"),
+    )
+    spec = spec_of(postprocess=Postprocess(output="main"), classes=default_classes(3))
+    assert "Exp" not in operators(compose(plain, spec, SIZE))
+    with pytest.raises(GraphError, match=r"2 outputs.*\n.*aux, main"):
+        compose(plain, spec_of(), SIZE)
+    with pytest.raises(GraphError, match="no output 'other'"):
+        compose(plain, spec_of(postprocess=Postprocess(output="other")), SIZE)
+
+
+def test_too_many_classes_for_a_bit_mask():
+    spec = spec_of(task="multilabel", classes=default_classes(9))
+    with pytest.raises(GraphError, match=r"9 classes\nexpected: at most 8"):
+        compose(network(9), spec, SIZE)
+
+
+def test_another_input_size_and_old_opset_are_refused():
+    with pytest.raises(GraphError, match=r"takes \[1, 3, 32, 48\].*\[1, 3, 64, 64\]"):
+        compose(network(), spec_of((64, 64)), (64, 64))
+    with pytest.raises(GraphError, match="opset 12"):
+        compose(network(opset=12), spec_of(), SIZE)
+
+
+def test_a_frame_that_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="100x100"):
+        compose(network(), spec_of(), (100, 100))
+
+
+def test_openvino_agrees(random):
+    openvino = pytest.importorskip("openvino")
+    spec = spec_of(
+        task="semantic", preprocess=Preprocess(resize="letterbox", anchor="center", frame_color="bgr")
+    )
+    frames = smooth_frames(1, (50, 70))
+    deploy = compose(network(), spec, (50, 70))
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(deploy.SerializeToString(), b""),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1},
+    )
+    found = compiled([frames])[compiled.output("class_map")]
+    assert (found == reference(network(), spec, frames)[0]).mean() >= 0.999

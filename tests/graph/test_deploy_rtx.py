@@ -1,0 +1,66 @@
+"""TensorRT-RTX parses and builds what compose and to_fp16 write; no GPU is needed to build."""
+
+from __future__ import annotations
+
+import pytest
+from small_graphs import network, smooth_frames, spec_of
+
+from edgeseg.core.model_spec import default_classes
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Preprocess
+from edgeseg.graph.deploy import compose
+from edgeseg.graph.fp16 import measure_maxima, to_fp16
+
+trt = pytest.importorskip("tensorrt_rtx")
+LOGGER = trt.Logger(trt.Logger.ERROR)
+CAMERA = (50, 70)
+CASES = {
+    "argmax": ({}, 4, {}),
+    "argmax-labels": ({}, 4, {"upsample": "labels"}),
+    "one-channel": ({"classes": default_classes(2)}, 1, {"activation": "sigmoid"}),
+    "multilabel": ({"task": "multilabel"}, 4, {}),
+    "multilabel-labels": ({"task": "multilabel"}, 4, {"upsample": "labels"}),
+}
+
+
+def engine(model, capability: str) -> bytes:
+    """Parse strongly typed and build ahead of time."""
+    builder = trt.Builder(LOGGER)
+    network_ = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network_, LOGGER)
+    assert parser.parse(model.SerializeToString()), [
+        parser.get_error(i).desc() for i in range(parser.num_errors)
+    ]
+    assert network_.get_input(0).dtype == trt.DataType.UINT8
+    assert tuple(network_.get_input(0).shape) == (1, *CAMERA, 3)
+    outputs = {network_.get_output(i).name: network_.get_output(i) for i in range(network_.num_outputs)}
+    assert outputs["class_map"].dtype == trt.DataType.UINT8
+    assert tuple(outputs["class_map"].shape) == (1, *CAMERA)
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(getattr(trt.ComputeCapability, capability), 0)
+    built = builder.build_serialized_network(network_, config)
+    assert built is not None
+    return bytes(built)
+
+
+def deploy(case: str, *, half: bool, confidence: bool = False):
+    fields, channels, post = CASES[case]
+    contract = Preprocess(resize="letterbox", anchor="center", frame_color="bgr")
+    spec = spec_of(preprocess=contract, postprocess=Postprocess(**post), **fields)
+    model = compose(network(channels, stride=2), spec, CAMERA, confidence=confidence)
+    if not half:
+        return model
+    return to_fp16(model, measure_maxima(model, [{"frames": smooth_frames(1, CAMERA)}]))[0]
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_form_of_the_deploy_graph_builds(case, half):
+    assert engine(deploy(case, half=half, confidence=True), "SM86")
+
+
+@pytest.mark.parametrize("capability", ["SM75", "SM80", "SM89", "SM120"])
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_builds_for_every_generation(capability, half):
+    assert engine(deploy("argmax", half=half), capability)
