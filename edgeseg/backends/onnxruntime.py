@@ -43,14 +43,15 @@ CUDA = "CUDAExecutionProvider"
 
 class OrtBackend:
     reads_precision = True
+    computes = True
 
     def targets(self) -> tuple[str, ...]:
         return ("ort-fp32", "ort-fp16", "ort-fp32@cuda", "ort-fp16@cuda")
 
     def availability(self, target: Target) -> Availability:
+        provider, _ = _provider(target)
         try:
             ort = _package()
-            provider, _ = _provider(target)
             _require_provider(ort, provider, target)
         except MissingDevice as fault:
             return Availability(

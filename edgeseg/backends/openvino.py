@@ -34,6 +34,7 @@ _DRIVERS = {
 
 class OpenVinoBackend:
     reads_precision = False
+    computes = True
 
     def targets(self) -> tuple[str, ...]:
         return (
@@ -44,9 +45,9 @@ class OpenVinoBackend:
         )
 
     def availability(self, target: Target) -> Availability:
+        device = _device(target)
         try:
             version = str(_package().__version__).partition("-")[0]
-            device = _device(target)
         except EdgesegError as fault:
             return Availability(build=False, run=False, reason=fault.message, fix=fault.hint)
         try:
@@ -83,7 +84,7 @@ class OpenVinoBackend:
     def open(self, entry: Path, record: EngineRecord, settings: OpenSettings) -> OpenVinoEngine:
         """
         Raises:
-            TargetError: the device does not compute in the target's precision.
+            MissingDevice: the device is not here, or does not compute in the target's precision.
         """
         ov = _package()
         target = Target.parse(record.target)
@@ -141,7 +142,7 @@ def _require_precision(target: Target, device: str) -> None:
     abilities = _core().get_property(device, "OPTIMIZATION_CAPABILITIES")
     if target.precision.upper() not in abilities:
         able = [p for p in PRECISIONS if p.upper() in abilities]
-        raise TargetError(
+        raise MissingDevice(
             f"target '{target}': the {device} '{_core().get_property(device, 'FULL_DEVICE_NAME')}' does not "
             f"compute in {target.precision}, and OpenVINO would silently use another precision",
             expected=" or ".join(f"openvino-{p}" for p in able),

@@ -33,6 +33,7 @@ PRECISIONS = ("fp32", "fp16")
 
 class TensorRtBackend:
     reads_precision = True
+    computes = True
 
     def __init__(self, kind: Distribution) -> None:
         self._kind = kind
@@ -48,10 +49,11 @@ class TensorRtBackend:
         try:
             trt = load_package(self._kind)
             version = trt.__version__
-            if self._kind.ahead_of_time:
-                capabilities(trt, target)
         except EdgesegError as fault:
             faults.append(fault)
+        else:
+            if self._kind.ahead_of_time:
+                capabilities(trt, target)
         builds = self._kind.ahead_of_time and not faults
         try:
             device = cuda().device()
