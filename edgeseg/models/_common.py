@@ -1,0 +1,106 @@
+"""What every source of networks shares: the result, classes, pixel contracts, first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgeseg.core.bundle import file_sha256
+from edgeseg.core.documents import convert
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Weights, default_classes
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.recipe import ModelChoice
+from edgeseg.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeseg.models.checkpoint import State
+
+DEFAULT_CLASS_COUNT = 19
+DEFAULT_INPUT_SIZE: Size = (512, 512)
+BINARY = (ClassInfo("background", (0, 0, 0)), ClassInfo("foreground", (255, 64, 64)))
+NO_WEIGHTS = "no weights were given: the accuracy of this network is meaningless, its latency is not"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """
+    Attributes:
+        module: in evaluation mode, float [N,3,H,W] to the scores that count; None for ONNX.
+        onnx_file: the user's ONNX file, or None.
+        notes: what the user should know, one sentence each.
+    """
+
+    spec: ModelSpec
+    module: nn.Module | None
+    onnx_file: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def class_count(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None) -> int | None:
+    if isinstance(choice.classes, int):
+        return choice.classes
+    return len(classes) if classes else None
+
+
+def settle_classes(
+    choice: ModelChoice,
+    classes: tuple[ClassInfo, ...] | None,
+    state: State | None,
+    *,
+    channels: int | None = None,
+) -> tuple[int, tuple[ClassInfo, ...]]:
+    """Output channels of the network, and what they mean. One channel decides between two classes."""
+    from edgeseg.models.checkpoint import head_channels
+
+    stored = channels or (head_channels(state) if state else None)
+    wanted = class_count(choice, classes)
+    if wanted == 2 and stored == 1:
+        wanted = 1
+    if wanted is not None and wanted < 1:
+        raise ModelError(f"--classes is {wanted}", expected="at least 1")
+    if wanted is not None and channels is not None and wanted != channels:
+        raise ModelError(
+            f"the network has {channels} output channel(s), --classes (or the data) says {wanted}",
+            expected="one channel per class, or one channel for background and foreground",
+            hint=f"use --classes {channels}",
+        )
+    count = wanted or stored or DEFAULT_CLASS_COUNT
+    if count == 1 and choice.task == "semantic":
+        return 1, classes if classes and len(classes) == 2 else BINARY
+    return count, classes if classes and len(classes) == count else default_classes(count)
+
+
+def preprocess_of(choice: ModelChoice, default: Preprocess) -> Preprocess:
+    fields: dict[str, Any] = {**msgspec.to_builtins(default), **choice.preprocess}
+    return convert(fields, Preprocess, where="preprocess", error=ModelError)
+
+
+def postprocess_of(choice: ModelChoice) -> Postprocess:
+    return convert(dict(choice.postprocess), Postprocess, where="postprocess", error=ModelError)
+
+
+def weights_of(file: Path | None) -> Weights | None:
+    return Weights(file=file.name, sha256=file_sha256(file)) if file else None
+
+
+def require_file(path: Path, expected: str) -> str:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist", expected=expected)
+    return file_sha256(path)
+
+
+def seeded(create: Callable[[], Any]) -> nn.Module:
+    """The same first weights in every run, without touching the caller's random state."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = create()
+    return network

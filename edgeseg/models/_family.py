@@ -1,0 +1,38 @@
+"""What a file of the zoo tells about one of its names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgeseg.core.model_spec import Option
+from edgeseg.core.preprocess import Size
+
+INITIAL_OPTIONS = ("pretrained", "encoder_weights")
+"""Options that choose the first weights and not the architecture."""
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """One name of the zoo.
+
+    Attributes:
+        parameters: number of weights with the default options and 19 classes.
+        stride: both sides of the input must be divisible by it.
+        input_size: (height, width) when the user states none.
+        options: every keyword `create` takes beyond `classes`, with its default.
+        create: `create(classes, **options)` returns a torch module that maps float [N,3,H,W] to
+            logits [N,classes,H,W].
+        shipped: weights that come with the package, loaded when the user gives none.
+    """
+
+    name: str
+    description: str
+    parameters: int
+    stride: int = 32
+    input_size: Size = (512, 512)
+    options: dict[str, Option]
+    create: Callable[..., Any]
+    shipped: Path | None = None

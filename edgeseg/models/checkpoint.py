@@ -1,0 +1,284 @@
+"""Weights in and out: state dicts in the usual wrappings, safetensors; never a pickled module."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+State = dict[str, "Tensor"]
+
+_UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+)
+"""What `torch.load` raises for files that are cut off, damaged or something else."""
+
+WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
+"""Keys under which trainers put the state dict, in the order they are tried."""
+
+PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
+"""What DataParallel, Lightning and torch.compile put before every key."""
+
+_SHOWN = 4
+_FP16_MAX = 65504.0
+_COUNTER = "num_batches_tracked"
+_SIGNS = (
+    ("decoder.aspp", "deeplabv3plus-mobile"),
+    ("encoder.features.0.0.weight", "mobile-unet"),
+    ("encoder.model.conv_stem.weight", "eff-unet"),
+    ("encoder._conv_stem.weight", "eff-unet with encoder=efficientnet-b0"),
+    ("encoder.layer1.0.conv1.weight", "unet"),
+)
+"""A key that gives an architecture away, and its name in the zoo."""
+
+
+def read_state_dict(path: Path | str) -> State:
+    """Tensors by name from `.safetensors`, or from a `torch.save` file of any other ending.
+
+    Wrappings and prefixes common to all keys are removed. Pickles are read with
+    `weights_only=True`: anything but tensors and plain data is refused, nothing is executed.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, no checkpoint, or holds other objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"the checkpoint {path} {'is a folder' if path.is_dir() else 'does not exist'}",
+            expected="a .pt, .pth or .safetensors file",
+        )
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"the checkpoint {path} is empty", hint="copy it again")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = _strip(_tensors(content))
+    if not state:
+        found = (
+            ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
+        )
+        raise CheckpointError(
+            f"{path} holds no weights; found: {found}",
+            expected=f"a state dict, plain or under one of the keys {', '.join(WRAPPINGS)}",
+        )
+    broken = next((k for k, v in state.items() if v.is_floating_point() and v.isnan().any()), None)
+    if broken:
+        raise CheckpointError(
+            f"'{broken}' in {path} contains NaN", hint="use a checkpoint from before training diverged"
+        )
+    return state
+
+
+def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra: bool = False) -> None:
+    """Copy `state` into `module`, strictly: every key and every shape must fit.
+
+    Known prefixes are added or removed where that makes the keys fit. `num_batches_tracked`
+    counters may be missing.
+
+    Args:
+        file: where the state came from, for the error.
+        ignore_extra: keys the module does not have are left out (encoder weights with a classifier).
+
+    Raises:
+        CheckpointError: names the first differing keys and shapes and what they suggest.
+    """
+    own = module.state_dict()
+    state = _align(state, own)
+    missing = [k for k in own if k not in state and not k.endswith(_COUNTER)]
+    extra = [k for k in state if k not in own and not k.endswith(_COUNTER)]
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if missing or shapes or (extra and not ignore_extra):
+        raise _mismatch(state, own, missing, [] if ignore_extra else extra, shapes, file)
+    module.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
+
+
+def head_channels(state: State) -> int | None:
+    """Output channels of the segmentation head, or of the last convolution in the state."""
+    kernels = [v for v in state.values() if v.ndim == 4]
+    head = state.get("segmentation_head.0.weight", kernels[-1] if kernels else None)
+    return None if head is None else int(head.shape[0])
+
+
+def write_safetensors(path: Path | str, module: nn.Module, half: bool = False) -> None:
+    """Write all weights and buffers, whole or not at all.
+
+    Args:
+        half: store float32 as float16, except tensors that would overflow.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    state = {name: stored(tensor, half) for name, tensor in module.state_dict().items()}
+    write_tensors(Path(path), state)
+
+
+def write_tensors(path: Path, state: State, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors that share no memory under a temporary name, flush, rename."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(state, str(partial), metadata=dict(metadata or {}))
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as fault:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path} could not be written: {fault}", hint="free space or choose another folder"
+        ) from fault
+
+
+def stored(tensor: Tensor, half: bool) -> Tensor:
+    """A copy on the CPU, in the dtype `write_safetensors` stores."""
+    import torch
+
+    copy = tensor.detach().to("cpu", copy=True).contiguous()
+    if half and copy.dtype == torch.float32 and not (copy.abs() > _FP16_MAX).any():
+        return copy.half()
+    return copy
+
+
+def _read_safetensors(path: Path) -> State:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError) as fault:
+        raise CheckpointError(
+            f"{path} is truncated or not a safetensors file: {fault}", hint="copy or download it again"
+        ) from fault
+
+
+def _read_torch(path: Path) -> Any:
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_plain_data()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as fault:
+        raise _refused(path, str(fault)) from None
+    except _UNREADABLE as fault:
+        raise CheckpointError(
+            f"{path} is truncated, corrupt or no PyTorch checkpoint: {_first_line(fault)}",
+            hint="copy or download it again",
+        ) from fault
+
+
+def _plain_data() -> list[Any]:
+    """Harmless classes that trainers store beside the weights: NumPy numbers, argparse settings."""
+    import argparse
+
+    import numpy as np
+
+    dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
+    scalar = np.float64(0).__reduce__()[0]
+    names = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    return [argparse.Namespace, np.dtype, *dtypes, *names]
+
+
+def _refused(path: Path, reason: str) -> CheckpointError:
+    found = re.search(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", reason)
+    if "Unsupported" not in reason and found is None:
+        return CheckpointError(
+            f"{path} is truncated, corrupt or no PyTorch checkpoint", hint="copy or download it again"
+        )
+    what = f": {found.group(1)}" if found else ""
+    return CheckpointError(
+        f"{path} is a pickle that holds more than tensors{what}; it was refused and nothing in it was run",
+        expected="a state dict of tensors",
+        hint="where you trust the file, save its state_dict() again, best as safetensors",
+    )
+
+
+def _tensors(content: Any) -> State:
+    """The innermost mapping of names to tensors."""
+    import torch
+
+    if not isinstance(content, Mapping):
+        return {}
+    for key in WRAPPINGS:
+        inner = content.get(key)
+        if isinstance(inner, Mapping) and (found := _tensors(inner)):
+            return found
+    return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+
+
+def _strip(state: State) -> State:
+    for _ in range(len(PREFIXES)):
+        prefix = next((p for p in PREFIXES if state and all(k.startswith(p) for k in state)), None)
+        if prefix is None:
+            return state
+        state = {k[len(prefix) :]: v for k, v in state.items()}
+    return state
+
+
+def _align(state: State, own: State) -> State:
+    """`state`, with the prefix added or removed under which most keys fit the module."""
+    candidates = [state]
+    for prefix in PREFIXES:
+        candidates.append({prefix + k: v for k, v in state.items()})
+        candidates.append({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+    return max(candidates, key=lambda c: sum(k in own for k in c))
+
+
+def _mismatch(
+    state: State, own: State, missing: list[str], extra: list[str], shapes: list[str], file: Path | str
+) -> CheckpointError:
+    lines = [f"{file} does not fit the network"]
+    if missing:
+        lines.append(f"  missing in the file ({len(missing)}): {_few(missing)}")
+    if extra:
+        lines.append(f"  not in the network ({len(extra)}): {_few(extra)}")
+    if shapes:
+        shown = [
+            f"{k} is {list(state[k].shape)}, the network has {list(own[k].shape)}" for k in shapes[:_SHOWN]
+        ]
+        lines.append(f"  other shapes ({len(shapes)}): {'; '.join(shown)}")
+    said, hint = _suggestion(state, own, bool(missing or extra), shapes)
+    if said:
+        lines.append(said)
+    return CheckpointError("\n".join(lines), hint=hint)
+
+
+def _suggestion(state: State, own: State, other_keys: bool, shapes: list[str]) -> tuple[str, str]:
+    guess = next((name for sign, name in _SIGNS if any(k.startswith(sign) for k in state)), "")
+    if other_keys and guess:
+        return (
+            "",
+            f"the checkpoint looks like {guess}: choose that --model, with the encoder it was trained with",
+        )
+    if other_keys:
+        return "", "choose the --model and encoder it was trained with"
+    if len({k.rpartition(".")[0] for k in shapes}) == 1 and all(
+        state[k].shape[1:] == own[k].shape[1:] for k in shapes
+    ):
+        there, here = (int(tensors[shapes[0]].shape[0]) for tensors in (state, own))
+        said = f"the checkpoint has {there} classes, --classes (or the data) says {here}"
+        return said, f"use --classes {there}, or a checkpoint with {here} classes"
+    return "", "choose the encoder and decoder_channels it was trained with"
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+
+
+def _first_line(fault: BaseException) -> str:
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__

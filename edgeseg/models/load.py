@@ -1,0 +1,110 @@
+"""From the user's words to a network: zoo, checkpoints, Python files, exported programs, ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
+from edgeseg.core.preprocess import Preprocess
+from edgeseg.core.recipe import ModelChoice
+from edgeseg.errors import MissingDependency, ModelError
+from edgeseg.models import family
+from edgeseg.models._common import Loaded, postprocess_of, preprocess_of, require_file, settle_classes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Loaded", "open_network", "rebuild", "resolve"]
+
+
+def resolve(
+    choice: ModelChoice,
+    *,
+    classes: tuple[ClassInfo, ...] | None = None,
+    ignore_index: int | None = None,
+    trust_file: bool = False,
+) -> Loaded:
+    """Build the network a user named, with its weights. First weights are the same in every run.
+
+    Args:
+        classes: of the data or of `--classes`; None: as many as the weights have, else 19.
+        trust_file: a `.pt2` file, which can run code, may be opened.
+
+    Raises:
+        ModelError: unknown name or option, a network that fails, an input size that does not fit.
+        CheckpointError: weights that are missing, broken or of another network.
+        MissingDependency: torch, segmentation-models-pytorch or timm is not installed.
+    """
+    if choice.name.endswith(".onnx"):
+        return _onnx(choice, classes, ignore_index)
+    _require_torch(choice.name)
+    if choice.name.endswith(".pt2"):
+        from edgeseg.models.foreign import from_program
+
+        return from_program(choice, classes, ignore_index, trust_file)
+    if choice.name.endswith(".py") or ".py:" in choice.name:
+        from edgeseg.models.foreign import from_python
+
+        return from_python(choice, classes, ignore_index)
+    from edgeseg.models.zoo import from_zoo
+
+    return from_zoo(choice, classes, ignore_index)
+
+
+def open_network(bundle: Bundle, *, trust_file: bool = False) -> nn.Module:
+    """The network of a bundle of kind `torch`, in evaluation mode. See `rebuild`."""
+    return rebuild(bundle.manifest.model, bundle.file(bundle.manifest.weights), trust_file=trust_file)
+
+
+def rebuild(spec: ModelSpec, weights_path: Path | str, *, trust_file: bool = False) -> nn.Module:
+    """The network a ModelSpec describes, with weights that `write_safetensors` wrote.
+
+    Raises:
+        ModelError: the network is the user's own code (`.py`, `.pt2`) and `trust_file` is False, or
+            that file is gone or changed.
+        CheckpointError: the weights do not fit.
+    """
+    from edgeseg.models.checkpoint import head_channels, load_into, read_state_dict
+
+    state = read_state_dict(weights_path)
+    if spec.source.kind == "zoo":
+        network: nn.Module = family(spec.source.ref).create(
+            head_channels(state) or len(spec.classes), **spec.source.options
+        )
+    else:
+        from edgeseg.models.foreign import rebuild_foreign
+
+        network = rebuild_foreign(spec, trust_file)
+    load_into(network, state, weights_path)
+    return network.eval()
+
+
+def _onnx(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None) -> Loaded:
+    path = Path(choice.name).resolve()
+    digest = require_file(path, "an ONNX file")
+    if choice.weights or choice.options:
+        raise ModelError(f"weights or options were given with {path}", expected="an ONNX file holds its own")
+    if choice.input_size is None:
+        raise ModelError(f"the input size of {path} is not known yet", hint="give --input-size HEIGHTxWIDTH")
+    _, classes = settle_classes(choice, classes, None)
+    spec = ModelSpec(
+        name=path.stem,
+        source=Source(kind="onnx", ref=path.name, sha256=digest),
+        weights=Weights(file=path.name, sha256=digest),
+        task=choice.task,
+        input_size=choice.input_size,
+        classes=classes,
+        ignore_index=ignore_index,
+        preprocess=preprocess_of(choice, Preprocess()),
+        postprocess=postprocess_of(choice),
+    )
+    return Loaded(spec, None, path)
+
+
+def _require_torch(name: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as fault:
+        raise MissingDependency(fault.name or "torch", "train", needed_for=f"the network '{name}'") from fault

@@ -1,0 +1,3 @@
+"""The one loop that trains."""
+
+from __future__ import annotations

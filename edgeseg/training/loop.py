@@ -1,0 +1,282 @@
+"""Training: one loop on Accelerate, for one process or several, that survives a kill."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Progress, silent
+from edgeseg.datasets import Split
+from edgeseg.errors import InputError
+from edgeseg.models.card import Card
+from edgeseg.training import state as saved
+from edgeseg.training.average import Average, refresh_statistics
+from edgeseg.training.data import Share, loader, share_of
+from edgeseg.training.evaluate import confusion_of
+from edgeseg.training.losses import class_logits, parse_loss
+from edgeseg.training.processes import accelerator_for
+from edgeseg.training.results import Scalars, round_to_half, write_best
+from edgeseg.training.schedule import learning_rate
+from edgeseg.training.settings import TrainSettings
+from edgeseg.training.state import Journal, Validation
+
+REFRESH_STEPS = 16
+"""Batches from which BatchNorm statistics of SWA weights are measured."""
+
+NOTHING = Validation(0, -1.0)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """
+    Attributes:
+        weights: `best.safetensors`: the best weights by mIoU; `best.json` beside it is its card.
+        card: mIoU, per-class IoU, settings and command of the best weights.
+        steps: optimiser steps done in all.
+        history: every validation.
+    """
+
+    weights: Path
+    card: Card
+    steps: int
+    history: tuple[Validation, ...]
+
+
+def train(
+    module: torch.nn.Module,
+    train: Split,
+    val: Split,
+    spec: ModelSpec,
+    settings: TrainSettings,
+    folder: Path,
+    progress: Progress = silent,
+    *,
+    resume: bool = False,
+    command: str = "",
+) -> TrainResult:
+    """Train `module` and keep the best weights by dataset-level mIoU on `val`.
+
+    `folder` gets `best.safetensors` + `best.json`, `state.safetensors` (to resume from) and
+    TensorBoard files. The same settings give the same weights, however often the run is killed
+    and resumed, and up to rounding on any number of processes (BatchNorm sees its own part only).
+
+    Args:
+        module: float32 [N,3,H,W] to scores [N,C,h,w]; holds the last weights afterwards.
+        resume: go on from `folder` if it holds a training.
+        command: the command line, for the card.
+
+    Raises:
+        InputError: settings that cannot work, a folder that holds another training, a loss that is
+            no longer finite.
+    """
+    run = _Run(module, train, val, spec, settings, folder, progress, command)
+    run.start(resume)
+    run.fit()
+    return run.finish()
+
+
+class _Run:
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        train: Split,
+        val: Split,
+        spec: ModelSpec,
+        settings: TrainSettings,
+        folder: Path,
+        progress: Progress,
+        command: str,
+    ) -> None:
+        _check(train, val, spec)
+        self.loss = parse_loss(settings.loss)
+        self.train, self.val, self.spec, self.settings = train, val, spec, settings
+        self.folder, self.command = folder, command
+        self.accelerator = accelerator_for(settings)
+        self.main = self.accelerator.is_main_process
+        self.progress = progress if self.main else silent
+        self.share = share_of(settings, self.accelerator.process_index, self.accelerator.num_processes)
+        self.total = settings.total_steps(len(train))
+        self.interval = settings.validation_interval(len(train))
+        self.step = 0
+        self.best = NOTHING
+        self.history: tuple[Validation, ...] = ()
+        self.shadow = copy.deepcopy(module).to(self.accelerator.device).eval()
+        self.model, self.optimizer = self.accelerator.prepare(module, _optimizer(module, settings))
+        self.module: torch.nn.Module = self.accelerator.unwrap_model(self.model)
+        self.average = Average(
+            settings.average,
+            self.module,
+            decay=settings.ema_decay,
+            start=round(settings.swa_start * self.total),
+        )
+
+    def start(self, resume: bool) -> None:
+        found = saved.read_state(self.folder)
+        if found is None:
+            if self.main:
+                self.folder.mkdir(parents=True, exist_ok=True)
+        elif not resume:
+            raise InputError(f"{self.folder} holds a training", hint="resume it, or choose another --output")
+        else:
+            journal, tensors = found
+            saved.require_same(journal, self.settings, len(self.train), self.folder)
+            saved.restore(tensors, self.module, self.average.state, self.optimizer.optimizer)
+            self.step, self.best, self.history = journal.step, journal.best, journal.history
+            if self.accelerator.scaler is not None and journal.scaler:
+                self.accelerator.scaler.load_state_dict(journal.scaler)
+        self.accelerator.wait_for_everyone()
+        self.scalars = Scalars(self.folder, self.step) if self.main else None
+
+    def fit(self) -> None:
+        self.model.train()
+        batches = iter(loader(self.train, self.spec, self.settings, self.share, self.step, self.total))
+        while self.step < self.total:
+            loss = self._optimise(batches)
+            self.step += 1
+            if self.scalars:
+                self.scalars.add(self.step, {"train/loss": loss, "train/lr": self._rate(self.step - 1)})
+            self.progress(f"training: loss {loss:.3f}, {_said(self.best)}", self.step, self.total)
+            if self.step % self.interval == 0 or self.step == self.total:
+                self._validate()
+                self._save()
+                self.model.train()
+
+    def finish(self) -> TrainResult:
+        from edgeseg.core.documents import read_json
+
+        self.accelerator.wait_for_everyone()
+        if self.scalars:
+            self.scalars.close()
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False).eval()
+        card = read_json(self.folder / "best.json", Card)
+        return TrainResult(self.folder / "best.safetensors", card, self.step, self.history)
+
+    def _optimise(self, batches: Iterator[Any]) -> float:
+        """One optimiser step. Returns the mean loss over its parts on this process."""
+        torch.manual_seed(self.settings.seed + self.step * self.share.processes + self.share.rank)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(self.step)
+        losses = []
+        for _ in range(self.settings.accumulate):
+            image, label = (part.to(self.accelerator.device) for part in next(batches))
+            with self.accelerator.accumulate(self.model):
+                losses.append(self._part(image, label))
+        self.average.update(self.module, self.step)
+        mean = float(np.mean(losses))
+        if not np.isfinite(mean):
+            raise InputError(
+                f"the loss is {mean} at step {self.step + 1}",
+                expected="a finite number",
+                hint="use a smaller --train lr=...",
+            )
+        return mean
+
+    def _part(self, image: torch.Tensor, label: torch.Tensor) -> float:
+        scores = self.model(image)
+        if scores.shape[2:] != label.shape[1:]:
+            scores = F.interpolate(scores, label.shape[1:], mode="bilinear")
+        loss = self.loss(class_logits(scores, self.spec.postprocess), label)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(loss.detach())
+
+    def _validate(self) -> None:
+        self.progress("validating", self.step, self.total)
+        self.shadow.load_state_dict(self.average.state)
+        if self.average.averaging(self.step - 1):
+            alone = Share(0, 1, self.settings.batch)
+            one_part = msgspec.structs.replace(self.settings, accumulate=1)
+            batches = loader(self.train, self.spec, one_part, alone, 0, REFRESH_STEPS)
+            refresh_statistics(self.shadow, (image.to(self.accelerator.device) for image, _ in batches))
+        if self.settings.half:
+            round_to_half(self.shadow)
+        mine = confusion_of(
+            self.shadow,
+            self.val,
+            self.spec,
+            device=self.accelerator.device,
+            first=self.share.rank,
+            every=self.share.processes,
+        )
+        matrix = (
+            self.accelerator.reduce(torch.from_numpy(mine).to(self.accelerator.device), "sum").cpu().numpy()
+        )
+        self._note(matrix)
+
+    def _note(self, matrix: Any) -> None:
+        """Record a validation, and its weights if they are the best so far."""
+        from edgeseg.metrics import iou, mean_iou
+
+        now = Validation(self.step, float(mean_iou(matrix)))
+        self.history = (*self.history, now)
+        per_class = dict(zip(self.spec.class_names, (float(v) for v in iou(matrix))))
+        if self.scalars:
+            values = {f"val/iou/{name}": v for name, v in per_class.items() if v == v}
+            self.scalars.add(self.step, {"val/miou": now.miou, **values})
+        if now.miou > self.best.miou:
+            self.best = now
+            if self.main:
+                data = {"name": self.train.dataset, "train": self.train.name, "validation": self.val.name}
+                write_best(
+                    self.folder, self.shadow, self.spec, now, per_class, data, self.settings, self.command
+                )
+
+    def _save(self) -> None:
+        if not self.main:
+            return
+        scaler = self.accelerator.scaler
+        journal = Journal(
+            step=self.step,
+            best=self.best,
+            history=self.history,
+            settings=self.settings,
+            images=len(self.train),
+            scaler=scaler.state_dict() if scaler is not None else {},
+        )
+        saved.save_state(self.folder, journal, self.module, self.average.state, self.optimizer.optimizer)
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(step, self.total, self.settings)
+
+
+def _optimizer(module: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Weight decay on kernels only, not on biases and normalisation."""
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=settings.lr)
+
+
+def _check(train: Split, val: Split, spec: ModelSpec) -> None:
+    if spec.task != "semantic":
+        raise InputError(
+            f"'{spec.name}' is a {spec.task} network",
+            expected="a semantic network: labels hold one class per pixel",
+        )
+    for split in (train, val):
+        if len(split) == 0:
+            raise InputError(f"the split '{split.name}' of {split.dataset} has no images")
+        if len(split.classes) != len(spec.classes):
+            raise InputError(
+                f"'{spec.name}' has {len(spec.classes)} classes, {split.dataset} has {len(split.classes)}",
+                expected="as many classes in the network as in the data",
+                hint=f"use --classes {len(split.classes)}",
+            )
+
+
+def _said(best: Validation) -> str:
+    return "no validation yet" if best.step == 0 else f"best mIoU {best.miou:.4f} at step {best.step}"

@@ -1,0 +1,95 @@
+"""Losses over class logits [N,C,H,W] and labels int64 [N,H,W], and weighted sums of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.errors import InputError
+
+IGNORE = 255
+"""Label of pixels that do not count: void, and the padding of crops."""
+
+FOCUS = 2.0
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Mean over the pixels that count; 0 when there is none."""
+    return _per_pixel(logits, label).sum() / _counted(label)
+
+
+def focal(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy weighted by (1 - p)^2 (Lin et al. 2017, arXiv:1708.02002), mean over the pixels."""
+    entropy = _per_pixel(logits, label)
+    return ((1.0 - torch.exp(-entropy)) ** FOCUS * entropy).sum() / _counted(label)
+
+
+def dice(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """1 - soft Dice, mean over the classes in the batch (Milletari et al. 2016, arXiv:1606.04797)."""
+    counts = (label != IGNORE)[:, None]
+    probability = logits.softmax(dim=1) * counts
+    truth = F.one_hot(label.masked_fill(label == IGNORE, 0), logits.shape[1]).movedim(-1, 1) * counts
+    axes = (0, 2, 3)
+    overlap = (probability * truth).sum(axes)
+    pixels = truth.sum(axes)
+    score = 2.0 * overlap / (probability.sum(axes) + pixels).clamp(min=1e-6)
+    present = pixels > 0
+    return (1.0 - score)[present].sum() / present.sum().clamp(min=1)
+
+
+LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dice": dice, "focal": focal}
+
+
+def parse_loss(text: str) -> Loss:
+    """A loss from `ce`, `ce+dice` or `0.5*ce+dice`.
+
+    Raises:
+        InputError: an unknown loss, or a weight that is not a positive number.
+    """
+    terms = [_term(part.strip(), text) for part in text.split("+")]
+
+    def loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return torch.stack([weight * one(logits, label) for weight, one in terms]).sum()
+
+    return loss
+
+
+def class_logits(scores: torch.Tensor, contract: Postprocess) -> torch.Tensor:
+    """Network scores [N,C,H,W] as logits with one channel per class.
+
+    Undoes a sigmoid or softmax inside the network. One channel x becomes (0, x), whose softmax is
+    (1 - sigmoid(x), sigmoid(x)).
+    """
+    scores = scores.float()
+    if contract.activation == "softmax":
+        scores = scores.clamp(min=1e-7).log()
+    elif contract.activation == "sigmoid":
+        scores = scores.logit(eps=1e-6)
+    return torch.cat([torch.zeros_like(scores), scores], dim=1) if scores.shape[1] == 1 else scores
+
+
+def _term(part: str, text: str) -> tuple[float, Loss]:
+    weight, times, name = part.rpartition("*")
+    try:
+        factor = float(weight) if times else 1.0
+    except ValueError:
+        factor = 0.0
+    if name.strip() not in LOSSES or not factor > 0.0:
+        raise InputError(
+            f"loss '{text}' has the term '{part}'",
+            expected=f"{', '.join(LOSSES)} and their sums, as in 0.5*ce+dice",
+            hint="change it with --train loss=...",
+        )
+    return factor, LOSSES[name.strip()]
+
+
+def _per_pixel(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
+
+
+def _counted(label: torch.Tensor) -> torch.Tensor:
+    return (label != IGNORE).sum().clamp(min=1)

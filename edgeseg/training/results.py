@@ -1,0 +1,77 @@
+"""What a training leaves behind: the best weights with their card, and TensorBoard scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import torch
+
+from edgeseg.core.bundle import file_sha256
+from edgeseg.core.documents import encode
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.errors import MissingDependency
+from edgeseg.models.card import Card
+from edgeseg.models.checkpoint import stored, write_safetensors
+from edgeseg.training.settings import TrainSettings
+from edgeseg.training.state import Validation
+
+
+def write_best(
+    folder: Path,
+    module: torch.nn.Module,
+    spec: ModelSpec,
+    validation: Validation,
+    iou: Mapping[str, float],
+    data: dict[str, str],
+    settings: TrainSettings,
+    command: str,
+) -> Card:
+    """Replace `best.safetensors` and `best.json`."""
+    weights = folder / "best.safetensors"
+    write_safetensors(weights, module, half=settings.half)
+    card = Card(
+        model=spec.source.ref,
+        options=spec.source.options,
+        sha256=file_sha256(weights),
+        classes=spec.classes,
+        ignore_index=spec.ignore_index,
+        input_size=spec.input_size,
+        preprocess=spec.preprocess,
+        miou=validation.miou,
+        iou={name: value if value == value else None for name, value in iou.items()},
+        step=validation.step,
+        data=data,
+        settings=msgspec.to_builtins(settings),
+        command=command,
+    )
+    partial = folder / ".best.json.partial"
+    partial.write_bytes(encode(card))
+    partial.replace(folder / "best.json")
+    return card
+
+
+def round_to_half(module: torch.nn.Module) -> None:
+    """Give the weights the values they have after `write_safetensors(..., half=True)`."""
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.copy_(stored(tensor, half=True))
+
+
+class Scalars:
+    """Scalars by step, for TensorBoard. Steps at or after `step` of an earlier run are dropped."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError as fault:
+            raise MissingDependency("tensorboard", "train", needed_for="training curves") from fault
+        self._writer = SummaryWriter(folder / "tensorboard", purge_step=step + 1)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,89 @@
+"""What a training runs with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgeseg.core.preprocess import Size
+from edgeseg.errors import InputError
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        epochs: passes over the training images; `steps`: optimiser steps instead, when above 0.
+        batch: images per optimiser step, over all processes and accumulated parts.
+        accumulate: parts a batch is computed in, to save memory.
+        lr: highest learning rate; `warmup`: share of the steps it takes to reach it.
+        loss: sum of `ce`, `dice` and `focal` with optional weights: `0.5*ce+dice`.
+        crop: (height, width) of training crops; None: the network's input size.
+        flip: probability of a horizontal flip.
+        scale: range of the random resize.
+        color: strength of brightness, contrast and saturation jitter, 0 to 1.
+        average: `ema`: exponential moving average of the weights with `ema_decay`; `swa`: plain
+            average from `swa_start` (share of the steps) on (Izmailov et al. 2018, arXiv:1803.05407).
+        precision: of forward and backward; weights stay float32.
+        validate_every: steps between validations, each of which saves the state; 0: once per epoch.
+        half: validate and store the best weights as float16.
+        workers: processes that prepare images; 0: none.
+    """
+
+    epochs: int = 40
+    steps: int = 0
+    batch: int = 8
+    accumulate: int = 1
+    lr: float = 1e-3
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = 1e-4
+    loss: str = "ce"
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    warmup: float = 0.05
+    crop: Size | None = None
+    flip: float = 0.5
+    scale: tuple[float, float] = (0.75, 1.5)
+    color: float = 0.2
+    average: Literal["none", "ema", "swa"] = "none"
+    ema_decay: float = 0.995
+    swa_start: float = 0.75
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    validate_every: int = 0
+    half: bool = False
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "accumulate"):
+            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name in ("epochs", "steps", "validate_every", "workers", "weight_decay", "seed"):
+            _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        for name in ("flip", "color", "warmup", "swa_start"):
+            _require(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
+        _require("epochs", self.epochs, bool(self.epochs or self.steps), "at least 1, or steps of at least 1")
+        _require("lr", self.lr, self.lr > 0, "a positive number")
+        _require("ema_decay", self.ema_decay, 0.0 < self.ema_decay < 1.0, "between 0 and 1")
+        _require("scale", self.scale, 0.0 < self.scale[0] <= self.scale[1], "0 < smallest <= largest")
+        _require("crop", self.crop, self.crop is None or min(self.crop) > 0, "positive height and width")
+        for name in ("optimizer", "schedule", "average", "precision"):
+            known = _CHOICES[name]
+            _require(name, getattr(self, name), getattr(self, name) in known, f"one of {', '.join(known)}")
+
+    def total_steps(self, images: int) -> int:
+        return self.steps or max(1, self.epochs * images // self.batch)
+
+    def validation_interval(self, images: int) -> int:
+        return self.validate_every or max(1, images // self.batch)
+
+
+_CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("poly", "cosine", "constant"),
+    "average": ("none", "ema", "swa"),
+    "precision": ("fp32", "bf16", "fp16"),
+}
+
+
+def _require(name: str, value: object, good: bool, expected: str) -> None:
+    if not good:
+        raise InputError(f"{name} is {value}", expected=expected, hint=f"change it with --train {name}=...")

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from edgeseg.core.model_spec import ClassInfo
+from edgeseg.core.recipe import ModelChoice
+from edgeseg.errors import CheckpointError, ModelError
+from edgeseg.models.checkpoint import write_safetensors
+from edgeseg.models.load import rebuild, resolve
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, kind, activation):
+        super().__init__()
+        self.conv = nn.Conv2d(3, classes, 3, padding=1)
+        self.kind, self.activation = kind, activation
+
+    def forward(self, x):
+        y = self.conv(x)
+        y = y.softmax(1) if self.activation == "softmax" else getattr(torch, self.activation)(y)
+        small = nn.functional.avg_pool2d(y, 4)
+        pair, nested = {"aux": small, "out": y}, [small, {"masks": y}]
+        return {"plain": y, "dict": pair, "list": nested, "small": small}[self.kind]
+
+def factory(classes=4, kind="plain", activation="clone"):
+    return Net(classes, kind, activation)
+"""
+SIZE = (32, 48)
+HEAD = "from torch import nn\n"
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> str:
+    file = tmp_path / "net.py"
+    file.write_text(NET)
+    return f"{file}:factory"
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("plain", ""), ("dict", "out"), ("list", "1.masks"), ("small", "")]
+)
+def test_the_output_that_counts_is_found_and_stated(net: str, kind: str, path: str, tmp_path: Path):
+    loaded = resolve(ModelChoice(name=net, options={"kind": kind}, input_size=SIZE))
+    scores = loaded.module(torch.zeros(1, 3, *SIZE))
+    assert isinstance(scores, torch.Tensor)
+    assert scores.shape == ((1, 4, 8, 12) if kind == "small" else (1, 4, *SIZE))
+    assert loaded.spec.source.output == path
+    assert loaded.spec.postprocess.output == ""
+    assert (path or "the only output") in loaded.notes[-1] and "logits" in loaded.notes[-1]
+    write_safetensors(tmp_path / "w.safetensors", loaded.module)
+    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trust_file=True)
+    image = torch.rand(1, 3, *SIZE)
+    assert torch.equal(again(image), loaded.module(image))
+
+
+def test_a_stated_output_is_taken(net: str):
+    choice = ModelChoice(name=net, options={"kind": "dict"}, postprocess={"output": "aux"}, input_size=SIZE)
+    assert resolve(choice).module(torch.zeros(1, 3, *SIZE)).shape == (1, 4, 8, 12)
+    wrong = msgspec.structs.replace(choice, postprocess={"output": "auxiliary"})
+    with pytest.raises(ModelError, match="no output 'auxiliary'") as caught:
+        resolve(wrong)
+    assert "'aux' [1, 4, 8, 12]" in caught.value.expected
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_activation_is_detected_unless_stated(net: str, activation: str):
+    choice = ModelChoice(name=net, options={"activation": activation}, input_size=SIZE)
+    loaded = resolve(choice)
+    assert loaded.spec.postprocess.activation == activation
+    assert activation in loaded.notes[-1]
+    stated = resolve(msgspec.structs.replace(choice, postprocess={"activation": "logits"}))
+    assert stated.spec.postprocess.activation == "logits"
+    assert "as stated" in stated.notes[-1]
+
+
+def test_the_class_count_is_passed_on(net: str):
+    classes = (ClassInfo("a", (0, 0, 0)), ClassInfo("b", (1, 1, 1)), ClassInfo("c", (2, 2, 2)))
+    loaded = resolve(ModelChoice(name=net, input_size=SIZE), classes=classes)
+    assert loaded.spec.classes == classes
+    assert loaded.spec.source.options["classes"] == 3
+
+
+def test_a_network_with_another_class_count(tmp_path: Path):
+    file = tmp_path / "net.py"
+    file.write_text("from torch import nn\ndef make():\n    return nn.Conv2d(3, 5, 1)\n")
+    assert len(resolve(ModelChoice(name=f"{file}:make", input_size=SIZE)).spec.classes) == 5
+    with pytest.raises(ModelError, match=r"5 output channel\(s\), --classes \(or the data\) says 7"):
+        resolve(ModelChoice(name=f"{file}:make", input_size=SIZE, classes=7))
+
+
+def test_weights_of_the_users_network(net: str, tmp_path: Path):
+    state = {"conv.weight": torch.ones(6, 3, 3, 3), "conv.bias": torch.zeros(6)}
+    torch.save({"state_dict": state}, tmp_path / "w.pt")
+    loaded = resolve(ModelChoice(name=net, weights=str(tmp_path / "w.pt"), input_size=SIZE))
+    assert len(loaded.spec.classes) == 6
+    assert torch.equal(loaded.module.state_dict()["conv.weight"], state["conv.weight"])
+    assert not any("no weights" in note for note in loaded.notes)
+    with pytest.raises(CheckpointError, match=r"conv\.weight is \[6, 3, 3, 3\]"):
+        resolve(ModelChoice(name=net, weights=str(tmp_path / "w.pt"), classes=4, input_size=SIZE))
+
+
+@pytest.mark.parametrize(
+    ("source", "ref", "message"),
+    [
+        ("def make(:\n", "make", r"net\.py:1: SyntaxError"),
+        ("import nothing_of_the_kind\n", "make", r"net\.py:1: ModuleNotFoundError: .*nothing_of_the_kind"),
+        ("def make():\n    return 1 / 0\n", "make", r"net\.py:2: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)\n", "make", r"net\.py:1: SystemExit: 3"),
+        ("def make():\n    return 3\n", "make", "make in .* returned int"),
+        ("def other():\n    pass\n", "make", "has no factory 'make'"),
+        (
+            HEAD + "class make(nn.Module):\n    def forward(self, x):\n        return x.missing\n",
+            "make",
+            r"net\.py:4: AttributeError",
+        ),
+        (
+            HEAD + "class make(nn.Module):\n    def forward(self, x):\n        return x.mean()\n",
+            "make",
+            "returns no score map",
+        ),
+        ("def make():\n    return None\n", "not a name", "is not a network"),
+    ],
+)
+def test_errors_of_the_users_code_are_one_clear_error(tmp_path: Path, source: str, ref: str, message: str):
+    file = tmp_path / "net.py"
+    file.write_text(source)
+    with pytest.raises(ModelError, match=message):
+        resolve(ModelChoice(name=f"{file}:{ref}", input_size=SIZE))
+
+
+def test_a_file_that_imports_its_neighbour(tmp_path: Path):
+    (tmp_path / "my_blocks_for_test.py").write_text("from torch import nn\nblock = nn.Conv2d(3, 4, 1)\n")
+    (tmp_path / "net.py").write_text(
+        "def make():\n    from my_blocks_for_test import block\n    return block\n"
+    )
+    (tmp_path / "top.py").write_text("from my_blocks_for_test import block\ndef make():\n    return block\n")
+    assert len(resolve(ModelChoice(name=f"{tmp_path / 'top.py'}:make", input_size=SIZE)).spec.classes) == 4
+    assert len(resolve(ModelChoice(name=f"{tmp_path / 'net.py'}:make", input_size=SIZE)).spec.classes) == 4
+
+
+def test_missing_file_and_unknown_option(net: str, tmp_path: Path):
+    with pytest.raises(ModelError, match=r"gone\.py does not exist"):
+        resolve(ModelChoice(name=f"{tmp_path / 'gone.py'}:make"))
+    with pytest.raises(ModelError, match="does not take the option 'depth'") as caught:
+        resolve(ModelChoice(name=net, options={"depth": 3}, input_size=SIZE))
+    assert "kind" in caught.value.expected
+    with pytest.raises(ModelError, match="not a network"):
+        resolve(ModelChoice(name=str(tmp_path / "net.py")))
+
+
+def test_a_bundle_runs_no_code_unless_trusted_and_unchanged(net: str, tmp_path: Path):
+    loaded = resolve(ModelChoice(name=net, input_size=SIZE))
+    weights = tmp_path / "w.safetensors"
+    write_safetensors(weights, loaded.module)
+    with pytest.raises(ModelError, match="is code in") as caught:
+        rebuild(loaded.spec, weights)
+    assert "--trust-file" in caught.value.hint
+    Path(net.rpartition(":")[0]).write_text(NET + textwrap.dedent("\n# changed\n"))
+    with pytest.raises(ModelError, match="was changed after"):
+        rebuild(loaded.spec, weights, trust_file=True)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Softmax(1)).eval()
+    file = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 3, *SIZE),)), file)
+    return file
+
+
+def test_an_exported_program_needs_trust(program: Path, tmp_path: Path):
+    with pytest.raises(ModelError, match="can run code") as caught:
+        resolve(ModelChoice(name=str(program)))
+    assert "--trust-file" in caught.value.hint
+    loaded = resolve(ModelChoice(name=str(program)), trust_file=True)
+    assert loaded.spec.input_size == SIZE
+    assert loaded.spec.postprocess.activation == "softmax"
+    image = torch.rand(1, 3, *SIZE)
+    write_safetensors(tmp_path / "w.safetensors", loaded.module)
+    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trust_file=True)
+    assert torch.equal(loaded.module.eval()(image), again(image))
+
+
+def test_a_broken_exported_program(tmp_path: Path):
+    file = tmp_path / "net.pt2"
+    file.write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(ModelError, match="no readable exported program"):
+        resolve(ModelChoice(name=str(file)), trust_file=True)
+    with pytest.raises(ModelError, match="does not exist"):
+        resolve(ModelChoice(name=str(tmp_path / "gone.pt2")), trust_file=True)
+
+
+def test_an_onnx_file_is_left_to_the_graph(tmp_path: Path):
+    file = tmp_path / "net.onnx"
+    file.write_bytes(b"onnx")
+    loaded = resolve(ModelChoice(name=str(file), input_size=SIZE, classes=3))
+    assert loaded.module is None and loaded.onnx_file == file
+    assert loaded.spec.source.kind == "onnx" and len(loaded.spec.source.sha256) == 64
+    with pytest.raises(ModelError, match="does not exist"):
+        resolve(ModelChoice(name=str(tmp_path / "gone.onnx"), input_size=SIZE))
+    with pytest.raises(ModelError, match="holds its own"):
+        resolve(ModelChoice(name=str(file), weights="w.pt", input_size=SIZE))

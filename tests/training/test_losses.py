@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.errors import InputError
+from edgeseg.training.losses import IGNORE, LOSSES, class_logits, parse_loss
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 3, 4, 5, generator=generator), torch.randint(0, 3, (2, 4, 5), generator=generator)
+
+
+def confident(label: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.one_hot(label, 3).movedim(-1, 1) * 40.0
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_perfect_answer_costs_nothing_and_a_wrong_one_does(name: str, batch):
+    _, label = batch
+    assert float(LOSSES[name](confident(label), label)) == pytest.approx(0.0, abs=1e-5)
+    assert float(LOSSES[name](confident((label + 1) % 3), label)) > 0.9
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_ignored_pixels_do_not_count(name: str, batch):
+    logits, label = batch
+    label[:, :2] = IGNORE
+    changed = logits.clone()
+    changed[:, :, :2] += 5.0
+    assert torch.allclose(LOSSES[name](logits, label), LOSSES[name](changed, label))
+    assert float(LOSSES[name](logits, torch.full_like(label, IGNORE))) == 0.0
+
+
+def test_cross_entropy_and_dice_by_hand():
+    logits = torch.zeros(1, 2, 1, 2)
+    label = torch.tensor([[[0, 1]]])
+    assert float(LOSSES["ce"](logits, label)) == pytest.approx(0.6931472)
+    assert float(LOSSES["focal"](logits, label)) == pytest.approx(0.25 * 0.6931472)
+    assert float(LOSSES["dice"](logits, label)) == pytest.approx(1 - 2 * 0.5 / (1.0 + 1.0))
+
+
+def test_sums_with_weights(batch):
+    logits, label = batch
+    expected = 0.5 * LOSSES["ce"](logits, label) + LOSSES["dice"](logits, label)
+    assert torch.allclose(parse_loss("0.5*ce+dice")(logits, label), expected)
+    assert torch.allclose(parse_loss(" 0.5 * ce + dice ")(logits, label), expected)
+
+
+@pytest.mark.parametrize("text", ["", "mse", "ce+", "x*ce", "-1*ce", "0*ce", "nan*ce"])
+def test_bad_losses_list_the_good_ones(text: str):
+    with pytest.raises(InputError, match="has the term") as caught:
+        parse_loss(text)
+    assert "ce, dice, focal" in caught.value.expected
+
+
+def test_one_channel_is_two_classes():
+    scores = torch.tensor([-2.0, 0.5]).reshape(1, 1, 1, 2)
+    probability = class_logits(scores, Postprocess()).softmax(1)
+    assert torch.allclose(probability[0, 1, 0], torch.sigmoid(torch.tensor([-2.0, 0.5])))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_what_the_network_applied_is_undone(activation: str):
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    scores = logits.softmax(1) if activation == "softmax" else logits.sigmoid()
+    undone = class_logits(scores, Postprocess(activation=activation))
+    assert torch.allclose(undone.softmax(1), logits.softmax(1), atol=1e-5)
