@@ -49,7 +49,7 @@ def build(
     can_run = backend_for(target).availability(target).run
     with draft(output, overwrite=overwrite) as result:
         _copy(bundle, result.path)
-        record, notes = _engine(bundle, target, result.path, settings, progress)
+        record, notes = make_engine(bundle.engine, result.path, settings, progress)
         if not can_run:
             notes = (*notes, "built here, not run: its self-check is made when it is opened on its device")
         result.finish(_manifest(bundle, record, settings, notes))
@@ -85,12 +85,19 @@ def _copy(bundle: Bundle, folder: Path) -> None:
         shutil.copyfile(bundle.path / name, folder / name)
 
 
-def _engine(
-    bundle: Bundle, target: Target, folder: Path, settings: BuildSettings, progress: Progress
+def make_engine(
+    record: EngineRecord, folder: Path, settings: BuildSettings, progress: Progress = silent
 ) -> tuple[EngineRecord, tuple[str, ...]]:
+    """Build the engine of `record` from its graph in `folder`, into `folder/engine`.
+
+    Returns:
+        The record of the built engine, and what the user should know.
+
+    Raises what `Backend.build` raises.
+    """
+    target = Target.parse(record.target)
     engine_folder = folder / ENGINE_FOLDER
     engine_folder.mkdir()
-    record = bundle.engine
     built = backend_for(target).build(folder / record.graph, target, engine_folder, settings, progress)
     record = msgspec.structs.replace(
         record,

@@ -1,0 +1,80 @@
+"""Time one bundle, or two against each other, and judge the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from edgeseg.core.cache import cache_folder
+from edgeseg.core.documents import encode
+from edgeseg.core.measurement import Measurement, PairedRatio
+from edgeseg.core.ports import Progress, silent
+from edgeseg.core.verdict import Verdict
+from edgeseg.device import bench as device_bench
+from edgeseg.device.bench import BenchSettings
+from edgeseg.device.build import ready
+from edgeseg.device.report import judge
+from edgeseg.errors import MissingDependency, MissingDevice
+
+
+class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Attributes:
+        measurements: of the bundle, and of the second one; empty when it cannot run here.
+        ratios: paired, time of the bundle over time of the second, on the device and the host clock;
+            below 1 the bundle is faster.
+    """
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
+    measurements: tuple[Measurement, ...] = ()
+    ratios: tuple[PairedRatio, ...] = ()
+    verdict: Verdict
+
+
+def bench(
+    bundle: Path,
+    *,
+    vs: str = "",
+    min_runs: int = 200,
+    min_seconds: float = 3.0,
+    streams: int = 1,
+    threads: int = 0,
+    max_p99_ms: float = 0.0,
+    output: str = "",
+    progress: Progress = silent,
+) -> BenchResult:
+    """Time a bundle on this device; with `vs`, alternate both in blocks.
+
+    A bundle whose engine cannot run here gives the verdict `unmeasured`; a deferred bundle is built
+    into the cache folder first where its engine can be made.
+    """
+    settings = BenchSettings(
+        min_runs=max(min_runs, 1000) if max_p99_ms else min_runs,
+        min_seconds=min_seconds,
+        streams=streams,
+        threads=threads or None,
+    )
+    try:
+        first = ready(bundle, cache_folder(), progress)
+        result = _timed(first, vs, settings, max_p99_ms or None, progress)
+    except (MissingDependency, MissingDevice) as missing:
+        result = BenchResult(verdict=Verdict(status="unmeasured", reasons=(str(missing),)))
+    if output:
+        Path(output).write_bytes(encode(result))
+    return result
+
+
+def _timed(
+    first: Path, vs: str, settings: BenchSettings, max_p99_ms: float | None, progress: Progress
+) -> BenchResult:
+    if not vs:
+        measurement = device_bench.bench(first, settings, progress)
+        return BenchResult(measurements=(measurement,), verdict=judge(measurement, max_p99_ms))
+    second = ready(vs, cache_folder(), progress)
+    ours, theirs, device, host = device_bench.bench_pair(first, second, settings, progress)
+    verdict = judge(ours, max_p99_ms, device, host)
+    return BenchResult(measurements=(ours, theirs), ratios=(device, host), verdict=verdict)

@@ -1,0 +1,35 @@
+"""Finish a deferred bundle on its device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import cache_folder
+from edgeseg.core.ports import BuildSettings, Progress, silent
+from edgeseg.device import build as device_build
+
+
+def build(
+    path: Path,
+    output: str = "",
+    *,
+    workspace_mb: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Bundle:
+    """Make the engine of a deferred bundle as a child bundle, by default beside it as `NAME-built`.
+
+    Raises:
+        BundleError: not a deferred bundle, or the output exists.
+        MissingDependency, MissingDevice: the engine or its device is not here.
+    """
+    bundle = Bundle.open(path)
+    recorded = bundle.engine.settings
+    settings = BuildSettings(
+        cache=cache_folder() / "engines",
+        workspace_mb=workspace_mb or int(recorded.get("workspace_mb", 0)),
+        cuda_graph=bool(recorded.get("cuda_graph", True)),
+    )
+    destination = Path(output) if output else path.parent / f"{path.resolve().name}-built"
+    return device_build.build(bundle, destination, settings, overwrite=overwrite, progress=progress)

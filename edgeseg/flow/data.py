@@ -1,0 +1,110 @@
+"""Which classes, frames and camera a run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeseg.core.model_spec import ClassInfo
+from edgeseg.core.plugins import unknown
+from edgeseg.core.ports import Array
+from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.recipe import DataChoice, ModelChoice
+from edgeseg.errors import DataError
+from edgeseg.flow.pictures import resize_frame
+from edgeseg.steps import Frames
+
+if TYPE_CHECKING:
+    from edgeseg.datasets import Dataset, Split
+
+
+@dataclass(frozen=True)
+class Data:
+    """
+    Attributes:
+        dataset: None when no data was given.
+        classes, ignore_index: of `--classes`, else of the dataset; None where neither tells.
+        frame_size: (height, width) of the dataset's first frame, or None.
+    """
+
+    dataset: Dataset | None
+    classes: tuple[ClassInfo, ...] | None
+    ignore_index: int | None
+    frame_size: Size | None
+
+
+def parse_data(text: str) -> DataChoice:
+    """`camvid=PATH`, `synthetic-streets`, or a PATH (a folder with a `dataset.toml`); empty: no data."""
+    from edgeseg.datasets import DATASETS
+
+    name, equals, root = text.partition("=")
+    if equals or not name or name in DATASETS.names():
+        return DataChoice(name=name, root=root)
+    if Path(name).exists():
+        return DataChoice(name="folders", root=name)
+    raise unknown(
+        name, DATASETS.names(), noun="dataset layout or folder", listing=DATASETS.listing, error=DataError
+    )
+
+
+def open_data(choice: DataChoice, model: ModelChoice) -> Data:
+    """Open the dataset and settle the classes.
+
+    Raises:
+        DataError: the dataset's classes are not as many as the model's.
+    """
+    from edgeseg.core.model_spec import default_classes
+    from edgeseg.datasets import open_dataset
+    from edgeseg.datasets.classes import classes_of
+
+    dataset = open_dataset(choice.name, Path(choice.root) if choice.root else None) if choice.name else None
+    classes = dataset.classes if dataset else None
+    ignore = dataset.ignore_index if dataset else None
+    if isinstance(model.classes, str):
+        classes, ignore = classes_of(model.classes)
+    elif model.classes is not None and (classes is None or len(classes) != model.classes):
+        if dataset is not None:
+            raise DataError(
+                f"--classes is {model.classes}, {choice.name} has {len(dataset.classes)} classes",
+                expected="as many classes in the data as in the network",
+                hint="leave --classes out, or use the data the network was trained for",
+            )
+        classes = default_classes(model.classes)
+    size = None
+    if dataset is not None:
+        height, width = split_of(dataset, choice).image(0).shape[:2]
+        size = (height, width)
+    return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size)
+
+
+def split_of(dataset: Dataset, choice: DataChoice) -> Split:
+    """The validation split, cut to `limit`."""
+    names = dataset.splits()
+    name = choice.validation if choice.validation in names or len(names) > 1 else names[0]
+    split = dataset.split(name)
+    return split.limit(choice.limit) if choice.limit else split
+
+
+def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:
+    """Frames at camera size: of the data if there is any, else of the generator."""
+    from edgeseg.datasets import open_dataset
+
+    dataset = data.dataset or open_dataset("synthetic-streets")
+    real = data.dataset is not None and choice.name != "synthetic-streets"
+    split = split_of(dataset, choice if data.dataset else DataChoice())
+
+    def take(count: int) -> Array:
+        frames = [resize_frame(split.image(i % len(split)), camera) for i in range(count)]
+        return to_frame_color(frames, contract)
+
+    return Frames(kind="real" if real else "synthetic", take=take)
+
+
+def to_frame_color(rgb: Sequence[Array], contract: Preprocess) -> Array:
+    """RGB images [H,W,3] as one uint8 [N,H,W,3] in the channel order of the camera."""
+    frames = np.stack(rgb)
+    return frames if contract.frame_color == "rgb" else np.ascontiguousarray(frames[..., ::-1])

@@ -1,0 +1,87 @@
+"""Images the user points at: one file or a flat folder, in natural order, without labels."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeseg.core.ports import Array
+from edgeseg.errors import DataError
+
+IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files in the order they are worked on."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(path.name for path in self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def image(self, index: int) -> Array:
+        """uint8 [H,W,3] RGB. Raises DataError naming a file that is not a readable image."""
+        return read_image(self.paths[index])
+
+
+def image_files(source: Path, limit: int = 0) -> ImageFiles:
+    """The image `source`, or the images right inside the folder `source` (`frame2` before `frame10`).
+
+    Args:
+        limit: only the first N images; 0: all.
+
+    Raises:
+        DataError: nothing is there, or the folder holds no image.
+    """
+    if limit < 0:
+        raise DataError(f"a limit of {limit} images was given", expected="a number from 0 (all) up")
+    if source.is_file():
+        return ImageFiles((source,))
+    if not source.is_dir():
+        raise DataError(f"{source} does not exist", expected="an image or a folder of images")
+    found = [p for p in source.iterdir() if p.suffix.lower() in IMAGES and p.is_file()]
+    if not found:
+        raise DataError(
+            f"{source} holds no images",
+            expected=f"files ending in {', '.join(IMAGES)} right inside the folder",
+            hint="folders inside it are not searched: name the one that holds the images",
+        )
+    found.sort(key=lambda path: (natural_key(path.name.lower()), path.name))
+    return ImageFiles(tuple(found[:limit] if limit else found))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which `frame2` comes before `frame10`."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def read_image(path: Path) -> Array:
+    """uint8 [H,W,3] RGB, turned as its EXIF orientation says.
+
+    Raises:
+        DataError: missing, broken, or not 8 bits deep.
+    """
+    from PIL import Image, ImageOps
+
+    broken = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+    try:
+        with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise DataError(f"{path} has pixels of mode {picture.mode}", expected="8 bits per channel")
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except broken as fault:
+        raise DataError(
+            f"{path} cannot be read as an image: {fault}",
+            expected="a complete image file",
+            hint="remove it, or write it again",
+        ) from fault

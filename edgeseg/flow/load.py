@@ -1,0 +1,114 @@
+"""The first bundle of a run: a network with its weights, or the user's ONNX file as it came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord, file_sha256
+from edgeseg.core.documents import convert
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.versions import versions
+from edgeseg.errors import InputError, ModelError
+from edgeseg.flow.data import Data
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+WEIGHTS = "weights.safetensors"
+SOURCE_GRAPH = "source.onnx"
+STRIDE_OF_UNKNOWN_NETWORKS = 32
+
+
+def natural_input_size(choice: ModelChoice, camera: Size) -> Size | None:
+    """The smallest input a frame of `camera` fits without resizing; None: the file decides."""
+    from edgeseg.models import MODELS
+
+    if choice.name.endswith((".onnx", ".pt2")):
+        return None
+    stride = STRIDE_OF_UNKNOWN_NETWORKS
+    if choice.name in MODELS.names():
+        stride = MODELS.load(choice.name).family(choice.name).stride
+    height, width = (-(-side // stride) * stride for side in camera)
+    return height, width
+
+
+def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: bool) -> Manifest:
+    """Write the first bundle of a run into `draft`.
+
+    Raises:
+        ModelError, CheckpointError, GraphError: see `edgeseg.models.load` and `edgeseg.graph.source`.
+    """
+    if choice.name.endswith(".onnx"):
+        return _load_onnx(choice, data, draft)
+    from edgeseg.models.checkpoint import write_safetensors
+    from edgeseg.models.load import resolve
+
+    loaded = resolve(choice, classes=data.classes, ignore_index=data.ignore_index, trust_file=trust_file)
+    write_safetensors(draft.path / WEIGHTS, loaded.module)
+    return Manifest(
+        kind="torch",
+        name=f"{loaded.spec.name}-torch",
+        model=loaded.spec,
+        weights=WEIGHTS,
+        step=StepRecord(name="load"),
+        notes=loaded.notes,
+        tools=versions("torch", "timm", "segmentation-models-pytorch"),
+    )
+
+
+def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
+    from edgeseg.graph.contract import resolve_output
+    from edgeseg.graph.source import make_static, read_onnx, write_onnx
+
+    path = Path(choice.name)
+    if choice.weights:
+        raise InputError(
+            f"--weights {choice.weights} with {path}", expected="an ONNX file holds its own weights"
+        )
+    static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
+    wanted = convert(choice.postprocess, Postprocess, where="postprocess")
+    contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
+    digest = file_sha256(path)
+    spec = ModelSpec(
+        name=path.stem,
+        source=Source(kind="onnx", ref=path.name, sha256=digest),
+        weights=Weights(file=path.name, sha256=digest),
+        task=choice.task,
+        input_size=_input_size(static),
+        classes=_classes(choice, data, scores, path),
+        ignore_index=data.ignore_index,
+        preprocess=convert(choice.preprocess, Preprocess, where="preprocess"),
+        postprocess=contract,
+    )
+    write_onnx(read_onnx(path), draft.path / SOURCE_GRAPH)
+    return Manifest(
+        kind="onnx",
+        name=f"{spec.name}-source",
+        model=spec,
+        graph=SOURCE_GRAPH,
+        step=StepRecord(name="load"),
+        notes=notes,
+        tools=versions("onnx"),
+    )
+
+
+def _input_size(static: ModelProto) -> Size:
+    dims = static.graph.input[0].type.tensor_type.shape.dim
+    return dims[2].dim_value, dims[3].dim_value
+
+
+def _classes(choice: ModelChoice, data: Data, channels: int, path: Path) -> tuple[ClassInfo, ...]:
+    count = max(2, channels)
+    if data.classes is None:
+        return default_classes(count)
+    if len(data.classes) != count and not (choice.task == "multilabel" and len(data.classes) == channels):
+        raise ModelError(
+            f"{path.name} has an output of {channels} channel(s), the data has {len(data.classes)} classes",
+            expected="one channel per class, or one channel for background and foreground",
+            hint="name the output that counts with --set output=NAME, or give --classes",
+        )
+    return data.classes

@@ -1,0 +1,172 @@
+"""Recipe -> plan: everything that can be known before any work is checked here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgeseg.backends import backend_for
+from edgeseg.core.bundle import Kind
+from edgeseg.core.documents import convert, read_toml
+from edgeseg.core.ports import Availability
+from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import ModelChoice, Recipe
+from edgeseg.core.samples import require_disjoint
+from edgeseg.core.target import Target
+from edgeseg.errors import InputError, RecipeError
+from edgeseg.flow.data import Data, open_data
+from edgeseg.steps import STEPS
+
+
+class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
+    use: str
+    settings: dict[str, Any]
+    accepts: tuple[Kind, ...]
+    produces: Kind
+
+
+class PlannedTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """What will happen to one target on this machine: `built`, `deferred`; `measured` or not, and why."""
+
+    target: str
+    availability: Availability
+
+    @property
+    def outcome(self) -> str:
+        made = "engine built here" if self.availability.build else "deferred: built on the device"
+        return f"{made}, {'measured' if self.availability.run else 'unmeasured'}"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Attributes:
+        base: folder that relative paths of the recipe are relative to.
+        model: the model choice with absolute paths and its input size, where it could be told.
+        camera_size: None: the network's input size.
+    """
+
+    recipe: Recipe
+    base: Path
+    model: ModelChoice
+    camera_size: Size | None
+    steps: tuple[PlannedStep, ...]
+    targets: tuple[PlannedTarget, ...]
+
+
+def read_recipe(path: Path) -> Recipe:
+    return read_toml(path, Recipe, error=RecipeError)
+
+
+def make_plan(recipe: Recipe, base: Path) -> tuple[Plan, Data]:
+    """Check a recipe without doing any of its work.
+
+    Raises:
+        RecipeError: steps that do not chain, settings that do not fit, nothing to do.
+        TargetError, DataError, InputError: what the recipe names is not there or does not fit.
+    """
+    if not recipe.targets:
+        raise RecipeError(
+            f"recipe '{recipe.name}' has no targets", expected="at least one, as in openvino-bf16"
+        )
+    model = _absolute(recipe.model, base)
+    data_choice = recipe.data
+    if data_choice.root:
+        data_choice = msgspec.structs.replace(data_choice, root=str(base / data_choice.root))
+    recipe = msgspec.structs.replace(recipe, data=data_choice)
+    steps = _chain(recipe, model)
+    targets = tuple(_target(text) for text in recipe.targets)
+    data = open_data(data_choice, model)
+    _check_budget(recipe, data)
+    if any(step.use == "train" for step in steps):
+        _check_splits(recipe, data)
+    camera = recipe.camera_size or data.frame_size
+    plan = Plan(
+        recipe=recipe,
+        base=base,
+        model=with_input_size(model, camera),
+        camera_size=camera,
+        steps=steps,
+        targets=targets,
+    )
+    return plan, data
+
+
+def _absolute(choice: ModelChoice, base: Path) -> ModelChoice:
+    """Paths of the choice relative to `base`; the files must exist."""
+    name, weights = choice.name, choice.weights
+    file, colon, factory = name.rpartition(":")
+    path = file if colon and factory.isidentifier() else name
+    if path.endswith((".py", ".onnx", ".pt2", ".pt", ".pth")):
+        located = _existing(base / path, "network")
+        name = f"{located}:{factory}" if path == file and colon else str(located)
+    if weights:
+        weights = str(_existing(base / weights, "checkpoint"))
+    return msgspec.structs.replace(choice, name=name, weights=weights)
+
+
+def _existing(path: Path, noun: str) -> Path:
+    if not path.is_file():
+        raise InputError(f"the {noun} {path} does not exist", expected="a file", hint="check the path")
+    return path.resolve()
+
+
+def _chain(recipe: Recipe, model: ModelChoice) -> tuple[PlannedStep, ...]:
+    kind: Kind = "onnx" if model.name.endswith(".onnx") else "torch"
+    steps = []
+    for position, choice in enumerate(recipe.steps, 1):
+        step = STEPS.load(choice.use).step(choice.use)
+        where = f"recipe '{recipe.name}', step {position} '{choice.use}'"
+        if kind not in step.accepts:
+            raise RecipeError(
+                f"{where} follows a bundle of kind '{kind}'",
+                expected=f"a bundle of kind {' or '.join(step.accepts)}",
+                hint="change the order of the steps",
+            )
+        settings = convert(choice.settings, step.settings, where=where, error=RecipeError)
+        steps.append(
+            PlannedStep(
+                use=choice.use,
+                settings=msgspec.to_builtins(settings),
+                accepts=step.accepts,
+                produces=step.produces,
+            )
+        )
+        kind = step.produces
+    if kind != "onnx":
+        raise RecipeError(
+            f"recipe '{recipe.name}' ends with a bundle of kind '{kind}'",
+            expected="a last step that gives an ONNX graph, from which engines are built",
+            hint='add the step use = "export"',
+        )
+    return tuple(steps)
+
+
+def _target(text: str) -> PlannedTarget:
+    target = Target.parse(text)
+    return PlannedTarget(target=str(target), availability=backend_for(target).availability(target))
+
+
+def _check_budget(recipe: Recipe, data: Data) -> None:
+    names = [c.name for c in data.classes or ()]
+    for name in recipe.budget.max_class_drop:
+        if names and name not in names:
+            raise RecipeError(f"the budget names the class '{name}'", expected=f"one of {', '.join(names)}")
+
+
+def _check_splits(recipe: Recipe, data: Data) -> None:
+    if data.dataset is None:
+        raise RecipeError(f"recipe '{recipe.name}' trains without data", hint="add a [data] section")
+    train = data.dataset.split(recipe.data.train)
+    validation = data.dataset.split(recipe.data.validation)
+    require_disjoint(train.sample_list(), validation.sample_list())
+
+
+def with_input_size(choice: ModelChoice, camera: Size | None) -> ModelChoice:
+    """Without an input size, a frame that is not resized decides it: rounded up to the stride."""
+    if choice.input_size or camera is None or choice.preprocess.get("resize", "none") != "none":
+        return choice
+    from edgeseg.flow.load import natural_input_size
+
+    return msgspec.structs.replace(choice, input_size=natural_input_size(choice, camera))

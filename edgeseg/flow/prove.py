@@ -1,0 +1,58 @@
+"""`verify` in the words of the command line: data by name or path, a folder for the findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.documents import encode
+from edgeseg.core.ports import Progress, silent
+from edgeseg.core.recipe import Budget, ModelChoice
+from edgeseg.errors import InputError
+from edgeseg.flow.data import open_data, parse_data
+from edgeseg.flow.verify import Verification, verify
+
+
+def verify_bundle(
+    bundle: Path,
+    *,
+    data: str = "",
+    split: str = "val",
+    images: str = "",
+    limit: int = 0,
+    budget: Budget,
+    reference: str = "",
+    threads: int = 0,
+    worst: int = 6,
+    output: str = "",
+    progress: Progress = silent,
+) -> Verification:
+    """Score a bundle on labelled data, or on a folder of images without labels.
+
+    `output` receives the worst frames and `verify.json`. Raises what `verify` raises.
+    """
+    if bool(data) == bool(images):
+        raise InputError(
+            "verify got both --data and --images" if data else "verify got neither --data nor --images",
+            expected="--data NAME[=ROOT] for labelled images, or --images FOLDER for images without labels",
+        )
+    Bundle.open(bundle)
+    dataset = open_data(parse_data(data), ModelChoice(name="")).dataset if data else None
+    folder = Path(output) if output else None
+    result = verify(
+        bundle,
+        dataset=dataset,
+        split=split,
+        images=Path(images) if images else None,
+        limit=limit,
+        budget=budget,
+        threads=threads or None,
+        worst=worst,
+        output=folder,
+        reference=Path(reference) if reference else None,
+        progress=progress,
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "verify.json").write_bytes(encode(result))
+    return result

@@ -1,0 +1,155 @@
+"""Run a recipe: bundles, then accuracy and latency of each engine, then a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.documents import encode, read_json
+from edgeseg.core.measurement import Measurement
+from edgeseg.core.ports import Progress, silent
+from edgeseg.core.recipe import Budget, Recipe
+from edgeseg.core.verdict import Verdict, combine
+from edgeseg.device.bench import BenchSettings, bench, bench_call
+from edgeseg.errors import MissingDependency, MissingDevice
+from edgeseg.flow.baseline import NAME, torch_baseline
+from edgeseg.flow.data import Data, split_of
+from edgeseg.flow.make import Maker
+from edgeseg.flow.plan import Plan, make_plan
+from edgeseg.flow.results import Row, RunResult, judge
+from edgeseg.flow.verify import Verification, verify, verify_call
+
+REPORT = "report.json"
+
+
+def run(
+    recipe: Recipe,
+    base: Path,
+    folder: Path,
+    *,
+    settings: BenchSettings | None = None,
+    trust_file: bool = False,
+    progress: Progress = silent,
+) -> RunResult:
+    """Run a recipe in `folder`; what an earlier run of the same recipe finished there is used again.
+
+    Bundles go to `folder/bundles`, steps to `folder/steps`, `report.json` tells the result. Latency is
+    measured anew each time: it belongs to the moment.
+
+    Raises what `make_plan` and the steps raise.
+    """
+    plan, data = make_plan(recipe, base)
+    maker = Maker(plan, data, folder / "steps", trust_file=trust_file, progress=progress)
+    source, graph = maker.source(), maker.graph()
+    prove = Prover(plan, data, folder, settings or BenchSettings(), progress)
+    rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
+    for target in plan.targets:
+        rows.append(prove.engine(maker.engine(graph, target.target, folder / "bundles")))
+    result = RunResult(
+        recipe=recipe.name,
+        network=source.manifest.model.name,
+        data=f"{recipe.data.name}/{recipe.data.validation}" if data.dataset else "",
+        rows=tuple(rows),
+        verdict=combine(tuple(row.verdict for row in rows)),
+        notes=graph.manifest.notes,
+    )
+    _write(folder / REPORT, result)
+    return result
+
+
+class Prover:
+    """Scores and times the engines of one plan."""
+
+    def __init__(
+        self, plan: Plan, data: Data, folder: Path, settings: BenchSettings, progress: Progress
+    ) -> None:
+        self.plan = plan
+        self.data = data
+        self.folder = folder
+        self.settings = settings
+        self.progress = progress
+
+    def baseline(self, source: Bundle, maker: Maker) -> Row:
+        """PyTorch eager fp32 with NumPy pre- and post-processing, on the same samples and clock."""
+        context = maker.context(source)
+        call = torch_baseline(source, context.camera_size, trust_file=context.trust_file)
+        miou = measurement = None
+        if self.data.dataset is not None:
+            split = split_of(self.data.dataset, self.plan.recipe.data)
+            miou = verify_call(
+                call, source.manifest.model, context.camera_size, split, progress=self.progress
+            )
+        if self.plan.recipe.bench:
+            measurement = bench_call(call, context.frames.take(1), NAME, self.settings, self.progress)
+        return Row(
+            target=NAME,
+            made="torch",
+            size_mb=sum(f.size for f in source.manifest.files.values()) / 1e6,
+            miou=miou,
+            measurement=measurement,
+            verdict=judge(None, measurement, Budget()) if measurement else Verdict(status="pass"),
+        )
+
+    def engine(self, bundle: Bundle) -> Row:
+        target = bundle.engine.target
+        try:
+            verification = self._verify(bundle)
+            measurement = self._bench(bundle)
+        except (MissingDependency, MissingDevice) as missing:
+            verification = measurement = None
+            verdict = Verdict(status="unmeasured", reasons=(missing.message,))
+        else:
+            verdict = judge(verification, measurement, self.plan.recipe.budget)
+        if bundle.manifest.kind == "deferred":
+            verdict = Verdict(status="unmeasured", reasons=bundle.manifest.notes[-1:])
+        return Row(
+            target=target,
+            bundle=str(bundle.path),
+            made=bundle.manifest.kind,
+            size_mb=bundle.engine_size() / 1e6 if bundle.engine.entry else None,
+            miou=verification.miou if verification else None,
+            verification=verification,
+            measurement=measurement,
+            verdict=verdict,
+        )
+
+    def _verify(self, bundle: Bundle) -> Verification | None:
+        if self.data.dataset is None or bundle.manifest.kind == "deferred":
+            return None
+        saved = self.folder / "verified" / f"{bundle.id[:32]}.json"
+        budget = self.plan.recipe.budget
+        choice = self.plan.recipe.data
+        if saved.is_file():
+            found = read_json(saved, Verification)
+            if found.budget == budget and found.limit == choice.limit:
+                return found
+        self.progress(f"{bundle.engine.target}: accuracy")
+        result = verify(
+            bundle.path,
+            dataset=self.data.dataset,
+            split=choice.validation,
+            limit=choice.limit,
+            budget=budget,
+            progress=self.progress,
+        )
+        _write(saved, result)
+        return result
+
+    def _bench(self, bundle: Bundle) -> Measurement | None:
+        if not self.plan.recipe.bench or bundle.manifest.kind == "deferred":
+            return None
+        self.progress(f"{bundle.engine.target}: latency")
+        return bench(bundle.path, self.settings, self.progress)
+
+
+def _trains(plan: Plan) -> bool:
+    return any(step.use == "train" for step in plan.steps)
+
+
+def _write(path: Path, noun: msgspec.Struct) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(encode(noun))
+    part.replace(path)

@@ -1,0 +1,67 @@
+"""Train or fine-tune from the command line; the recipe step of the same name is `edgeseg/steps/train.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.core.documents import convert
+from edgeseg.core.ports import Progress, silent
+from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.samples import require_disjoint
+from edgeseg.errors import InputError
+from edgeseg.flow.data import open_data, parse_data
+from edgeseg.flow.plan import with_input_size
+
+if TYPE_CHECKING:
+    from edgeseg.training.loop import TrainResult
+
+
+def train(
+    choice: ModelChoice,
+    data: str,
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    camera: Size | None = None,
+    limit: int = 0,
+    trust_file: bool = False,
+    command: str = "",
+    progress: Progress = silent,
+) -> TrainResult:
+    """Train on the `train` split of `data`, validate on `val`; weights, log and state go to `folder`.
+
+    A folder that holds an unfinished training of the same settings is resumed. `command` is recorded
+    beside the weights.
+
+    Raises:
+        InputError: a setting that does not fit, no data, splits that share an image.
+    """
+    from edgeseg.models.load import resolve
+    from edgeseg.training.loop import train
+    from edgeseg.training.settings import TrainSettings
+
+    typed = convert(settings, TrainSettings, where="training settings", error=InputError)
+    opened = open_data(parse_data(data), choice)
+    if opened.dataset is None:
+        raise InputError("train got no --data", expected="--data NAME[=ROOT]")
+    choice = with_input_size(choice, camera or opened.frame_size)
+    loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
+    if loaded.module is None:
+        raise InputError(
+            f"{choice.name} is an ONNX file", expected="a network in PyTorch: a zoo name or a factory"
+        )
+    train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
+    require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
+    return train(
+        loaded.module,
+        train_split,
+        val_split,
+        loaded.spec,
+        typed,
+        folder,
+        progress,
+        resume=True,
+        command=command,
+    )

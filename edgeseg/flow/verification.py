@@ -1,0 +1,140 @@
+"""What `verify` found out, as data that outlives the process, and what it means against a budget."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.plugins import unknown
+from edgeseg.core.recipe import Budget
+from edgeseg.core.verdict import Verdict
+
+POINTS = 100.0
+"""Points in a fraction of 1: drops are told in points, scores as fractions."""
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy of one engine against labels, over the whole dataset, in 0-1.
+
+    A class that neither the labels nor the class maps contain has None, and does not count in the means.
+    """
+
+    miou: float | None
+    dice: float | None
+    pixel_accuracy: float | None
+    boundary_iou: float | None
+    class_iou: dict[str, float | None]
+    class_dice: dict[str, float | None]
+    class_boundary_iou: dict[str, float | None]
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """Loss against the reference in points (positive: worse), with its 95% paired bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far two engines give the same class maps: share of equal pixels, and mIoU between them."""
+
+    pixels: float
+    miou: float | None
+
+
+class WorstFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Attributes:
+        id: of the image within the data; `frame`: its position.
+        score: mIoU of this frame against its label; without labels, share of pixels equal to the reference.
+        picture: the file with frame, label (or reference), engine and difference; empty if not saved.
+    """
+
+    id: str
+    frame: int
+    score: float
+    picture: str = ""
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy of the class maps that the engine of a bundle returns.
+
+    Attributes:
+        data: dataset and split, or the folder of images; `labelled`: whether there were labels.
+        limit: the limit on frames that was asked for; `frames`: how many were scored.
+        sample_list: sha256 over ids and decoded pixels of the frames, in their order.
+        reference: what the drop and the agreement are measured against.
+        engine, fp32: scores of the engine and of the reference; None without labels or unmeasured.
+        drop, class_drop: mIoU and IoU per class lost against the reference.
+        agreement: of the class maps with the reference's.
+        size_mb: of the engine's files in 10^6 bytes; None for a deferred bundle.
+    """
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
+    bundle: str
+    bundle_id: str
+    target: str
+    engine_version: str = ""
+    data: str
+    labelled: bool
+    limit: int = 0
+    frames: int = 0
+    sample_list: str = ""
+    reference: str = ""
+    engine: Scores | None = None
+    fp32: Scores | None = None
+    drop: Drop | None = None
+    class_drop: dict[str, Drop] = {}
+    agreement: Agreement | None = None
+    size_mb: float | None = None
+    worst: tuple[WorstFrame, ...] = ()
+    budget: Budget = Budget()
+    verdict: Verdict
+    notes: tuple[str, ...] = ()
+
+    @property
+    def miou(self) -> float | None:
+        """mIoU of the engine, 0-1."""
+        return self.engine.miou if self.engine else None
+
+
+def check_budget(budget: Budget, spec: ModelSpec) -> None:
+    """Raise InputError, listing the classes, when the budget names one the network does not have."""
+    for name in budget.max_class_drop:
+        if name not in spec.class_names:
+            raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
+
+
+def size_verdict(size_mb: float | None, budget: Budget) -> tuple[Verdict, ...]:
+    """The size against its limit; nothing where there is no limit or no engine yet."""
+    limit = budget.max_size_mb
+    if limit is None or size_mb is None:
+        return ()
+    reason = f"engine size {size_mb:.2f} MB, the budget is {limit:g} MB"
+    return (Verdict(status="fail" if size_mb > limit else "pass", reasons=(reason,)),)
+
+
+def drop_verdicts(drop: Drop | None, class_drop: dict[str, Drop], budget: Budget) -> tuple[Verdict, ...]:
+    """The losses against their limits: one verdict each.
+
+    A class that is in the budget but not in the data cannot be judged: `unmeasured`, never a pass.
+    """
+    limits = [("mIoU", budget.max_drop, drop)]
+    limits += [(name, limit, class_drop.get(name)) for name, limit in budget.max_class_drop.items()]
+    return tuple(_judge(name, limit, found) for name, limit, found in limits if limit is not None)
+
+
+def _judge(name: str, limit: float, drop: Drop | None) -> Verdict:
+    if drop is None:
+        reason = f"{name}: the budget limits its drop to {limit:g} points, but the data does not show it"
+        return Verdict(status="unmeasured", reasons=(reason,))
+    value, low, high = (f"{round(v, 2) + 0.0:.2f}" for v in (drop.value, drop.low, drop.high))
+    reason = f"{name} drops {value} points (95% interval {low} to {high}), the budget is {limit:g}"
+    if drop.low <= limit < drop.high:
+        reason += "; the interval crosses the limit: more labelled frames would tell"
+    return Verdict(status="fail" if drop.value > limit else "pass", reasons=(reason,))

@@ -1,0 +1,62 @@
+"""Bundles of a run, found again by key: what a killed run finished is not done twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.core.bundle import Bundle, BundleDraft, Manifest, Parent, StepRecord, draft
+from edgeseg.errors import BundleError
+
+Make = Callable[[BundleDraft], Manifest]
+
+
+def made(
+    destination: Path,
+    make: Make,
+    *,
+    key: str,
+    settings: dict[str, object],
+    parent: Bundle | None = None,
+    overwrite: bool = True,
+) -> Bundle:
+    """The bundle at `destination` if it has this key, else a new one written by `make`."""
+    found = _reusable(destination, key)
+    if found is not None:
+        return found
+    with draft(destination, overwrite=overwrite) as work:
+        manifest = make(work)
+        work.finish(
+            msgspec.structs.replace(
+                manifest,
+                parent=lineage(parent),
+                step=StepRecord(name=manifest.step.name, settings=settings, key=key),
+                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            )
+        )
+    return Bundle.open(destination, check_files=False)
+
+
+def lineage(parent: Bundle | None) -> Parent | None:
+    return parent.as_parent() if parent else None
+
+
+def _reusable(destination: Path, key: str) -> Bundle | None:
+    if not destination.exists():
+        return None
+    try:
+        found = Bundle.open(destination)
+    except BundleError:
+        return None
+    return found if found.manifest.step.key == key else None
+
+
+def emptied(folder: Path) -> Path:
+    """`folder`, new and empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

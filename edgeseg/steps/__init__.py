@@ -1,0 +1,77 @@
+"""Steps: thin plug-ins that take a bundle and write the next one.
+
+A plug-in file states `NAMES` and has `step(name) -> Step`. A step says which kinds of bundle it accepts and
+what it produces, so a chain that cannot work is refused before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest
+from edgeseg.core.plugins import PluginFolder
+from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.core.preprocess import Size
+from edgeseg.errors import RecipeError
+
+if TYPE_CHECKING:
+    from edgeseg.datasets import Dataset
+
+STEPS = PluginFolder("edgeseg.steps", "step", listing="edgeseg schema steps", error=RecipeError)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of the camera for checks, golden tensors and measured maxima.
+
+    Attributes:
+        kind: `real` (the user's images) or `synthetic`.
+        take: gives the first n frames as uint8 [n,H,W,3] in the network's frame colour order.
+    """
+
+    kind: str
+    take: Callable[[int], Array]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may use besides its parent bundle.
+
+    Attributes:
+        dataset: labelled images, or None when none were given.
+        train, validation: names of the splits.
+        camera_size: (height, width) of the frames.
+        work: folder for checkpoints that survive a kill; the runner empties it after the step.
+        cache: folder for timing caches.
+    """
+
+    camera_size: Size
+    frames: Frames
+    work: Path
+    cache: Path
+    dataset: Dataset | None = None
+    train: str = "train"
+    validation: str = "val"
+    limit: int = 0
+    trust_file: bool = False
+    progress: Progress = silent
+
+
+class Step(Protocol):
+    """One kind of work.
+
+    Attributes:
+        accepts: kinds of the parent; `produces`: kind of the child.
+        settings: a msgspec.Struct type whose fields are the settings of a recipe.
+    """
+
+    accepts: tuple[Kind, ...]
+    produces: Kind
+    settings: type[Any]
+
+    def run(self, parent: Bundle, settings: Any, draft: BundleDraft, context: Context) -> Manifest:
+        """Write the child's files into `draft.path` and return its manifest, without `files` and `parent`."""
+        ...

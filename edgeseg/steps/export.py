@@ -1,0 +1,86 @@
+"""Network -> one simplified, static ONNX graph, checked against where it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord
+from edgeseg.core.versions import versions
+from edgeseg.runtime.preprocess import preprocess
+from edgeseg.steps import Context
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+NAMES = ("export",)
+
+GRAPH = "graph.onnx"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        batch: frames per call; fixed in the graph.
+    """
+
+    batch: int = 1
+
+
+class Export:
+    accepts: tuple[Kind, ...] = ("torch", "onnx")
+    produces: Kind = "onnx"
+    settings = Settings
+
+    def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
+        import onnx
+
+        context.progress("exporting to ONNX")
+        make = _from_torch if parent.manifest.kind == "torch" else _from_onnx
+        graph, checks = make(parent, settings.batch, context)
+        onnx.save(graph, str(draft.path / GRAPH))
+        return Manifest(
+            kind="onnx",
+            name=f"{parent.manifest.model.name}-onnx",
+            model=parent.manifest.model,
+            graph=GRAPH,
+            step=StepRecord(name="export"),
+            checks=checks,
+            notes=parent.manifest.notes,
+            tools=versions("torch", "onnx", "onnxsim", "onnxscript", "onnxruntime"),
+        )
+
+
+def step(name: str) -> Export:
+    return Export()
+
+
+def _from_torch(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto, tuple[Check, ...]]:
+    from edgeseg.graph.check import check_against_torch
+    from edgeseg.graph.export import export_torch
+    from edgeseg.graph.fold import fold
+    from edgeseg.models.load import open_network
+
+    spec = parent.manifest.model
+    module = open_network(parent, trust_file=context.trust_file)
+    graph = fold(export_torch(module, spec.input_size, batch=batch))
+    context.progress("checking the graph against PyTorch")
+    real = preprocess(context.frames.take(batch), spec.preprocess, spec.input_size)
+    return graph, check_against_torch(graph, module, spec.input_size, batch, {context.frames.kind: real})
+
+
+def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto, tuple[Check, ...]]:
+    from edgeseg.graph.check import check_against_onnx
+    from edgeseg.graph.fold import fold
+    from edgeseg.graph.simplify import simplify
+    from edgeseg.graph.source import make_static, read_onnx
+
+    spec = parent.manifest.model
+    original = make_static(
+        read_onnx(parent.file(parent.manifest.graph)), input_size=spec.input_size, batch=batch
+    )
+    graph = fold(simplify(original))
+    context.progress("checking the graph against the file")
+    real = preprocess(context.frames.take(batch), spec.preprocess, spec.input_size)
+    return graph, check_against_onnx(graph, original, {context.frames.kind: real})

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe
+from edgeseg.device.bench import BenchSettings
+from edgeseg.flow.run import run
+
+RECIPE = Recipe(
+    schema_version=1,
+    name="small",
+    model=ModelChoice(name="demo"),
+    data=DataChoice(limit=6),
+    targets=("ort-fp32", "openvino-bf16", "rtx-fp16", "trt-fp16"),
+    budget=Budget(max_drop=1.0),
+)
+QUICK = BenchSettings(min_runs=5, min_seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return run(RECIPE, Path.cwd(), folder, settings=QUICK), folder
+
+
+def row(result, target):
+    return next(r for r in result.rows if r.target == target)
+
+
+def test_every_target_has_a_row_beside_the_baseline(result):
+    rows = result[0].rows
+    assert [r.target for r in rows] == ["torch-fp32", *RECIPE.targets]
+
+
+def test_fp32_engine_scores_like_the_baseline(result):
+    rows = result[0]
+    assert row(rows, "ort-fp32").miou == pytest.approx(row(rows, "torch-fp32").miou, abs=1e-3)
+    assert row(rows, "openvino-bf16").miou == pytest.approx(row(rows, "torch-fp32").miou, abs=1e-2)
+
+
+def test_what_cannot_run_here_is_unmeasured_and_never_a_pass(result):
+    for target in ("rtx-fp16", "trt-fp16"):
+        unmeasured = row(result[0], target)
+        assert unmeasured.verdict.status == "unmeasured"
+        assert unmeasured.miou is None and unmeasured.measurement is None
+        assert unmeasured.verdict.reasons
+
+
+def test_rtx_is_built_and_trt_is_complete_for_the_device(result):
+    assert row(result[0], "rtx-fp16").made == "engine"
+    deferred = Bundle.open(row(result[0], "trt-fp16").bundle)
+    assert deferred.manifest.kind == "deferred"
+    assert {"deploy.onnx", "graph.onnx", "golden.npz"} <= set(deferred.manifest.files)
+
+
+def test_bundles_know_where_they_come_from(result):
+    bundle = Bundle.open(row(result[0], "ort-fp32").bundle)
+    assert bundle.manifest.parent.kind == "onnx"
+    assert any(check.against == "PyTorch" and check.max_error < 1e-3 for check in bundle.manifest.checks)
+
+
+def test_a_rerun_uses_what_is_there(result):
+    first, folder = result
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("manifest.json")}
+    again = run(RECIPE, Path.cwd(), folder, settings=QUICK)
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("manifest.json")} == before
+    assert [r.miou for r in again.rows] == [r.miou for r in first.rows]
+
+
+def test_a_missed_budget_fails(result):
+    _, folder = result
+    strict = msgspec.structs.replace(RECIPE, targets=("openvino-bf16",), budget=Budget(max_size_mb=0.001))
+    verdict = run(strict, Path.cwd(), folder, settings=QUICK).verdict
+    assert verdict.status == "fail"
+    assert "0.001" in " ".join(verdict.reasons) or "0.00" in " ".join(verdict.reasons)

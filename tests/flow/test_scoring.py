@@ -1,0 +1,70 @@
+"""Counts that grow frame by frame: agreement of bit masks, identity of samples, absent classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source
+from edgeseg.errors import InputError
+from edgeseg.flow.labels import labelled_split
+from edgeseg.flow.scoring import Comparison, Identity, Tally, drops
+
+CLASSES = (ClassInfo("road", (1, 2, 3)), ClassInfo("car", (4, 5, 6)))
+BITS = ModelSpec(
+    name="net",
+    source=Source(kind="onnx", ref="net"),
+    input_size=(8, 8),
+    classes=CLASSES,
+    task="multilabel",
+)
+
+
+def test_bit_masks_agree_per_bit_over_all_frames():
+    comparison = Comparison(BITS)
+    comparison.add(np.array([[0, 1, 2, 3]], np.uint8), np.array([[0, 1, 2, 1]], np.uint8))
+    comparison.add(np.array([[3, 3, 3, 3]], np.uint8), np.array([[3, 3, 3, 3]], np.uint8))
+    found = comparison.agreement()
+    assert found.pixels == 7 / 8
+    # road: 6 of 6 pixels; car: 5 of 6.
+    assert found.miou == pytest.approx((1 + 5 / 6) / 2)
+    assert comparison.frame_scores == [0.75, 1.0]
+
+
+def test_labels_of_one_class_per_pixel_do_not_score_bit_masks(colors):
+    with pytest.raises(InputError, match="multilabel network"):
+        labelled_split(colors, "val", 0, BITS)
+
+
+def test_scores_are_of_the_whole_dataset_and_absent_classes_have_none():
+    tally = Tally(("a", "b", "absent"), ignore_index=255)
+    tally.add(np.array([[0, 0, 0, 255]], np.uint8), np.array([[0, 0, 1, 1]], np.uint8))
+    tally.add(np.array([[1, 1, 1, 1]], np.uint8), np.array([[1, 1, 1, 1]], np.uint8))
+    scores = tally.scores()
+    assert scores.class_iou == {"a": pytest.approx(2 / 3), "b": pytest.approx(4 / 5), "absent": None}
+    assert scores.miou == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert scores.pixel_accuracy == pytest.approx(6 / 7)
+    assert scores.class_dice["a"] == pytest.approx(0.8)
+    assert tally.frame_scores() == [pytest.approx(1 / 3), 1.0]
+
+
+def test_a_dataset_without_labelled_pixels_has_no_drop():
+    tally = Tally(("a", "b"), ignore_index=255)
+    tally.add(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8))
+    assert drops(tally, tally, ("a", "b")) == (None, {})
+    assert tally.scores().miou is None
+
+
+def test_identity_changes_with_a_pixel_a_name_or_the_order():
+    def identity(*samples):
+        result = Identity()
+        for name, value in samples:
+            result.add(name, np.full((2, 2, 3), value, np.uint8))
+        return result.hexdigest()
+
+    base = identity(("a", 1), ("b", 2))
+    assert base == identity(("a", 1), ("b", 2))
+    assert (
+        len({base, identity(("a", 1), ("b", 3)), identity(("a", 1), ("c", 2)), identity(("b", 2), ("a", 1))})
+        == 4
+    )

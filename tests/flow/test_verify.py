@@ -1,0 +1,238 @@
+"""Scores, drops and verdicts of a network whose class maps one can work out by hand."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeseg.core.documents import encode, read_json
+from edgeseg.core.model_spec import ClassInfo
+from edgeseg.core.recipe import Budget
+from edgeseg.errors import BundleError, DataError, InputError, MissingDependency, MissingDevice
+from edgeseg.flow import verify as subject
+from edgeseg.flow.verify import Verification, verify, verify_call
+
+GREEN_LOST = (1.0, 0.0, 0.0)
+"""Bias of an engine that takes everything for red."""
+
+
+def test_a_faithful_engine_is_perfect_and_passes(make_bundle, colors):
+    result = verify(make_bundle(), dataset=colors, budget=Budget(max_drop=0.0, max_class_drop={"blue": 0.0}))
+    assert result.verdict.status == "pass"
+    assert result.frames == 3 and result.data == "colors/val" and result.labelled
+    assert result.miou == result.engine.dice == result.engine.pixel_accuracy == 1.0
+    assert result.engine.boundary_iou == 1.0
+    assert result.engine.class_iou == {"red": 1.0, "green": 1.0, "blue": 1.0}
+    assert result.engine == result.fp32
+    assert (result.drop.value, result.drop.low, result.drop.high) == (0.0, 0.0, 0.0)
+    assert result.agreement.pixels == result.agreement.miou == 1.0
+
+
+def test_a_damaged_engine_is_scored_by_what_it_returns_and_fails(make_bundle, colors):
+    bundle = make_bundle(bias=GREEN_LOST)
+    result = verify(bundle, dataset=colors, budget=Budget(max_drop=1.0, max_class_drop={"green": 5.0}))
+    # Red everywhere: of 384 pixels per frame one is ignored and 127 are red.
+    red = 127 / 383
+    assert result.engine.class_iou == pytest.approx({"red": red, "green": 0.0, "blue": 0.0})
+    assert result.miou == pytest.approx(red / 3)
+    assert result.engine.pixel_accuracy == pytest.approx(red)
+    assert result.fp32.miou == 1.0
+    assert result.drop.value == pytest.approx(100 * (1 - red / 3))
+    assert result.class_drop["green"].value == 100.0
+    assert result.agreement.pixels == pytest.approx(127 / 384)
+    assert result.verdict.status == "fail" and result.verdict.exit_code == 1
+    assert "the budget is 1" in result.verdict.reasons[0]
+    assert any(reason.startswith("green drops 100.00 points") for reason in result.verdict.reasons)
+
+
+def test_the_interval_of_a_drop_that_differs_between_frames_holds_it(make_bundle, colors):
+    drop = verify(make_bundle(bias=(0.0, 1.0, 0.0)), dataset=colors).class_drop["green"]
+    assert drop.low < drop.value < drop.high
+
+
+def test_an_interval_that_crosses_the_limit_is_said():
+    drop = subject.Drop(value=0.5, low=0.1, high=1.4)
+    (verdict,) = subject.drop_verdicts(drop, {}, Budget(max_drop=1.0))
+    assert verdict.status == "pass" and "crosses the limit" in verdict.reasons[0]
+    (verdict,) = subject.drop_verdicts(drop, {}, Budget(max_drop=2.0))
+    assert "crosses" not in verdict.reasons[0]
+
+
+def test_a_class_the_data_does_not_show_is_unmeasured_not_passed(make_bundle, colors):
+    class NoBlue(type(colors)):
+        def truth(self, identity):
+            return np.minimum(super().truth(identity), 1)
+
+    result = verify(make_bundle(), dataset=NoBlue(), budget=Budget(max_class_drop={"blue": 1.0}))
+    assert result.verdict.status == "unmeasured" and "blue" in result.verdict.reasons[0]
+    assert result.engine.class_iou["blue"] is None and result.miou == 1.0
+
+
+def test_limit_scores_the_first_frames_and_the_sample_list_tells_which(make_bundle, colors):
+    bundle = make_bundle()
+    one, two = (verify(bundle, dataset=colors, limit=n) for n in (1, 2))
+    assert (one.frames, two.frames, one.limit) == (1, 2, 1)
+    assert one.sample_list != two.sample_list
+    assert one.sample_list == verify(bundle, dataset=colors, limit=1).sample_list
+
+
+def test_batched_engines_score_the_same(make_bundle, colors):
+    one = verify(make_bundle("one", bias=(0.0, 0.9, 0.0)), dataset=colors)
+    two = verify(make_bundle("two", bias=(0.0, 0.9, 0.0), batch=2), dataset=colors)
+    assert one.engine == two.engine and one.drop == two.drop and one.frames == two.frames
+
+
+def test_frames_of_another_size_are_resized_and_scored_at_the_size_of_their_labels(make_bundle, colors):
+    result = verify(make_bundle(), dataset=replace(colors, size=(32, 48)))
+    assert 0.9 < result.miou <= 1.0
+    assert "3 of 3 frame(s) were resized to the camera size 16x24" in result.notes[-1]
+
+
+def test_a_camera_that_delivers_bgr_is_served_bgr(make_bundle, colors):
+    result = verify(make_bundle(frame_color="bgr"), dataset=colors)
+    # This engine has no swap of its own: it reads the blue of a BGR frame as its first class.
+    assert result.engine.class_iou["red"] == 0.0
+    assert result.engine.class_iou["green"] == 1.0
+
+
+def test_another_bundle_as_reference(make_bundle, colors):
+    good, bad = make_bundle("good"), make_bundle("bad", bias=GREEN_LOST)
+    result = verify(good, dataset=colors, reference=bad)
+    assert result.reference == str(bad)
+    assert result.fp32.miou < 0.2 and result.drop.value < -80
+    fewer = make_bundle("fewer", classes=(*colors.classes, ClassInfo("extra", (9, 9, 9))))
+    with pytest.raises(InputError, match=r"4 classes.*3"):
+        verify(good, dataset=colors, reference=fewer)
+
+
+def save_frames(folder, colors):
+    folder.mkdir()
+    for identity in colors.split("val").ids:
+        Image.fromarray(colors.split("val").read_image(identity)).save(folder / f"{identity}.png")
+    return folder
+
+
+def test_without_labels_agreement_is_measured(make_bundle, colors, tmp_path):
+    frames = save_frames(tmp_path / "frames", colors)
+    same = verify(make_bundle("same"), images=frames)
+    assert same.verdict.status == "pass" and not same.labelled
+    assert same.agreement.pixels == 1.0 and same.engine is None and same.drop is None and same.miou is None
+    other = verify(make_bundle("other", bias=GREEN_LOST), images=frames, output=tmp_path / "worst")
+    assert other.agreement.pixels == pytest.approx(127 / 384)
+    assert other.agreement.miou == pytest.approx(127 / 384 / 3)
+    assert len(list((tmp_path / "worst").glob("*.png"))) == 3
+
+
+def test_a_drop_budget_without_labels_is_unmeasured(make_bundle, colors, tmp_path):
+    result = verify(
+        make_bundle(), images=save_frames(tmp_path / "frames", colors), budget=Budget(max_drop=1.0)
+    )
+    assert result.verdict.status == "unmeasured"
+
+
+def test_the_worst_frames_are_named_and_saved_as_pictures(make_bundle, colors, tmp_path):
+    result = verify(make_bundle(bias=GREEN_LOST), dataset=colors, worst=2, output=tmp_path / "worst")
+    assert len(result.worst) == 2
+    assert result.worst[0].score <= result.worst[1].score
+    with Image.open(result.worst[0].picture) as picture:
+        shown = np.asarray(picture)
+    assert shown.shape[1] == 4 * 24 and shown.shape[0] > 16
+    assert tuple(shown[8, 24]) == (255, 0, 0), "the label"
+    assert tuple(shown[8, 2 * 24 + 20]) == (255, 0, 0), "the engine says red where the label is blue"
+    assert tuple(shown[8, 24 + 20]) == (0, 0, 255)
+    assert verify(make_bundle("b"), dataset=colors, worst=0).worst == ()
+
+
+def test_what_cannot_run_here_is_unmeasured(make_bundle, colors, monkeypatch):
+    deferred = verify(make_bundle("deferred", kind="deferred"), dataset=colors)
+    assert deferred.verdict.status == "unmeasured" and deferred.verdict.exit_code == 0
+    assert "edgeseg build" in deferred.verdict.reasons[0] and deferred.size_mb is None
+
+    def no_device(*args, **kwargs):
+        raise MissingDevice("no NVIDIA driver", hint="attach a GPU")
+
+    monkeypatch.setattr(subject, "load", no_device)
+    bundle = make_bundle("absent")
+    absent = verify(bundle, dataset=colors, budget=Budget(max_drop=1.0))
+    assert absent.verdict.status == "unmeasured" and absent.engine is None
+    assert "no NVIDIA driver; to fix: attach a GPU" in absent.verdict.reasons[0]
+    assert verify(bundle, dataset=colors, budget=Budget(max_size_mb=1e-9)).verdict.status == "fail"
+
+
+def test_size_is_held_against_its_limit(make_bundle, colors):
+    bundle = make_bundle()
+    assert verify(bundle, dataset=colors, budget=Budget(max_size_mb=1.0)).verdict.status == "pass"
+    large = verify(bundle, dataset=colors, budget=Budget(max_size_mb=1e-6))
+    assert large.verdict.status == "fail" and "engine size" in large.verdict.reasons[-1]
+
+
+def test_the_reference_names_the_package_it_misses(make_bundle, colors, monkeypatch):
+    bundle = make_bundle()
+    real = builtins.__import__
+
+    def without_onnx(name, *args, **kwargs):
+        if name == "onnx":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_onnx)
+    with pytest.raises(MissingDependency, match=r"FP32 reference needs the package 'onnx'"):
+        verify(bundle, dataset=colors)
+
+
+def test_classes_and_ignore_index_must_be_the_networks(make_bundle, colors):
+    bundle = make_bundle()
+    two = replace(colors, classes=colors.classes[:2])
+    with pytest.raises(DataError, match=r"2 classes red, green.*3 classes red, green, blue"):
+        verify(bundle, dataset=two)
+    with pytest.raises(DataError, match="same classes in the same order"):
+        verify(bundle, dataset=replace(colors, classes=colors.classes[::-1]))
+    with pytest.raises(DataError, match=r"ignores the label value 7.*the bundle ignores 255"):
+        verify(bundle, dataset=replace(colors, ignore_index=7))
+
+
+def test_classes_of_other_names_are_matched_by_position_with_a_note(make_bundle, colors):
+    named = tuple(ClassInfo(f"class{i}", (0, 0, 0)) for i in range(3))
+    result = verify(make_bundle(classes=named), dataset=colors)
+    assert result.miou == 1.0 and "matched by position" in result.notes[0]
+
+
+def test_bad_arguments_are_refused(make_bundle, colors, tmp_path):
+    bundle = make_bundle()
+    with pytest.raises(InputError, match="exactly one"):
+        verify(bundle)
+    with pytest.raises(InputError, match=r"no class 'pedestrain'[\s\S]*red, green, blue"):
+        verify(bundle, dataset=colors, budget=Budget(max_class_drop={"pedestrain": 1.0}))
+    with pytest.raises(DataError, match="holds no images"):
+        verify(bundle, images=tmp_path / "bundles")
+    with pytest.raises(BundleError, match="of kind 'onnx'"):
+        verify(make_bundle("graph-only", kind="onnx"), dataset=colors)
+    (bundle / "deploy.onnx").write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"deploy\.onnx"):
+        verify(bundle, dataset=colors)
+
+
+def test_random_weights_are_called_meaningless(make_bundle, colors):
+    result = verify(make_bundle("zoo", weights=False, source="zoo"), dataset=colors)
+    assert "random weights: its accuracy is meaningless" in result.notes[0]
+    own = verify(make_bundle("onnx", weights=False, source="onnx"), dataset=colors)
+    assert not own.notes, "an ONNX file holds its own weights"
+
+
+def test_a_verification_survives_a_file(make_bundle, colors, tmp_path):
+    result = verify(make_bundle(), dataset=colors, budget=Budget(max_drop=1.0))
+    (tmp_path / "verify.json").write_bytes(encode(result))
+    assert read_json(tmp_path / "verify.json", Verification) == result
+
+
+def test_any_function_can_be_scored(make_bundle, colors):
+    from edgeseg.core.bundle import Bundle
+
+    spec = Bundle.open(make_bundle()).manifest.model
+    split = colors.split("val")
+    assert verify_call(lambda frames: frames.argmax(axis=-1).astype(np.uint8), spec, (16, 24), split) == 1.0
+    assert verify_call(lambda frames: np.zeros(frames.shape[:3], np.uint8), spec, (16, 24), split) < 0.2
