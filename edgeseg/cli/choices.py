@@ -1,0 +1,90 @@
+"""Options of the command line -> the nouns that flow takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.cli.options import pairs, size
+from edgeseg.errors import InputError
+
+if TYPE_CHECKING:
+    from edgeseg.core.recipe import Budget, ModelChoice, Recipe
+
+
+def model_choice(
+    model: str, weights: str, classes: str, input_size: str, options: list[str], contract: list[str]
+) -> ModelChoice:
+    from edgeseg.core.recipe import ModelChoice
+
+    fields = pairs(contract, "--set")
+    preprocess, postprocess = split_contract(fields)
+    return ModelChoice(
+        name=model,
+        weights=weights,
+        task=fields.get("task", "semantic"),
+        classes=int(classes) if classes.isdigit() else classes or None,
+        input_size=size(input_size),
+        options=pairs(options, "--option"),
+        preprocess=preprocess,
+        postprocess=postprocess,
+    )
+
+
+def split_contract(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of `--set`, sorted into Preprocess and Postprocess."""
+    from edgeseg.core.postprocess import Postprocess
+    from edgeseg.core.preprocess import Preprocess
+
+    into, out = Preprocess.__struct_fields__, Postprocess.__struct_fields__
+    for key in fields:
+        if key not in (*into, *out, "task"):
+            raise InputError(f"--set {key}=...", expected=f"one of {', '.join((*into, *out, 'task'))}")
+    return {k: v for k, v in fields.items() if k in into}, {k: v for k, v in fields.items() if k in out}
+
+
+def export_recipe(
+    choice: ModelChoice, targets: list[str], camera_size: str, data: str, batch: int, confidence: bool
+) -> Recipe:
+    from edgeseg.core.recipe import Recipe
+    from edgeseg.flow.data import parse_data
+
+    return Recipe(
+        schema_version=Recipe.SCHEMA_VERSION,
+        name="export",
+        model=choice,
+        data=parse_data(data),
+        targets=tuple(targets),
+        camera_size=size(camera_size),
+        batch=batch,
+        confidence=confidence,
+    )
+
+
+def budget(max_drop: float | None, max_class_drop: list[str]) -> Budget:
+    from edgeseg.core.recipe import Budget
+
+    drops = pairs(max_class_drop, "--max-class-drop")
+    for name, value in drops.items():
+        if not isinstance(value, (int, float)):
+            raise InputError(
+                f"--max-class-drop {name}={value}", expected="CLASS=POINTS, as in pedestrian=1.0"
+            )
+    return Budget(max_drop=max_drop, max_class_drop={name: float(value) for name, value in drops.items()})
+
+
+def recipe_file(text: str) -> Path:
+    """A path, or the name of a recipe that ships with edgeseg."""
+    from edgeseg.flow.shipped import recipes
+
+    path = Path(text)
+    if path.is_file():
+        return path
+    shipped = recipes()
+    if text in shipped:
+        return shipped[text]
+    raise InputError(
+        f"there is no recipe '{text}'",
+        expected=f"a .toml file, or one of {', '.join(shipped)}",
+        hint="see `edgeseg run --help`",
+    )

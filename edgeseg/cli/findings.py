@@ -1,0 +1,185 @@
+"""What bench, verify, predict, inspect and doctor found -> tables, or JSON with `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.render import as_json, notes
+from edgeseg.cli.tables import line, number, percent, table, verdict
+
+if TYPE_CHECKING:
+    from edgeseg.core.measurement import Measurement
+    from edgeseg.flow.bench import BenchResult
+    from edgeseg.flow.doctor import Diagnosis, TargetReport
+    from edgeseg.flow.inspect import Inspection
+    from edgeseg.flow.predict import Prediction
+    from edgeseg.flow.verification import Drop, Verification
+
+
+def timed(result: BenchResult, json: bool) -> int:
+    if json:
+        as_json(result)
+        return result.verdict.exit_code
+    if result.measurements:
+        table("latency in milliseconds", TIME_COLUMNS, [_time_row(m) for m in result.measurements])
+    for ratio in result.ratios:
+        line(
+            f"{ratio.clock}: {ratio.a} / {ratio.b} = {ratio.ratio:.3f}, "
+            f"95% interval {ratio.low:.3f} to {ratio.high:.3f}, {ratio.blocks} blocks"
+        )
+    verdict(result.verdict.status, result.verdict.reasons)
+    return result.verdict.exit_code
+
+
+TIME_COLUMNS = (
+    "bundle", "device p50", "p90", "p99", "host p50", "95% interval", "p90", "p99", "first", "fps", "MB",
+    "runs",
+)  # fmt: skip
+
+
+def _time_row(m: Measurement) -> tuple[object, ...]:
+    d, h = m.device, m.host
+    interval = f"{h.p50_low:.2f}-{h.p50_high:.2f}"
+    return (
+        m.bundle, number(d.p50), number(d.p90), number(d.p99), number(h.p50), interval, number(h.p90),
+        number(h.p99), number(m.first_frame_ms, 0), number(m.throughput_fps, 1), number(m.memory_mb, 0),
+        h.count,
+    )  # fmt: skip
+
+
+def verified(result: Verification, json: bool) -> int:
+    if json:
+        as_json(result)
+        return result.verdict.exit_code
+    line(
+        f"{result.bundle} ({result.target}) on {result.data}, {result.frames} frames, "
+        f"against {result.reference or 'nothing'}"
+    )
+    if result.engine and result.fp32:
+        _accuracy(result)
+    if result.agreement:
+        line(
+            f"agreement: {percent(result.agreement.pixels)}% of pixels, mIoU {percent(result.agreement.miou)}"
+        )
+    for frame in result.worst:
+        line(f"worst: {frame.id}  {percent(frame.score)}  {frame.picture}")
+    notes(result.notes)
+    verdict(result.verdict.status, result.verdict.reasons)
+    return result.verdict.exit_code
+
+
+def _accuracy(result: Verification) -> None:
+    engine, fp32 = result.engine, result.fp32
+    assert engine is not None and fp32 is not None
+    columns = ("", "IoU", "FP32", "drop", "95% interval", "Dice", "boundary IoU")
+    rows = [
+        _row(name, iou, fp32.class_iou[name], result.class_drop.get(name), engine.class_dice[name],
+             engine.class_boundary_iou[name])
+        for name, iou in engine.class_iou.items()
+    ]  # fmt: skip
+    rows.append(_row("mean", engine.miou, fp32.miou, result.drop, engine.dice, engine.boundary_iou))
+    table("in points of 100", columns, rows)
+    line(f"pixel accuracy {percent(engine.pixel_accuracy)}, FP32 {percent(fp32.pixel_accuracy)}")
+
+
+def _row(
+    name: str,
+    iou: float | None,
+    fp32: float | None,
+    drop: Drop | None,
+    dice: float | None,
+    boundary: float | None,
+) -> tuple[object, ...]:
+    interval = f"{drop.low:.2f} to {drop.high:.2f}" if drop else None
+    lost = number(drop.value) if drop else None
+    return name, percent(iou), percent(fp32), lost, interval, percent(dice), percent(boundary)
+
+
+def predicted(result: Prediction, json: bool) -> None:
+    if json:
+        return as_json(result)
+    for one in result.results:
+        largest = sorted(one.fractions.items(), key=lambda item: -item[1])[:3]
+        shares = ", ".join(f"{name} {percent(share)}%" for name, share in largest)
+        line(f"{one.source} -> {result.output}/{one.overlay}  {shares}")
+    notes(result.notes)
+
+
+def inspected(result: Inspection, *, layers: bool, json: bool) -> None:
+    if json:
+        return as_json(result)
+    line(f"{result.path}: {result.kind} '{result.name}', {number(result.size_mb)} MB")
+    if result.engine:
+        record = result.engine
+        line(
+            f"engine: {record.target}, {record.engine_version or 'not built'}, "
+            f"for {record.hardware.name or 'any device'}"
+        )
+    for way, tensors in (("in", result.inputs), ("out", result.outputs)):
+        for tensor in tensors:
+            line(f"{way}: {tensor.name} {tensor.dtype} {list(tensor.shape)}")
+    if result.model:
+        line(f"preprocess: {result.model.preprocess}")
+        line(f"postprocess: {result.model.postprocess}")
+        line(f"classes: {', '.join(result.model.class_names)}")
+    if result.weights:
+        line(
+            f"weights: {result.weights.values:,} values in {result.weights.tensors} tensors, "
+            f"{result.weights.dtypes}"
+        )
+    _graph(result, layers)
+    for check in result.checks:
+        line(
+            f"check: {check.what} against {check.against} on {check.inputs} inputs: "
+            f"largest error {check.max_error:.1e}"
+        )
+    for parent in result.lineage:
+        line(f"made from: {parent.kind} {parent.name} {parent.id[:12]}")
+    notes(result.notes)
+
+
+def _graph(result: Inspection, layers: bool) -> None:
+    graph = result.graph
+    if graph is not None:
+        line(f"network: {graph.parameters:,} parameters, {graph.macs / 1e9:.3f} GMAC, opset {graph.opset}")
+        line("operators: " + ", ".join(f"{name} {count}" for name, count in graph.operators.items()))
+        if layers:
+            columns = ("layer", "operator", "output", "parameters", "MMAC", "precision")
+            rows = [
+                (r.name, r.op, list(r.shape), f"{r.parameters:,}", number(r.macs / 1e6), r.dtype)
+                for r in graph.layers
+            ]
+            table("network", columns, rows, left=3)
+    if layers and result.layers:
+        timed = [(e.name, e.kind, e.precision, number(e.milliseconds, 3)) for e in result.layers]
+        table("engine", ("layer", "kind", "precision", "ms"), timed, left=3)
+
+
+def targets(reports: Sequence[TargetReport], json: bool) -> None:
+    if json:
+        return as_json(reports)
+    rows = [(r.target, _yes(r.build), _yes(r.run), r.version, r.reason, r.fix) for r in reports]
+    table("", ("target", "build", "run", "version", "why not", "to fix"), rows, left=6)
+
+
+def doctor(result: Diagnosis, json: bool) -> None:
+    if json:
+        return as_json(result)
+    m = result.machine
+    line(f"edgeseg {m.edgeseg}, Python {m.python}, {m.system}")
+    if m.environment:
+        line(
+            f"{m.environment.cpu}, {m.environment.cores} cores, {m.memory_gb} GB; "
+            f"GPU: {m.environment.gpu.get('name', 'none')}"
+        )
+    line(f"cache: {m.cache}{'' if m.cache_writable else ' (read-only)'}")
+    targets(result.targets, json=False)
+    missing = [(p.name, p.fix) for p in result.packages if not p.version]
+    if missing:
+        table("optional packages that are not installed", ("package", "to install"), missing, left=2)
+    notes(m.notes)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,47 @@
+"""Commands that tell what there is: models, targets, doctor, schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgeseg.cli import options as o
+
+
+def models(json: o.Json = False) -> None:
+    """List the networks of the zoo."""
+    from edgeseg.cli import render
+    from edgeseg.flow.listing import models
+
+    render.models(models(), json)
+
+
+def targets(json: o.Json = False) -> None:
+    """List the targets, and what this machine can do with each."""
+    from edgeseg.cli import findings
+    from edgeseg.flow.doctor import target_reports
+
+    findings.targets(target_reports(), json)
+
+
+def doctor(json: o.Json = False) -> None:
+    """Tell what this machine can build and run, and what to install for the rest."""
+    from edgeseg.cli import findings
+    from edgeseg.flow.doctor import doctor
+
+    findings.doctor(doctor(), json)
+
+
+def schema(
+    noun: Annotated[
+        str, typer.Argument(help="recipe, manifest, train, datasets or steps.", show_default=False)
+    ],
+) -> None:
+    """Print the JSON Schema of recipes, bundle manifests or training settings, or list plug-ins."""
+    from edgeseg.flow.listing import schema
+
+    typer.echo(schema(noun))
+
+
+COMMANDS = (models, targets, doctor, schema)

@@ -1,0 +1,118 @@
+"""Commands that make something: train, export, build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeseg.cli import options as o
+
+
+def train(
+    model: o.Model,
+    data: o.Data = "synthetic-streets",
+    output: o.Output = Path("runs/train"),
+    weights: o.WeightsFile = "",
+    classes: o.Classes = "",
+    input_size: o.InputSize = "",
+    option: o.ModelOption = [],  # noqa: B006
+    contract: o.Contract = [],  # noqa: B006
+    setting: Annotated[
+        list[str],
+        typer.Option(
+            "--train",
+            metavar="KEY=VALUE",
+            help="A training setting, as in epochs=40 lr=1e-3 loss=ce+dice; "
+            "all: `edgeseg schema train`. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    limit: Annotated[int, typer.Option(help="Use only the first N images of each split; 0: all.")] = 0,
+    trust_file: o.TrustFile = False,
+    json: o.Json = False,
+) -> None:
+    """Train or fine-tune a network; run again to resume.
+
+    Several processes: accelerate launch -m edgeseg train ...
+    """
+    from edgeseg.cli import choices, progress, render
+    from edgeseg.flow.train import train
+
+    choice = choices.model_choice(model, weights, classes, input_size, option, contract)
+    settings = o.pairs(setting, "--train")
+    with progress.shown() as report:
+        result = train(
+            choice,
+            data,
+            output,
+            settings,
+            limit=limit,
+            trust_file=trust_file,
+            command=o.command_line(),
+            progress=report,
+        )
+    render.trained(result, json)
+
+
+def export(
+    model: o.Model,
+    target: Annotated[
+        list[str],
+        typer.Option(help="What to build for, as in trt-fp16@orin. Repeatable.", show_default=False),
+    ],
+    output: o.Output = Path("bundles"),
+    weights: o.WeightsFile = "",
+    classes: o.Classes = "",
+    input_size: o.InputSize = "",
+    camera_size: o.CameraSize = "",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[=ROOT]", help="Images for checks and golden frames; default: generated ones."
+        ),
+    ] = "",
+    option: o.ModelOption = [],  # noqa: B006
+    contract: o.Contract = [],  # noqa: B006
+    batch: Annotated[int, typer.Option(help="Frames per call.", min=1)] = 1,
+    confidence: Annotated[
+        bool, typer.Option(help="The engine also returns the probability of its choice.")
+    ] = False,
+    trust_file: o.TrustFile = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+) -> None:
+    """Turn a network into engine bundles, one per target."""
+    from edgeseg.cli import choices, progress, render
+    from edgeseg.flow.make import export
+
+    choice = choices.model_choice(model, weights, classes, input_size, option, contract)
+    recipe = choices.export_recipe(choice, target, camera_size, data, batch, confidence)
+    with progress.shown() as report:
+        bundles = export(
+            recipe, Path.cwd(), output, overwrite=overwrite, trust_file=trust_file, progress=report
+        )
+    render.bundles(bundles, json)
+
+
+def build(
+    bundle: o.BundlePath,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder of the new bundle.", show_default="BUNDLE-built")
+    ] = "",
+    workspace_mb: Annotated[
+        int, typer.Option(help="Scratch memory of the builder; 0: the engine's default.")
+    ] = 0,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+) -> None:
+    """Finish a deferred bundle on its device: make the engine as a child bundle."""
+    from edgeseg.cli import progress, render
+    from edgeseg.flow.build import build
+
+    with progress.shown() as report:
+        result = build(bundle, output, workspace_mb=workspace_mb, overwrite=overwrite, progress=report)
+    render.bundles((result,), json)
+
+
+COMMANDS = (train, export, build)

@@ -1,0 +1,102 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeseg.errors import InputError
+
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace bundles that are already there.")]
+Threads = Annotated[int, typer.Option(help="Inference threads on a CPU; 0: as the target says.", min=0)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where results go.")]
+
+Model = Annotated[
+    str,
+    typer.Option(help="A zoo name, path/to/net.py:factory, a .onnx or a .pt2 file.", show_default=False),
+]
+WeightsFile = Annotated[
+    str, typer.Option(help="Checkpoint: .pt, .pth (tensors only) or .safetensors.", show_default=False)
+]
+Classes = Annotated[
+    str,
+    typer.Option(help="How many classes, a dataset's name, or a classes .toml.", show_default=False),
+]
+InputSize = Annotated[
+    str, typer.Option(metavar="HxW", help="Network input, height x width.", show_default=False)
+]
+CameraSize = Annotated[
+    str,
+    typer.Option(metavar="HxW", help="Frames of the camera, height x width.", show_default="the input size"),
+]
+ModelOption = Annotated[
+    list[str],
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="Option of the network, as in encoder=resnet34. Repeatable."
+    ),
+]
+Contract = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A field of the pixel contract, as in mean=0.5,0.5,0.5 color=bgr resize=letterbox "
+        "activation=sigmoid output=NAME threshold=0.4. Repeatable.",
+    ),
+]
+TrustFile = Annotated[bool, typer.Option(help="Open a .pt2, which can run code from its author.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[=ROOT]",
+        help="Labelled images: synthetic-streets, camvid=PATH, cityscapes=PATH, folders=PATH, or a PATH "
+        "whose dataset.toml tells.",
+        show_default=False,
+    ),
+]
+
+
+def command_line() -> str:
+    """What the user typed, for the record."""
+    return shlex.join(["edgeseg", *sys.argv[1:]])
+
+
+def size(text: str) -> tuple[int, int] | None:
+    """`480x640` to (480, 640); empty to None."""
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
+    if match is None or min(int(side) for side in match.groups()) == 0:
+        raise InputError(f"'{text}' is not a size", expected="HEIGHTxWIDTH in pixels, as in 480x640")
+    return int(match[1]), int(match[2])
+
+
+def pairs(texts: list[str], option: str) -> dict[str, Any]:
+    """`["a=1", "b=x,y"]` to {"a": 1, "b": ("x", "y")}: numbers, true/false/none and comma lists are read."""
+    result = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"{option} {text}", expected=f"{option} KEY=VALUE")
+        items = tuple(_scalar(part) for part in value.split(","))
+        result[key.strip()] = items if len(items) > 1 else items[0]
+    return result
+
+
+def _scalar(text: str) -> str | int | float | bool | None:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

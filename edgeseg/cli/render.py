@@ -1,0 +1,139 @@
+"""Results -> tables on standard output, or JSON with `--json`. Where there is an exit code, it returns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.cli.tables import line, number, percent, status, table, verdict
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
+    from edgeseg.core.measurement import Measurement
+    from edgeseg.flow.listing import ZooModel
+    from edgeseg.flow.plan import Plan
+    from edgeseg.flow.results import Row, RunResult
+
+
+def as_json(noun: Any) -> None:
+    import msgspec
+
+    encoded = msgspec.json.encode(noun, enc_hook=str, order="deterministic")
+    sys.stdout.buffer.write(msgspec.json.format(encoded, indent=2) + b"\n")
+
+
+def trained(result: Any, json: bool) -> None:
+    if json:
+        return as_json(result)
+    rows = [(name, percent(value)) for name, value in result.card.iou.items()]
+    table("", ("class", "IoU"), rows)
+    line(f"best mIoU {percent(result.card.miou)} at step {result.card.step} of {result.steps}")
+    line(f"weights: {result.weights}")
+
+
+def bundles(made: Sequence[Bundle], json: bool) -> None:
+    if json:
+        return as_json([{"path": str(b.path), "manifest": b.manifest} for b in made])
+    rows = [(b.engine.target, b.manifest.kind, number(_size(b), 1), "unmeasured", b.path) for b in made]
+    table("", ("target", "bundle", "MB", "accuracy, latency", "folder"), rows, left=2)
+    notes(note for b in made for note in b.manifest.notes)
+    contract(made[0])
+    line("next: `edgeseg verify` for accuracy and `edgeseg bench` for latency, on the device")
+
+
+def contract(bundle: Bundle) -> None:
+    """The contract of the pixels in one line each: what goes in, which output counts, what comes out."""
+    record, spec = bundle.engine, bundle.manifest.model
+    height, width = record.camera_size
+    pre, post = spec.preprocess, spec.postprocess
+    line(f"in:  uint8 [{record.batch},{height},{width},3] {pre.frame_color}, resize {pre.resize}")
+    line(f"net: {spec.input_size[0]}x{spec.input_size[1]} {pre.color}, mean {pre.mean}, std {pre.std}")
+    shape = f"[{record.batch},{height},{width}]"
+    line(f"out: uint8 {shape}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")
+
+
+def notes(texts: Any) -> None:
+    for text in dict.fromkeys(texts):
+        line(f"note: {text}")
+
+
+def ran(result: RunResult, json: bool) -> int:
+    if json:
+        as_json(result)
+        return result.verdict.exit_code
+    columns = (
+        "target",
+        "bundle",
+        "MB",
+        "mIoU",
+        "drop",
+        "95% interval",
+        "device ms",
+        "host ms",
+        "x torch",
+        "verdict",
+    )
+    base = next((r.measurement for r in result.rows if r.made == "torch"), None)
+    table(
+        f"{result.network} on {result.data or 'no data'}",
+        columns,
+        [_run_row(r, base) for r in result.rows],
+        left=2,
+    )
+    notes(result.notes)
+    for row in result.rows:
+        for reason in row.verdict.reasons:
+            line(f"{row.target}: {reason}")
+    verdict(result.verdict.status, ())
+    return result.verdict.exit_code
+
+
+def _run_row(row: Row, base: Measurement | None) -> tuple[object, ...]:
+    drop = row.verification.drop if row.verification else None
+    m = row.measurement
+    return (
+        row.target,
+        row.made if row.made != "engine" or m else "built",
+        number(row.size_mb, 1),
+        percent(row.miou),
+        number(drop.value) if drop else None,
+        f"{drop.low:.2f} to {drop.high:.2f}" if drop else None,
+        number(m.device.p50) if m else None,
+        number(m.host.p50) if m else None,
+        number(base.host.p50 / m.host.p50, 1) if m and base else None,
+        status(row.verdict.status),
+    )
+
+
+def planned(plan: Plan, json: bool) -> None:
+    if json:
+        return as_json(plan)
+    line(f"{plan.recipe.name}: {plan.model.name}")
+    table(
+        "",
+        ("step", "takes", "gives"),
+        [(s.use, " or ".join(s.accepts), s.produces) for s in plan.steps],
+        left=3,
+    )
+    rows = [(t.target, t.outcome, t.availability.reason, t.availability.fix) for t in plan.targets]
+    table("", ("target", "here", "why not", "to fix"), rows, left=4)
+
+
+def models(zoo: Sequence[ZooModel], json: bool) -> None:
+    if json:
+        return as_json(zoo)
+    rows = [
+        (
+            m.name,
+            m.description,
+            "x".join(map(str, m.input_size)),
+            " ".join(f"{k}={v}" for k, v in m.options.items()),
+        )
+        for m in zoo
+    ]
+    table("", ("model", "network", "input", "options"), rows, left=4)
+
+
+def _size(bundle: Bundle) -> float | None:
+    return bundle.engine_size() / 1e6 if bundle.engine.entry else None

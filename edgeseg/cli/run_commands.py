@@ -1,0 +1,61 @@
+"""Commands that work on recipes: plan and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeseg.cli import options as o
+
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A .toml file, or the name of a shipped recipe.", show_default=False
+    ),
+]
+
+
+def plan(recipe: RecipeArgument, json: o.Json = False) -> None:
+    """Check a recipe without doing its work: steps, files, data and targets of this machine."""
+    from edgeseg.cli import choices, render
+    from edgeseg.flow.plan import make_plan, read_recipe
+
+    path = choices.recipe_file(recipe)
+    result, _ = make_plan(read_recipe(path), path.parent)
+    render.planned(result, json)
+
+
+def run(
+    recipe: RecipeArgument,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder of the run.", show_default="runs/RECIPE")
+    ] = "",
+    min_runs: Annotated[int, typer.Option(help="At least this many timed runs per engine.", min=1)] = 100,
+    min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 2.0,
+    trust_file: o.TrustFile = False,
+    json: o.Json = False,
+) -> None:
+    """Run a recipe: bundles, accuracy, latency, verdict. Run again to go on where it stopped."""
+    from edgeseg.cli import choices, progress, render
+    from edgeseg.device.bench import BenchSettings
+    from edgeseg.flow.plan import read_recipe
+    from edgeseg.flow.run import run
+
+    path = choices.recipe_file(recipe)
+    noun = read_recipe(path)
+    settings = BenchSettings(min_runs=min_runs, min_seconds=min_seconds)
+    with progress.shown() as report:
+        result = run(
+            noun,
+            path.parent,
+            Path(output or f"runs/{noun.name}"),
+            settings=settings,
+            trust_file=trust_file,
+            progress=report,
+        )
+    raise typer.Exit(render.ran(result, json))
+
+
+COMMANDS = (plan, run)
