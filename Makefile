@@ -30,7 +30,9 @@ test: setup ## the whole test suite; real data where EDGESEG_DATA points to it
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
+	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/help_time.py
+	$(BIN)/python benchmarks/end_to_end.py --output benchmarks/results/end_to_end.json
 
 gpu: setup ## prove that an engine executes on the GPU here (exit 4: no GPU)
 	@$(BIN)/python benchmarks/gpu.py

@@ -1,0 +1,92 @@
+"""docs/extending.md, done: its files are dropped into the package and used through the public API."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PARTS = ("models", "datasets", "backends")
+
+
+@pytest.fixture
+def extended(clone, tmp_path, monkeypatch):
+    """The three files of the document, found by the package as if they lay in its folders."""
+    text = (clone / "docs" / "extending.md").read_text()
+    blocks = re.findall(r"```python\n# edgeseg/(\w+)/(\w+)\.py\n(.*?)```", text, flags=re.DOTALL)
+    assert [part for part, _, _ in blocks] == list(PARTS)
+    for part, stem, code in blocks:
+        folder = tmp_path / "added" / part
+        folder.mkdir(parents=True)
+        (folder / f"{stem}.py").write_text(code)
+        package = importlib.import_module(f"edgeseg.{part}")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    yield
+    for part, stem, _ in blocks:
+        sys.modules.pop(f"edgeseg.{part}.{stem}", None)
+
+
+@pytest.fixture
+def crops(tmp_path):
+    """Bright plants on dark soil."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2)):
+        folder = tmp_path / "crops" / split
+        folder.mkdir(parents=True)
+        for index in range(count):
+            plant = rng.random((64, 96)) < rng.random()
+            noise = rng.integers(0, 60, (64, 96, 3))
+            Image.fromarray((noise + plant[..., None] * 150).astype(np.uint8)).save(folder / f"{index}.jpg")
+            Image.fromarray((plant * 255).astype(np.uint8)).save(folder / f"{index}.plants.png")
+    return tmp_path / "crops"
+
+
+@pytest.mark.usefixtures("extended")
+def test_new_files_are_listed():
+    from edgeseg.backends import BACKENDS
+    from edgeseg.datasets import DATASETS
+    from edgeseg.models import MODELS
+
+    assert "tiny" in MODELS.names()
+    assert "crops" in DATASETS.names()
+    assert "onnxref" in BACKENDS.names()
+
+
+@pytest.mark.usefixtures("extended")
+def test_the_number_of_parameters_is_true():
+    from edgeseg.models import family
+
+    entry = family("tiny")
+    network = entry.create(19, **entry.options)
+    assert sum(p.numel() for p in network.parameters()) == entry.parameters
+
+
+@pytest.mark.usefixtures("extended")
+def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
+    from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+    from edgeseg.datasets import open_dataset
+    from edgeseg.flow.make import export
+    from edgeseg.flow.verify import verify
+    from edgeseg.runtime import load
+
+    data = open_dataset("crops", crops)
+    assert data.splits() == ("train", "val")
+    assert set(np.unique(data.split("train").label(0))) <= {0, 1}
+
+    recipe = Recipe(
+        schema_version=1,
+        name="extended",
+        model=ModelChoice(name="tiny", options={"width": 4}),
+        data=DataChoice(name="crops", root=str(crops)),
+        targets=("onnxref-fp32", "ort-fp32"),
+    )
+    new, known = export(recipe, tmp_path, tmp_path / "bundles")
+    frame = data.split("val").image(0)
+    with load(new.path) as session, load(known.path) as other:
+        assert session.spec.class_names == ("soil", "plant")
+        assert (session(frame) == other(frame)).mean() > 0.999
+    assert verify(new.path, dataset=data, split="val").verdict.status == "pass"

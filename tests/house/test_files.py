@@ -1,0 +1,45 @@
+"""What the tracked files may hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+LONGEST = 400
+HOSTS = ["py" + "pi.org", "python" + "hosted.org", "npm" + "js.", "nvcr" + ".io", "download.py" + "torch.org"]
+PLACES = [f"/{name}/" for name in ("wo" + "rk", "ro" + "ot", "ho" + "me", "op" + "t", "mnt")]
+
+
+def test_no_file_of_the_package_is_longer_than_400_lines(package):
+    lengths = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in package.rglob("*.py")}
+    assert not {str(f): n for f, n in lengths.items() if n > LONGEST}
+
+
+def tracked(clone):
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        path = clone / name
+        if path.suffix in (".png", ".safetensors") or not path.is_file():
+            continue
+        yield name, path.read_text(encoding="utf-8")
+
+
+def test_no_registry_host_and_no_path_of_one_machine(clone):
+    forbidden = re.compile("|".join([*map(re.escape, HOSTS), *(rf"(?<![\w.]){p}\w" for p in PLACES)]))
+    found = {name: match[0] for name, text in tracked(clone) if (match := forbidden.search(text))}
+    assert not found
+
+
+def test_constraints_are_exact_versions_only(clone):
+    for line in (clone / "constraints.txt").read_text().splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.+]+", line), line

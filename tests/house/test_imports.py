@@ -1,0 +1,103 @@
+"""Who may import whom, and when."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomllib
+
+DEVICE_ZONE = ("core", "backends", "runtime", "device")
+LIGHT = {*sys.stdlib_module_names, "tomli", "numpy", "msgspec"}
+ENGINES = {"onnxruntime": {"onnxruntime"}, "openvino": {"openvino"}, "tensorrt": {"tensorrt", "tensorrt_rtx"}}
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt_rtx",
+    "timm",
+    "cv2",
+    "numpy",
+    "PIL",
+    "rich",
+    "accelerate",
+    "safetensors",
+)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Dotted names a file imports, wherever in the file, `import_module("...")` included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: line {node.lineno} is a relative import"
+            yield node.module or ""
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            first = node.args[0]
+            if isinstance(first, ast.Constant):
+                yield str(first.value)
+
+
+def test_imports_point_down(clone, run):
+    result = run("python", "-c", "from importlinter.cli import lint_imports_command as c; c()", cwd=clone)
+    assert result.returncode == 0, result.stdout
+
+
+def test_every_folder_is_in_the_drawing_of_import_arrows(clone, package):
+    """The exhaustive layers of import-linter name the folders of the house: a new one cannot be forgotten."""
+    config = tomllib.loads((clone / "pyproject.toml").read_text())["tool"]["importlinter"]
+    drawn = {name.strip() for layer in config["contracts"][0]["layers"] for name in layer.split("|")}
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert config["contracts"][0]["exhaustive"]
+    assert folders <= drawn
+
+
+def test_device_zone_imports_only_light_packages_and_its_engine(package):
+    files = [package / "errors.py", *(f for zone in DEVICE_ZONE for f in (package / zone).rglob("*.py"))]
+    assert len(files) > 20
+    for file in files:
+        engine = next((names for key, names in ENGINES.items() if key in file.stem), set())
+        allowed = LIGHT | (engine if file.parent.name == "backends" else set())
+        for name in imported(file):
+            top, _, rest = name.partition(".")
+            if top == "edgeseg":
+                assert rest.split(".")[0] in ("", "errors", *DEVICE_ZONE), f"{file} imports {name}"
+            else:
+                assert top in allowed, f"{file} imports {name}"
+
+
+def test_help_imports_nothing_heavy(run):
+    code = (
+        "import sys, json; sys.argv = ['edgeseg', '--help']\n"
+        "from edgeseg.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    result = run("python", "-c", code)
+    assert result.returncode == 0, result.stderr
+    modules = set(json.loads(result.stdout.splitlines()[-1]))
+    assert "edgeseg.cli" in modules
+    assert not modules & set(HEAVY)
+
+
+@pytest.mark.parametrize("module", ["edgeseg.runtime", "edgeseg.device.bench", "edgeseg.backends"])
+def test_the_device_zone_imports_without_any_engine(run, module):
+    code = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
+    result = run("python", "-c", code)
+    assert result.returncode == 0, result.stderr
+    assert not set(json.loads(result.stdout)) & (set(HEAVY) - {"numpy"})
+
+
+def test_public_names_of_the_runtime():
+    from edgeseg import runtime
+
+    assert sorted(runtime.__all__) == ["Output", "Session", "load"]
+    assert all(hasattr(runtime, name) for name in runtime.__all__)
