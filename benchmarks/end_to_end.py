@@ -2,8 +2,8 @@
 
     python benchmarks/end_to_end.py [--size 512] [--classes 11] [--output benchmarks/results/end_to_end.json]
 
-Mobile-UNet with random weights (latency does not depend on them). Each engine alternates with the eager network
-in blocks, in one process; the ratio is time of eager over time of the engine, with its 95% interval.
+Mobile-UNet with random weights (latency does not depend on them). Each engine alternates with the eager
+network in blocks, in one process; the ratio is time of eager over time of the engine, with its 95% interval.
 A second process repeats the float engines without AMX and without bf16 instructions
 (ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI), the nearest here to an edge CPU.
 """
@@ -38,7 +38,11 @@ EDGE_TARGETS = ("openvino-fp32",)
 def main() -> None:
     arguments = parse()
     ratios = measure(arguments, arguments.target or TARGETS)
-    result = {"cpu": read_environment().cpu, "network": f"mobile-unet {arguments.size}x{arguments.size}", "native": ratios}
+    result = {
+        "cpu": read_environment().cpu,
+        "network": f"mobile-unet {arguments.size}x{arguments.size}",
+        "native": ratios,
+    }
     if not arguments.target:
         result["without AMX and bf16"] = without_amx(arguments)
     text = json.dumps(msgspec.to_builtins(result), indent=2)
@@ -48,7 +52,9 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--classes", type=int, default=11)
     parser.add_argument("--runs", type=int, default=60)
@@ -71,7 +77,9 @@ def measure(arguments: argparse.Namespace, targets: tuple[str, ...]) -> list[Pai
         source = maker.source()
         eager = torch_baseline(source, source.manifest.model.input_size)
         frames = maker.context(source).frames.take(1)
-        return [ratio(eager, frames, bundle, arguments.runs) for bundle in maker.engines(Path(folder) / "bundles")]
+        return [
+            ratio(eager, frames, bundle, arguments.runs) for bundle in maker.engines(Path(folder) / "bundles")
+        ]
 
 
 def ratio(eager, frames, bundle: Bundle, runs: int) -> PairedRatio:
@@ -88,7 +96,9 @@ def without_amx(arguments: argparse.Namespace) -> list[dict]:
     command += ["--runs", str(arguments.runs)]
     for target in EDGE_TARGETS:
         command += ["--target", target]
-    done = subprocess.run(command, env={**os.environ, **EDGE_CPU}, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, **EDGE_CPU}, stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(done.stdout)["native"]
 
 

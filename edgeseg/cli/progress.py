@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgeseg.core.ports import Progress
+
+TENTHS = 10
+"""Where standard error is not a terminal, an activity prints a line each time another tenth is done."""
 
 
 @contextmanager
 def shown() -> Iterator[Progress]:
-    """A Progress drawn as bars; one line per activity where standard error is not a terminal."""
+    """A Progress drawn as bars, or as lines where standard error is not a terminal."""
     from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    if console.is_terminal:
+        with _bars(console) as report:
+            yield report
+    else:
+        yield _lines(console)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, transient=True) as bars:
         tasks = {}
 
         def report(message: str, done: int = 0, total: int = 0) -> None:
-            if message not in tasks:
-                tasks[message] = bars.add_task(message, total=total or None)
-                if not console.is_terminal:
-                    console.print(message, highlight=False)
-            bars.update(tasks[message], completed=done, total=total or None)
+            activity = _activity(message)
+            if activity not in tasks:
+                tasks[activity] = bars.add_task(message, total=total or None)
+            bars.update(tasks[activity], description=message, completed=done, total=total or None)
 
         yield report
+
+
+def _lines(console: Console) -> Progress:
+    seen: dict[str, int] = {}
+
+    def report(message: str, done: int = 0, total: int = 0) -> None:
+        tenth = TENTHS * done // total if total else 0
+        if seen.get(_activity(message), -1) < tenth:
+            seen[_activity(message)] = tenth
+            console.print(f"{message} ({done} of {total})" if tenth else message, soft_wrap=True)
+
+    return report
+
+
+def _activity(message: str) -> str:
+    """The message without its changing numbers: `training: loss 0.84` and `training: loss 0.79` are one."""
+    return re.sub(r"\d+(\.\d+)?", "#", message)

@@ -53,7 +53,7 @@ def test_imports_point_down(clone, run):
 def test_every_folder_is_in_the_drawing_of_import_arrows(clone, package):
     """The exhaustive layers of import-linter name the folders of the house: a new one cannot be forgotten."""
     config = tomllib.loads((clone / "pyproject.toml").read_text())["tool"]["importlinter"]
-    drawn = {name.strip() for layer in config["contracts"][0]["layers"] for name in layer.split("|")}
+    drawn = {name.strip(" ()") for layer in config["contracts"][0]["layers"] for name in layer.split("|")}
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
     assert config["contracts"][0]["exhaustive"]
     assert folders <= drawn
