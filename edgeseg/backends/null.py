@@ -41,6 +41,7 @@ class _Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class NullBackend:
     reads_precision = False
+    merges_upsampling = False
     computes = False
 
     def targets(self) -> tuple[str, ...]:

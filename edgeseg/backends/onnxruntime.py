@@ -43,6 +43,7 @@ CUDA = "CUDAExecutionProvider"
 
 class OrtBackend:
     reads_precision = True
+    merges_upsampling = False
     computes = True
 
     def targets(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ _DRIVERS = {
 
 class OpenVinoBackend:
     reads_precision = False
+    merges_upsampling = True
     computes = True
 
     def targets(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ PRECISIONS = ("fp32", "fp16")
 
 class TensorRtBackend:
     reads_precision = True
+    merges_upsampling = False
     computes = True
 
     def __init__(self, kind: Distribution) -> None:

@@ -145,10 +145,12 @@ class Backend(Protocol):
     Attributes:
         reads_precision: the ONNX graph states the precision (half precision is baked in); else the
             graph is float32 and the engine chooses by hint.
+        merges_upsampling: the engine is faster when `graph.upsampling` has rewritten its graph.
         computes: False for an engine whose outputs mean nothing (`null`).
     """
 
     reads_precision: bool
+    merges_upsampling: bool
     computes: bool
 
     def targets(self) -> tuple[str, ...]:

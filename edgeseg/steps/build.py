@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,6 +52,7 @@ class Build:
 
         from edgeseg.graph.check import golden
         from edgeseg.graph.deploy import compose
+        from edgeseg.graph.upsampling import merge_upsampling
 
         target = Target.parse(settings.target)
         backend = backend_for(target)
@@ -60,7 +62,10 @@ class Build:
         frames = context.frames.take(_batch(deploy))
 
         context.progress(f"{target}: golden frames")
-        checked = _golden(draft, backend, lambda: golden(deploy, plain, spec, frames))
+        checked = _golden(draft, backend, partial(golden, deploy, plain, spec, frames))
+        if backend.merges_upsampling:
+            merged = merge_upsampling(plain)
+            deploy = compose(merged, spec, context.camera_size, confidence=settings.confidence)
         typed, notes = _typed(deploy, backend, target, context)
         onnx.save(plain, str(draft.path / GRAPH))
         onnx.save(typed, str(draft.path / DEPLOY))
