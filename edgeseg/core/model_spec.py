@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -21,6 +23,43 @@ class ClassInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     color: tuple[int, int, int]
 
 
+class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Output channels taken from a layer, and with them everything that depends on them.
+
+    Attributes:
+        layer: name of the module in the network.
+        channels: their indices when they were taken, as ranges: `0-3,7`.
+    """
+
+    layer: str
+    channels: str
+
+    @classmethod
+    def of(cls, layer: str, indices: Iterable[int]) -> Pruned:
+        """From indices in any order."""
+        runs: list[list[int]] = []
+        for index in sorted(indices):
+            if runs and index == runs[-1][1] + 1:
+                runs[-1][1] = index
+            else:
+                runs.append([index, index])
+        return cls(layer, ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs))
+
+    def indices(self) -> tuple[int, ...]:
+        """The channels, ascending. Raises ModelError when the text is not a list of ranges."""
+        found: list[int] = []
+        for part in self.channels.split(","):
+            match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
+            first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+            if last < first:
+                raise ModelError(
+                    f"the pruning history of '{self.layer}' holds the channels '{self.channels}'",
+                    expected="ranges such as 0-3,7",
+                )
+            found.extend(range(first, last + 1))
+        return tuple(found)
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the network comes from.
 
@@ -31,6 +70,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         sha256: of the Python, `.onnx` or `.pt2` file; empty for the zoo.
         output: for `python` and `pt2`: which of the values the network returns counts, as keys and
             indices joined by dots (`out`, `0`); empty: it returns one tensor.
+        pruning: what was taken from the network after it was built, in this order.
     """
 
     kind: Literal["zoo", "python", "onnx", "pt2"]
@@ -38,6 +78,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     options: dict[str, Option] = {}
     sha256: str = ""
     output: str = ""
+    pruning: tuple[Pruned, ...] = ()
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

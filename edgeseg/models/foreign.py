@@ -134,7 +134,8 @@ def _one_output(
 ) -> tuple[nn.Module, str, torch.Tensor]:
     frozen = source.kind == "pt2"
     path = Path(source.ref if frozen else source.ref.rpartition(":")[0])
-    with torch.inference_mode(), users_code(path):
+    taken = f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]"
+    with torch.inference_mode(), users_code(path, taken):
         return with_one_output(network, size, output, frozen=frozen)
 
 

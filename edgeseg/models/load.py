@@ -59,26 +59,37 @@ def open_network(bundle: Bundle, *, trust_file: bool = False) -> nn.Module:
 
 
 def rebuild(spec: ModelSpec, weights_path: Path | str, *, trust_file: bool = False) -> nn.Module:
-    """The network a ModelSpec describes, with weights that `write_safetensors` wrote.
+    """The network a ModelSpec describes, pruned as it says, with weights that `write_safetensors` wrote.
 
     Raises:
         ModelError: the network is the user's own code (`.py`, `.pt2`) and `trust_file` is False, or
-            that file is gone or changed.
+            that file is gone or changed; or the pruning history does not fit it.
         CheckpointError: the weights do not fit.
     """
+    import torch
+
     from edgeseg.models.checkpoint import head_channels, load_into, read_state_dict
 
     state = read_state_dict(weights_path)
-    if spec.source.kind == "zoo":
-        network: nn.Module = family(spec.source.ref).create(
-            head_channels(state) or len(spec.classes), **spec.source.options
-        )
-    else:
-        from edgeseg.models.foreign import rebuild_foreign
+    with torch.inference_mode(False):
+        network = _built(spec, head_channels(state), trust_file)
+        if spec.source.pruning:
+            from edgeseg.models.pruning import replay
 
-        network = rebuild_foreign(spec, trust_file)
+            replay(network, spec.source.pruning, spec.input_size)
     load_into(network, state, weights_path)
     return network.eval()
+
+
+def _built(spec: ModelSpec, channels: int | None, trust_file: bool) -> nn.Module:
+    if spec.source.kind == "zoo":
+        network: nn.Module = family(spec.source.ref).create(
+            channels or len(spec.classes), **spec.source.options
+        )
+        return network
+    from edgeseg.models.foreign import rebuild_foreign
+
+    return rebuild_foreign(spec, trust_file)
 
 
 def _onnx(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None) -> Loaded:

@@ -104,8 +104,12 @@ def load_program(path: Path) -> tuple[nn.Module, Size | None]:
 
 
 @contextmanager
-def users_code(path: Path) -> Iterator[None]:
-    """Run the user's code: its folder is importable, an error becomes one ModelError with file and line."""
+def users_code(path: Path, expected: str = "") -> Iterator[None]:
+    """Run the user's code: its folder is importable, an error becomes one ModelError with file and line.
+
+    Args:
+        expected: of the code, as the error tells it.
+    """
     sys.path.insert(0, str(path.parent))
     try:
         yield
@@ -119,6 +123,7 @@ def users_code(path: Path) -> Iterator[None]:
         text = str(fault).strip() or "no message"
         raise ModelError(
             f"{own[-1].filename}:{own[-1].lineno}: {type(fault).__name__}: {text}",
+            expected=expected,
             hint="this is an error in your network's code",
         ) from fault
     finally:

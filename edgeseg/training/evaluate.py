@@ -1,4 +1,4 @@
-"""Dataset-level confusion of a torch network, through the same pixels in and out as on the device."""
+"""How good a torch network is: its loss, and its confusion through the same pixels as on the device."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
@@ -14,6 +15,7 @@ from edgeseg.datasets import Split
 from edgeseg.metrics import confusion
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.training.losses import class_logits, cross_entropy
 
 
 @torch.inference_mode()
@@ -42,3 +44,18 @@ def confusion_of(
         found = class_map(scores, spec, place)[0]
         total += confusion(split.label(index), found, classes, split.ignore_index)
     return total
+
+
+def loss_of(
+    module: torch.nn.Module, image: torch.Tensor, label: torch.Tensor, spec: ModelSpec
+) -> torch.Tensor:
+    """Cross-entropy of one sample, with its graph for backpropagation.
+
+    Args:
+        image: float32 [3,h,w]; `label`: int64 [h,w], ignored pixels are IGNORE.
+    """
+    device = next(module.parameters()).device
+    scores = module(image[None].to(device))
+    if scores.shape[2:] != label.shape:
+        scores = F.interpolate(scores, label.shape, mode="bilinear")
+    return cross_entropy(class_logits(scores, spec.postprocess), label[None].to(device))

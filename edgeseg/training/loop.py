@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from edgeseg.core.documents import read_json
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Progress, silent
 from edgeseg.datasets import Split
@@ -62,6 +63,7 @@ def train(
     *,
     resume: bool = False,
     command: str = "",
+    teacher: torch.nn.Module | None = None,
 ) -> TrainResult:
     """Train `module` and keep the best weights by dataset-level mIoU on `val`.
 
@@ -73,12 +75,13 @@ def train(
         module: float32 [N,3,H,W] to scores [N,C,h,w]; holds the last weights afterwards.
         resume: go on from `folder` if it holds a training.
         command: the command line, for the card.
+        teacher: the network that the loss `distil` compares with: the same input, scores and classes.
 
     Raises:
-        InputError: settings that cannot work, a folder that holds another training, a loss that is
-            no longer finite.
+        InputError: settings that cannot work, `distil` without a teacher, a folder that holds another
+            training, a loss that is no longer finite.
     """
-    run = _Run(module, train, val, spec, settings, folder, progress, command)
+    run = _Run(module, train, val, spec, settings, folder, progress, command, teacher)
     run.start(resume)
     run.fit()
     return run.finish()
@@ -95,21 +98,29 @@ class _Run:
         folder: Path,
         progress: Progress,
         command: str,
+        teacher: torch.nn.Module | None,
     ) -> None:
         _check(train, val, spec)
         self.loss = parse_loss(settings.loss)
+        if self.loss.distils and teacher is None:
+            raise InputError(
+                f"the loss '{settings.loss}' has no network to distil from",
+                expected="ce, dice, focal and their sums",
+                hint="distil while fine-tuning a pruned network, in the step 'prune'",
+            )
         self.train, self.val, self.spec, self.settings = train, val, spec, settings
         self.folder, self.command = folder, command
         self.accelerator = accelerator_for(settings)
         self.main = self.accelerator.is_main_process
         self.progress = progress if self.main else silent
+        self.origin = saved.origin_of(module, train, val, spec, self.progress)
         self.share = share_of(settings, self.accelerator.process_index, self.accelerator.num_processes)
-        self.total = settings.total_steps(len(train))
-        self.interval = settings.validation_interval(len(train))
+        self.total, self.interval = settings.total_steps(len(train)), settings.validation_interval(len(train))
         self.step = 0
         self.best = NOTHING
         self.history: tuple[Validation, ...] = ()
         self.shadow = copy.deepcopy(module).to(self.accelerator.device).eval()
+        self.teacher = teacher.to(self.accelerator.device).eval() if teacher and self.loss.distils else None
         self.model, self.optimizer = self.accelerator.prepare(module, _optimizer(module, settings))
         self.module: torch.nn.Module = self.accelerator.unwrap_model(self.model)
         self.average = Average(
@@ -128,7 +139,7 @@ class _Run:
             raise InputError(f"{self.folder} holds a training", hint="resume it, or choose another --output")
         else:
             journal, tensors = found
-            saved.require_same(journal, self.settings, len(self.train), self.folder)
+            saved.require_same(journal, self.settings, self.origin, self.folder)
             saved.restore(tensors, self.module, self.average.state, self.optimizer.optimizer)
             self.step, self.best, self.history = journal.step, journal.best, journal.history
             if self.accelerator.scaler is not None and journal.scaler:
@@ -151,8 +162,6 @@ class _Run:
                 self.model.train()
 
     def finish(self) -> TrainResult:
-        from edgeseg.core.documents import read_json
-
         self.accelerator.wait_for_everyone()
         if self.scalars:
             self.scalars.close()
@@ -181,14 +190,22 @@ class _Run:
         return mean
 
     def _part(self, image: torch.Tensor, label: torch.Tensor) -> float:
-        scores = self.model(image)
-        if scores.shape[2:] != label.shape[1:]:
-            scores = F.interpolate(scores, label.shape[1:], mode="bilinear")
-        loss = self.loss(class_logits(scores, self.spec.postprocess), label)
+        logits = self._logits(self.model(image), label)
+        taught = None
+        if self.teacher is not None:
+            with torch.no_grad(), self.accelerator.autocast():
+                taught = self._logits(self.teacher(image), label)
+        loss = self.loss(logits, label, taught)
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return float(loss.detach())
+
+    def _logits(self, scores: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Class logits in the size of the label."""
+        if scores.shape[2:] != label.shape[1:]:
+            scores = F.interpolate(scores, label.shape[1:], mode="bilinear")
+        return class_logits(scores, self.spec.postprocess)
 
     def _validate(self) -> None:
         self.progress("validating", self.step, self.total)
@@ -240,7 +257,7 @@ class _Run:
             best=self.best,
             history=self.history,
             settings=self.settings,
-            images=len(self.train),
+            origin=self.origin,
             scaler=scaler.state_dict() if scaler is not None else {},
         )
         saved.save_state(self.folder, journal, self.module, self.average.state, self.optimizer.optimizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,8 @@ IGNORE = 255
 """Label of pixels that do not count: void, and the padding of crops."""
 
 FOCUS = 2.0
+TEMPERATURE = 2.0
+DISTIL = "distil"
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -41,21 +44,51 @@ def dice(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     return (1.0 - score)[present].sum() / present.sum().clamp(min=1)
 
 
+def distil(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """KL divergence from the teacher's softened classes (Hinton et al. 2015, arXiv:1503.02531), mean over all
+    pixels, labelled or not; times the square of the temperature."""
+    student = F.log_softmax(logits / TEMPERATURE, dim=1)
+    truth = F.log_softmax(teacher / TEMPERATURE, dim=1)
+    divergence = F.kl_div(student, truth, reduction="none", log_target=True)
+    return TEMPERATURE**2 * divergence.sum(dim=1).mean()
+
+
 LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dice": dice, "focal": focal}
+NAMES = (*LOSSES, DISTIL)
 
 
-def parse_loss(text: str) -> Loss:
-    """A loss from `ce`, `ce+dice` or `0.5*ce+dice`.
+@dataclass(frozen=True)
+class LossSum:
+    """A weighted sum of losses by name.
+
+    Call it with logits [N,C,H,W], labels int64 [N,H,W] and, if it `distils`, the teacher's logits [N,C,H,W].
+    """
+
+    terms: tuple[tuple[float, str], ...]
+
+    @property
+    def distils(self) -> bool:
+        return any(name == DISTIL for _, name in self.terms)
+
+    def __call__(
+        self, logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        parts = []
+        for weight, name in self.terms:
+            if name != DISTIL:
+                parts.append(weight * LOSSES[name](logits, label))
+            elif teacher is not None:
+                parts.append(weight * distil(logits, teacher))
+        return torch.stack(parts).sum()
+
+
+def parse_loss(text: str) -> LossSum:
+    """A loss from `ce`, `ce+dice`, `0.5*ce+dice` or `ce+distil`.
 
     Raises:
         InputError: an unknown loss, or a weight that is not a positive number.
     """
-    terms = [_term(part.strip(), text) for part in text.split("+")]
-
-    def loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        return torch.stack([weight * one(logits, label) for weight, one in terms]).sum()
-
-    return loss
+    return LossSum(tuple(_term(part.strip(), text) for part in text.split("+")))
 
 
 def class_logits(scores: torch.Tensor, contract: Postprocess) -> torch.Tensor:
@@ -72,19 +105,19 @@ def class_logits(scores: torch.Tensor, contract: Postprocess) -> torch.Tensor:
     return torch.cat([torch.zeros_like(scores), scores], dim=1) if scores.shape[1] == 1 else scores
 
 
-def _term(part: str, text: str) -> tuple[float, Loss]:
+def _term(part: str, text: str) -> tuple[float, str]:
     weight, times, name = part.rpartition("*")
     try:
         factor = float(weight) if times else 1.0
     except ValueError:
         factor = 0.0
-    if name.strip() not in LOSSES or not factor > 0.0:
+    if name.strip() not in NAMES or not factor > 0.0:
         raise InputError(
             f"loss '{text}' has the term '{part}'",
-            expected=f"{', '.join(LOSSES)} and their sums, as in 0.5*ce+dice",
+            expected=f"{', '.join(NAMES)} and their sums, as in 0.5*ce+dice",
             hint="change it with --train loss=...",
         )
-    return factor, LOSSES[name.strip()]
+    return factor, name.strip()
 
 
 def _per_pixel(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         batch: images per optimiser step, over all processes and accumulated parts.
         accumulate: parts a batch is computed in, to save memory.
         lr: highest learning rate; `warmup`: share of the steps it takes to reach it.
-        loss: sum of `ce`, `dice` and `focal` with optional weights: `0.5*ce+dice`.
+        loss: sum of `ce`, `dice` and `focal` with optional weights: `0.5*ce+dice`; `distil` where there is a
+            network to learn from.
         crop: (height, width) of training crops; None: the network's input size.
         flip: probability of a horizontal flip.
         scale: range of the random resize.

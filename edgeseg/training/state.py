@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from edgeseg.core.documents import convert
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Progress, silent
+from edgeseg.datasets import Split
 from edgeseg.errors import CheckpointError, InputError
 from edgeseg.models.checkpoint import write_tensors
 from edgeseg.training.settings import TrainSettings
@@ -26,24 +30,63 @@ class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     miou: float
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What decides the result of a training besides its settings.
+
+    Attributes:
+        training, validation: data and number of images of the split; `_sha256`: of pixels and labels.
+        network: its specification, without the name of a weights file.
+        weights_sha256: of the weights it started from.
+    """
+
+    training: str
+    training_sha256: str
+    validation: str
+    validation_sha256: str
+    network: ModelSpec
+    weights_sha256: str
+
+
+def origin_of(
+    module: nn.Module, train: Split, val: Split, spec: ModelSpec, progress: Progress = silent
+) -> Origin:
+    """Reads every image and label once."""
+    return Origin(
+        training=f"{train.dataset}/{train.name}, {len(train)} images",
+        training_sha256=train.fingerprint(progress),
+        validation=f"{val.dataset}/{val.name}, {len(val)} images",
+        validation_sha256=val.fingerprint(progress),
+        network=msgspec.structs.replace(spec, weights=None),
+        weights_sha256=_weights_sha256(module),
+    )
+
+
+def _weights_sha256(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the state file says besides tensors.
 
     Attributes:
         step: optimiser steps done.
         best: validation whose weights are in `best.safetensors`.
-        images: of the training split.
+        origin: what was trained, on what, from which weights.
         scaler: state of the fp16 loss scaler.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
 
-    schema_version: int = 1
+    schema_version: int = 2
     step: int
     best: Validation
     history: tuple[Validation, ...]
     settings: TrainSettings
-    images: int
+    origin: Origin
     scaler: dict[str, float] = {}
 
 
@@ -83,33 +126,27 @@ def read_state(folder: Path) -> tuple[Journal, Tensors] | None:
     return convert(data, Journal, where=str(path), error=CheckpointError), tensors
 
 
-def require_same(journal: Journal, settings: TrainSettings, images: int, folder: Path) -> None:
-    """Raise InputError when a training is resumed with other settings, naming the first that differs."""
-    now = {**msgspec.structs.asdict(settings), "images": images}
-    then = {**msgspec.structs.asdict(journal.settings), "images": journal.images}
+def require_same(journal: Journal, settings: TrainSettings, origin: Origin, folder: Path) -> None:
+    """Raise InputError when another training is resumed, naming the first thing that differs."""
+    now, then = (_flat(s, o) for s, o in ((settings, origin), (journal.settings, journal.origin)))
     for name, value in then.items():
         if name != "workers" and now[name] != value:
             raise InputError(
                 f"the training in {folder} has {name} {value}, now it is {now[name]}",
-                expected="the settings it was started with",
+                expected="the network, weights, data and settings it was started with",
                 hint="resume with those, or choose another --output",
             )
 
 
-def restore(tensors: Tensors, module: nn.Module, average: Tensors, optimizer: Optimizer) -> None:
-    """Put saved tensors back into the network, the averaged weights and the optimiser.
+def _flat(settings: TrainSettings, origin: Origin) -> dict[str, Any]:
+    network = {f"network {k}": v for k, v in msgspec.structs.asdict(origin.network).items()}
+    others = {k: v for k, v in msgspec.structs.asdict(origin).items() if k != "network"}
+    return {**msgspec.structs.asdict(settings), **network, **others}
 
-    Raises:
-        CheckpointError: the state belongs to another network.
-    """
-    part = _part(tensors, "model/")
-    own = module.state_dict()
-    if part.keys() != own.keys() or any(part[k].shape != own[k].shape for k in part):
-        raise CheckpointError(
-            "the saved training is of another network",
-            hint="resume with the --model and --option it was started with",
-        )
-    module.load_state_dict(part)
+
+def restore(tensors: Tensors, module: nn.Module, average: Tensors, optimizer: Optimizer) -> None:
+    """Put saved tensors back into the network, the averaged weights and the optimiser."""
+    module.load_state_dict(_part(tensors, "model/"))
     for name, value in _part(tensors, "average/").items():
         average[name].copy_(value)
     slots: dict[int, dict[str, Any]] = {}

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -141,9 +142,30 @@ def test_resume_with_other_settings_names_the_difference(tmp_path: Path):
         fit(tmp_path, resume=True, lr=0.5)
 
 
+def test_resume_with_other_data_or_labels_names_the_difference(tmp_path: Path):
+    from dataclasses import replace
+
+    settings = TrainSettings(steps=2, batch=4, crop=(16, 16))
+    ours, val = split("train", 10), split("val", 4)
+
+    def again(data=ours, checked=val, spec=SPEC):
+        train(network(), data, checked, spec, settings, tmp_path, resume=True)
+
+    again()
+    again()
+    with pytest.raises(InputError, match=r"has training tiny/train, 10 images, now it is other/train, 10"):
+        again(replace(ours, dataset="other"))
+    with pytest.raises(InputError, match="has training_sha256"):
+        again(replace(ours, read_label=lambda identity: ours.read_label(identity) * 0))
+    with pytest.raises(InputError, match="has validation_sha256"):
+        again(checked=replace(val, read_image=lambda identity: val.read_image(identity) // 2))
+    with pytest.raises(InputError, match="has network input_size"):
+        again(spec=msgspec.structs.replace(SPEC, input_size=(64, 64)))
+
+
 def test_resume_with_another_network_or_a_broken_state(tmp_path: Path):
     fit(tmp_path / "a", norm=True)
-    with pytest.raises(CheckpointError, match="of another network"):
+    with pytest.raises(InputError, match="has weights_sha256"):
         fit(tmp_path / "a", norm=False, resume=True)
     state = tmp_path / "a" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:100])
@@ -162,9 +184,27 @@ def test_bad_input(tmp_path: Path):
         train(network(), other, split("val", 2), SPEC, settings, tmp_path)
     with pytest.raises(InputError, match="has the term 'mse'"):
         fit(tmp_path, loss="mse")
+    with pytest.raises(InputError, match="no network to distil from"):
+        fit(tmp_path, loss="ce+distil")
     with pytest.raises(InputError, match="cannot be split"):
         fit(tmp_path, accumulate=3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_learns_from_its_teacher(tmp_path: Path):
+    """Distillation alone, from a network that was trained before."""
+    taught = network()
+    trained = fit(tmp_path / "teacher", steps=30, loss="ce+dice", validate_every=10)
+    teacher = network()
+    load_into(teacher, read_state_dict(trained.weights), trained.weights)
+    before = teacher.state_dict()["0.weight"].clone()
+    settings = TrainSettings(
+        steps=60, batch=4, lr=0.02, loss="distil", validate_every=20, crop=(16, 16), average="ema"
+    )
+    splits = (split("train", 10), split("val", 4))
+    result = train(taught, *splits, SPEC, settings, tmp_path / "student", teacher=teacher)
+    assert result.card.miou > 0.8
+    assert torch.equal(teacher.state_dict()["0.weight"], before)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can train in fp16")

@@ -69,3 +69,18 @@ def test_what_the_network_applied_is_undone(activation: str):
     scores = logits.softmax(1) if activation == "softmax" else logits.sigmoid()
     undone = class_logits(scores, Postprocess(activation=activation))
     assert torch.allclose(undone.softmax(1), logits.softmax(1), atol=1e-5)
+
+
+def test_distillation_is_zero_for_the_teachers_own_answer_and_positive_otherwise(batch):
+    logits, label = batch
+    assert float(parse_loss("distil")(logits, label, logits)) == pytest.approx(0.0, abs=1e-6)
+    assert float(parse_loss("distil")(logits, label, logits.flip(1))) > 0.1
+
+
+def test_distillation_adds_to_the_other_terms_and_sees_pixels_without_label(batch):
+    logits, label = batch
+    both = parse_loss("ce+0.5*distil")
+    assert both.distils and not parse_loss("ce").distils
+    unlabelled = torch.full_like(label, IGNORE)
+    alone = 0.5 * parse_loss("distil")(logits, unlabelled, logits.flip(1))
+    assert torch.allclose(both(logits, unlabelled, logits.flip(1)), alone)

@@ -1,0 +1,114 @@
+"""One engine bundle per target, each whole: plain graph, typed deploy graph, golden frames, engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeseg.backends import backend_for
+from edgeseg.core.bundle import TensorInfo
+from edgeseg.core.target import Target
+from edgeseg.errors import TargetError
+from edgeseg.runtime import load
+
+FRAMES = TensorInfo("frames", "uint8", (1, 32, 48, 3))
+CLASS_MAP = TensorInfo("class_map", "uint8", (1, 32, 48))
+PACKAGES = {"openvino": "openvino", "ort": "onnxruntime", "rtx": "tensorrt_rtx", "null": "numpy"}
+
+
+@pytest.fixture
+def graph(torch_bundle, run_step):
+    return run_step("export", torch_bundle())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ort-fp32", "ort-fp16", "openvino-fp32", "openvino-bf16", "openvino-fp16", "null-fp32", "rtx-fp16",
+     "rtx-fp16@sm75", "rtx-fp32@sm86,sm89"],
+)  # fmt: skip
+def test_an_engine_that_can_be_made_here(graph, run_step, text):
+    pytest.importorskip(PACKAGES[text.partition("-")[0]])
+    target = Target.parse(text)
+    if not backend_for(target).availability(target).build:
+        pytest.skip(f"{text} cannot be built here")
+    child = run_step("build", graph, target=text)
+    record = child.engine
+    assert child.manifest.kind == "engine"
+    assert record.target == text and record.engine == target.engine and record.engine_version
+    assert (record.inputs, record.outputs) == ((FRAMES,), (CLASS_MAP,))
+    assert child.file(record.entry).stat().st_size > 0
+    assert record.entry.startswith("engine/")
+    assert child.manifest.checks == graph.manifest.checks
+
+
+def test_hardware_of_an_engine_made_ahead_of_time(graph, run_step):
+    pytest.importorskip("tensorrt_rtx")
+    assert run_step("build", graph, target="rtx-fp16@sm75").engine.hardware.family == "sm75"
+    assert run_step("build", graph, target="rtx-fp16@sm86,sm89").engine.hardware.family == "sm86 sm89"
+
+
+@pytest.mark.parametrize("text", ["trt-fp16", "trt-fp32@orin"])
+def test_an_engine_that_cannot_be_made_here_is_deferred_and_complete(graph, run_step, text):
+    target = Target.parse(text)
+    if backend_for(target).availability(target).build:
+        pytest.skip("TensorRT is here")
+    child = run_step("build", graph, target=text)
+    assert child.manifest.kind == "deferred"
+    assert child.engine.entry == "" and child.engine.target == text
+    assert set(child.manifest.files) == {"graph.onnx", "deploy.onnx", "golden.npz"}
+    assert child.engine.settings["cuda_graph"] is True
+    note = child.manifest.notes[-1]
+    assert "not built here" in note and "edgeseg build" in note
+
+
+def test_the_plain_graph_is_kept_in_float32(graph, run_step):
+    child = run_step("build", graph, target="ort-fp16")
+    plain, given = (onnx.load(str(b.file(b.manifest.graph))) for b in (child, graph))
+    assert plain == given
+    assert {t.data_type for t in plain.graph.initializer} == {onnx.TensorProto.FLOAT}
+    deploy = onnx.load(str(child.file(child.engine.graph)))
+    assert onnx.TensorProto.FLOAT16 in {t.data_type for t in deploy.graph.initializer}
+
+
+def test_golden_frames_are_what_the_float_network_gives(graph, run_step):
+    child = run_step("build", graph, target="ort-fp32")
+    with np.load(child.file(child.manifest.golden.file)) as golden:
+        frames, class_map, sure = golden["frames"], golden["class_map"], golden["sure"]
+    assert frames.shape == (1, 32, 48, 3) and class_map.shape == sure.shape == (1, 32, 48)
+    assert len(np.unique(class_map)) > 1 and sure.any()
+    with load(child.path, threads=1) as session:
+        np.testing.assert_array_equal(session(frames)[sure], class_map[sure])
+
+
+def test_an_engine_that_computes_nothing_has_no_golden_frames(graph, run_step):
+    assert run_step("build", graph, target="null-fp32").manifest.golden is None
+
+
+@pytest.mark.parametrize("text", ["ort-fp16", "trt-fp16"])
+def test_a_network_that_overflows_in_half_precision_names_what_stays(torch_bundle, run_step, text):
+    graph = run_step("export", torch_bundle(gain=1e6))
+    child = run_step("build", graph, target=text)
+    (note,) = (n for n in child.manifest.notes if "kept in fp32" in n)
+    kept = note.partition(": ")[2].split(", ")
+    names = {n.name for n in onnx.load(str(child.file("deploy.onnx"))).graph.node}
+    assert kept and set(kept) <= names
+    if text == "ort-fp16":
+        with np.load(child.file("golden.npz")) as golden, load(child.path, threads=1) as session:
+            assert (session(golden["frames"]) == golden["class_map"]).mean() > 0.99
+
+
+def test_a_network_that_fits_says_nothing(graph, run_step):
+    assert not any("kept in fp32" in n for n in run_step("build", graph, target="ort-fp16").manifest.notes)
+
+
+def test_confidence_is_another_output(graph, run_step):
+    record = run_step("build", graph, target="ort-fp32", confidence=True).engine
+    assert record.outputs == (CLASS_MAP, TensorInfo("confidence", "float32", (1, 32, 48)))
+
+
+@pytest.mark.parametrize("text", ["ort-bf16", "nope-fp16"])
+def test_a_target_that_does_not_exist_leaves_nothing(graph, run_step, tmp_path, text):
+    with pytest.raises(TargetError):
+        run_step("build", graph, target=text)
+    assert not list(tmp_path.glob("*build*"))
