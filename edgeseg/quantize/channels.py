@@ -1,0 +1,72 @@
+"""Statistics per channel of inner tensors, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from edgeseg.core.ports import Progress, silent
+from edgeseg.errors import DataError
+from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.quantize.probe import ProbeEngine, open_probe
+from edgeseg.quantize.ranges import Feeds
+
+Statistic = Literal["mean", "largest"]
+Vector = NDArray[np.float64]
+
+
+def channel_statistics(
+    model: ModelProto,
+    tensors: Sequence[str],
+    feeds: Feeds,
+    statistic: Statistic,
+    *,
+    engine: ProbeEngine = "onnxruntime",
+    threads: int = 2,
+    progress: Progress = silent,
+) -> dict[str, Vector]:
+    """Mean, or largest |value|, of every channel (axis 1) over all images: [C] by tensor.
+
+    Raises:
+        DataError: `feeds` is empty, or can be read only once and was.
+    """
+    editor = Editor(model)
+    shapes = static_shapes(model)
+    del editor.graph.output[:]
+    for name in dict.fromkeys(tensors):
+        _reduce(editor, name, shapes[name], statistic, opset_of(model))
+    probe = open_probe(editor.finish(), engine, threads=threads)
+    found: dict[str, Vector] = {name: np.zeros(shapes[name][1]) for name in tensors}
+    count = 0
+    for count, feed in enumerate(feeds, start=1):
+        values = probe(feed)
+        for name, total in found.items():
+            value = values[f"{name}/{statistic}"].astype(np.float64)
+            found[name] = np.maximum(total, value) if statistic == "largest" else total + value
+        progress(f"measuring channels ({statistic})", count, 0)
+    if not count:
+        raise DataError(
+            "the calibration set is empty, or could be read only once",
+            expected="a list, or an object that starts anew whenever it is iterated",
+        )
+    return {name: total / count for name, total in found.items()} if statistic == "mean" else found
+
+
+def _reduce(editor: Editor, tensor: str, shape: tuple[int, ...], statistic: Statistic, opset: int) -> None:
+    axes = [axis for axis in range(len(shape)) if axis != 1]
+    source, output = tensor, f"{tensor}/{statistic}"
+    operator = "ReduceMean"
+    if statistic == "largest":
+        operator, source = "ReduceMax", f"{tensor}/absolute"
+        editor.graph.node.append(helper.make_node("Abs", [tensor], [source]))
+    if opset >= 18:
+        inputs = [source, editor.add_initializer(f"{output}_axes", np.array(axes, np.int64))]
+        node = helper.make_node(operator, inputs, [output], keepdims=0)
+    else:
+        node = helper.make_node(operator, [source], [output], axes=axes, keepdims=0)
+    editor.graph.node.append(node)
+    editor.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [shape[1]]))

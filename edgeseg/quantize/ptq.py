@@ -1,0 +1,201 @@
+"""Post-training quantisation: a float graph and some images in, a Q/DQ graph out."""
+
+from __future__ import annotations
+
+import msgspec
+from onnx import ModelProto
+
+from edgeseg.core.ports import Progress, silent
+from edgeseg.graph.upsampling import merge_upsampling
+from edgeseg.quantize.bias import correct_biases
+from edgeseg.quantize.channels import channel_statistics
+from edgeseg.quantize.equalize import equalize, linked_tensors
+from edgeseg.quantize.grid import Grid
+from edgeseg.quantize.groups import Group, groups_of
+from edgeseg.quantize.histogram import Histogram
+from edgeseg.quantize.insertion import insert
+from edgeseg.quantize.placement import Placement, Plan, place
+from edgeseg.quantize.probe import ProbeEngine
+from edgeseg.quantize.ranges import Feeds, collect
+from edgeseg.quantize.schemes import Scheme
+from edgeseg.quantize.thresholds import RangeMethod, choose_grid, saturated
+from edgeseg.quantize.weights import WeightMethod
+
+SATURATION = 0.01
+"""Beyond this share of clipped values a tensor is worth a note."""
+
+
+class PtqSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        ranges: how activation ranges are chosen; `percentile` belongs to that method.
+        weights: how weight scales are chosen.
+        weight_bits, per_channel: less than the scheme offers, to study large drops.
+        equalize: cross-layer equalisation before anything else.
+        correct_bias: biases make up for the mean error of quantised layers.
+        engine: runs the float graph while ranges are collected.
+    """
+
+    ranges: RangeMethod = "min-max"
+    percentile: float = 99.99
+    weights: WeightMethod = "min-max"
+    weight_bits: int = 8
+    per_channel: bool = True
+    equalize: bool = False
+    correct_bias: bool = True
+    engine: ProbeEngine = "onnxruntime"
+    threads: int = 2
+
+
+class Quantized(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Attributes:
+        model: the Q/DQ graph.
+        groups: what a planner may switch, all of them, whatever the plan was.
+        ranges: the grid of every tensor that can be quantised.
+        notes: what the user should know, one sentence each.
+    """
+
+    model: ModelProto
+    groups: tuple[Group, ...]
+    ranges: dict[str, Grid]
+    notes: tuple[str, ...]
+
+
+class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
+    """A float graph with the histograms of all tensors that may be quantised: plans and range methods are
+    tried on it without running an image again.
+
+    Attributes:
+        model: float; the graph given, with upsampling merged and channels equalised where that was asked for.
+            Its nodes are those that plans and groups name.
+    """
+
+    model: ModelProto
+    scheme: Scheme
+    settings: PtqSettings
+    placement: Placement
+    histograms: dict[str, Histogram]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """What a planner may switch."""
+        return groups_of(self.model, self.placement)
+
+
+def quantize(
+    model: ModelProto,
+    feeds: Feeds,
+    scheme: Scheme,
+    settings: PtqSettings | None = None,
+    plan: Plan | None = None,
+    *,
+    progress: Progress = silent,
+) -> Quantized:
+    """Quantise a simplified, folded float graph. Inputs and outputs of the graph stay float.
+
+    Args:
+        feeds: calibration inputs by name, preprocessed as for the network.
+
+    Raises:
+        DataError: no images, constant images, NaN or infinite values in them.
+        GraphError: activations that are not finite, a plan for another graph, a graph that is quantised.
+    """
+    settings = settings or PtqSettings()
+    calibrated = calibrate(model, feeds, scheme, settings, progress=progress)
+    result = apply(calibrated, plan)
+    if settings.correct_bias:
+        corrected = correct_biases(
+            calibrated.model,
+            result.model,
+            feeds,
+            engine=settings.engine,
+            threads=settings.threads,
+            progress=progress,
+        )
+        return msgspec.structs.replace(result, model=corrected)
+    return result
+
+
+def calibrate(
+    model: ModelProto,
+    feeds: Feeds,
+    scheme: Scheme,
+    settings: PtqSettings | None = None,
+    *,
+    progress: Progress = silent,
+) -> Calibrated:
+    """The part of `quantize` that runs images, for all nodes in int8. Raises as `quantize`."""
+    settings = settings or PtqSettings()
+    if scheme.merge_upsampling:
+        model = merge_upsampling(model)
+    if settings.equalize:
+        maxima = channel_statistics(
+            model,
+            linked_tensors(model),
+            feeds,
+            "largest",
+            engine=settings.engine,
+            threads=settings.threads,
+            progress=progress,
+        )
+        model = equalize(model, maxima)
+    placement = place(model, scheme)
+    histograms = collect(
+        model, placement.tensors, feeds, engine=settings.engine, threads=settings.threads, progress=progress
+    )
+    return Calibrated(
+        model=model, scheme=scheme, settings=settings, placement=placement, histograms=histograms
+    )
+
+
+def apply(calibrated: Calibrated, plan: Plan | None = None) -> Quantized:
+    """The Q/DQ graph of a plan: arithmetic and a graph edit, no images."""
+    scheme, settings = calibrated.scheme, calibrated.settings
+    placement = place(calibrated.model, scheme, plan) if plan else calibrated.placement
+    grids, notes = choose_grids(placement, calibrated.histograms, scheme, settings)
+    model = insert(
+        calibrated.model,
+        placement,
+        grids,
+        scheme,
+        weight_method=settings.weights,
+        weight_bits=settings.weight_bits,
+        per_channel=settings.per_channel,
+    )
+    return Quantized(model=model, groups=calibrated.groups, ranges=grids, notes=notes)
+
+
+def choose_grids(
+    placement: Placement, histograms: dict[str, Histogram], scheme: Scheme, settings: PtqSettings
+) -> tuple[dict[str, Grid], tuple[str, ...]]:
+    """A grid per pair; pairs that share one have it from their merged histograms. And notes."""
+    merged: dict[str, Histogram] = {}
+    for pair in placement.pairs:
+        own = histograms[pair.tensor]
+        merged[pair.shared] = merged[pair.shared].merge(own) if pair.shared in merged else own
+    chosen: dict[str, Grid] = {}
+    grids, notes = {}, []
+    for pair in placement.pairs:
+        if pair.shared not in chosen:
+            chosen[pair.shared] = choose_grid(
+                merged[pair.shared],
+                method=settings.ranges,
+                form=scheme.form(non_negative=pair.non_negative, joined=pair.joined),
+                percentile=settings.percentile,
+            )
+        grid = grids[pair.tensor] = chosen[pair.shared]
+        notes.extend(_notes(pair.tensor, histograms[pair.tensor], grid, settings))
+    return grids, tuple(notes)
+
+
+def _notes(tensor: str, histogram: Histogram, grid: Grid, settings: PtqSettings) -> list[str]:
+    if histogram.low == histogram.high:
+        return [f"'{tensor}' is {histogram.low:g} everywhere in every calibration image: a dead layer?"]
+    share = saturated(histogram, grid)
+    if share > SATURATION:
+        return [
+            f"'{tensor}' saturates: {share:.1%} of its values lie outside [{grid.bounds[0]:.3g}, "
+            f"{grid.bounds[1]:.3g}] (ranges: {settings.ranges}); try min-max, or keep its layer in float"
+        ]
+    return []

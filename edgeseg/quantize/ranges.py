@@ -1,0 +1,145 @@
+"""Value ranges of tensors over a calibration set, streamed: memory does not grow with the images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.errors import DataError, GraphError
+from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.quantize.histogram import Histogram
+from edgeseg.quantize.probe import ProbeEngine, open_probe
+
+Feeds = Iterable[Mapping[str, Array]]
+"""Inputs by name, batch after batch. Read more than once: a list, or an object that starts anew on `iter`."""
+_STATISTICS = {"low": "ReduceMin", "high": "ReduceMax", "mean": "ReduceMean"}
+SAMPLE = 1 << 15
+"""Values of a tensor that enter its histogram per batch. Its extremes are exact."""
+
+
+def collect(
+    model: ModelProto,
+    tensors: Sequence[str],
+    feeds: Feeds,
+    *,
+    engine: ProbeEngine = "onnxruntime",
+    threads: int = 2,
+    sample: int = SAMPLE,
+    progress: Progress = silent,
+) -> dict[str, Histogram]:
+    """Histograms of `tensors`. Extremes and sampling are computed inside the engine, so that of a large
+    tensor only `sample` values, evenly strided over its elements, are copied out per batch.
+
+    Raises:
+        DataError: no images, images that are constant, or NaN or infinite values in them.
+        GraphError: a tensor is NaN or infinite for a sound image; names it and its node.
+    """
+    sources = {i.name for i in model.graph.input}
+    probed = _with_statistics(model, [t for t in tensors if t not in sources], sample)
+    probe = open_probe(probed, engine, threads=threads)
+    histograms = {name: Histogram() for name in tensors}
+    total = len(feeds) if isinstance(feeds, Sequence) else 0
+    varied = False
+    for count, feed in enumerate(feeds, start=1):
+        for name, value in feed.items():
+            varied |= _check_image(name, value, count)
+        found = probe(feed) if probed.graph.output else {}
+        for name, histogram in histograms.items():
+            if name in feed:
+                value = feed[name]
+                histogram.add(value.reshape(-1), float(value.min()), float(value.max()))
+                continue
+            if not _is_finite(found, name):
+                raise _not_finite(model, tensors, found, count)
+            low, high = float(found[f"{name}/low"]), float(found[f"{name}/high"])
+            histogram.add(found[f"{name}/sample"], low, high)
+        progress("collecting ranges", count, total)
+    if not next(iter(histograms.values()), _COUNTED).batches:
+        raise DataError("the calibration set is empty", expected="at least one image")
+    if not varied:
+        raise DataError(
+            "every calibration image is one constant colour",
+            expected="images like those the network will see",
+            hint="check the folder and the preprocessing of the calibration images",
+        )
+    return histograms
+
+
+_COUNTED = Histogram()
+_COUNTED.batches = 1
+
+
+def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int) -> ModelProto:
+    """The graph returning, for each tensor T, `T/low`, `T/high` and `T/mean` [] and `T/sample` [<= sample].
+    The mean is there for NaN, which the extremes pass over."""
+    editor = Editor(model)
+    shapes = static_shapes(model)
+    known = {*editor.producer}
+    missing = [t for t in tensors if t not in known]
+    if missing:
+        raise GraphError(f"the graph has no tensor '{missing[0]}'")
+    del editor.graph.output[:]
+    flat = editor.add_initializer("statistics/flat", np.array([-1], np.int64))
+    first = editor.add_initializer("statistics/first", np.array([0], np.int64))
+    for name in tensors:
+        size = math.prod(shapes[name])
+        for word, kind in _STATISTICS.items():
+            editor.graph.node.append(helper.make_node(kind, [name], [f"{name}/{word}"], keepdims=0))
+            _output(editor, f"{name}/{word}", [])
+        editor.graph.node.append(helper.make_node("Reshape", [name, flat], [f"{name}/flat"]))
+        step = _stride(size, sample, shapes[name][-1] if shapes[name] else 1)
+        end = editor.add_initializer(f"{name}/end", np.array([size], np.int64))
+        stride = editor.add_initializer(f"{name}/stride", np.array([step], np.int64))
+        editor.graph.node.append(
+            helper.make_node("Slice", [f"{name}/flat", first, end, first, stride], [f"{name}/sample"])
+        )
+        _output(editor, f"{name}/sample", [-(-size // step)])
+    result = editor.finish()
+    assert opset_of(result) >= 13
+    return result
+
+
+def _output(editor: Editor, name: str, shape: list[int]) -> None:
+    editor.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+
+def _stride(size: int, sample: int, row: int) -> int:
+    """A step that leaves at most `sample` values and does not walk down one column of the picture."""
+    step = -(-size // sample)
+    while step > 1 and math.gcd(step, row) > 1:
+        step += 1
+    return step
+
+
+def _check_image(name: str, value: Array, count: int) -> bool:
+    """Whether the values of an input vary."""
+    if value.size == 0:
+        raise DataError(f"calibration image {count} ('{name}') is empty: shape {list(value.shape)}")
+    low, high = float(value.min()), float(value.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise DataError(
+            f"calibration image {count} ('{name}') holds NaN or infinite values",
+            hint="check the preprocessing: a std of 0 divides by zero",
+        )
+    return low < high
+
+
+def _is_finite(found: Mapping[str, Array], name: str) -> bool:
+    return all(math.isfinite(float(found[f"{name}/{word}"])) for word in _STATISTICS)
+
+
+def _not_finite(
+    model: ModelProto, tensors: Sequence[str], found: Mapping[str, Array], count: int
+) -> GraphError:
+    """Names the first tensor, in the order of the graph, that is not finite."""
+    bad = {t for t in tensors if f"{t}/low" in found and not _is_finite(found, t)}
+    node = next(n for n in model.graph.node if bad.intersection(n.output))
+    return GraphError(
+        f"{node.op_type} '{node.name}' gives NaN or infinite values for calibration image {count}",
+        expected="finite activations",
+        hint="check the weights of the network and the preprocessing of the image",
+    )
