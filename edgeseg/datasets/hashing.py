@@ -44,6 +44,24 @@ def pixel_sha256(pixels: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+class Fingerprint:
+    """sha256 over what samples hold, in their order: ids, decoded pixels, and labels where there are any.
+
+    Args:
+        meaning: what the values of the labels stand for.
+    """
+
+    def __init__(self, meaning: str = "") -> None:
+        self._digest = hashlib.sha256(meaning.encode())
+
+    def add(self, identity: str, image: NDArray[np.uint8], label: NDArray[np.uint8] | None = None) -> None:
+        parts = [identity, pixel_sha256(image), "" if label is None else pixel_sha256(label)]
+        self._digest.update(("\0".join(parts) + "\n").encode())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
 def difference_hash(pixels: NDArray[np.uint8]) -> str:
     """Difference hash of an RGB image uint8 [H,W,3], 128 hex digits.
 

@@ -13,7 +13,7 @@ from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.plugins import unknown
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.samples import Sample, SampleList
-from edgeseg.datasets.hashing import difference_hash, pixel_sha256
+from edgeseg.datasets.hashing import Fingerprint, difference_hash, pixel_sha256
 from edgeseg.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -66,6 +66,19 @@ class Split:
         if count < 0:
             raise DataError(f"a limit of {count} images was given", expected="a number from 0 (all) up")
         return replace(self, ids=self.ids[:count]) if count else self
+
+    @property
+    def meaning(self) -> str:
+        """What the values of the labels stand for, as text."""
+        return repr((self.classes, self.ignore_index))
+
+    def fingerprint(self, progress: Progress = silent) -> str:
+        """sha256 over all pixels and labels: another one where anything that is learnt or scored differs."""
+        found = Fingerprint(self.meaning)
+        for index, identity in enumerate(self.ids):
+            progress(f"reading {self.dataset}/{self.name}", index, len(self.ids))
+            found.add(identity, self.image(index), self.label(index))
+        return found.hexdigest()
 
     def sample_list(self, progress: Progress = silent) -> SampleList:
         """The images identified by their decoded pixels. Hashes are kept for the life of the process."""

@@ -33,7 +33,7 @@ def test_a_layout_whose_classes_stand_beside_the_data():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TWO, "schema_version None"),
+        (TWO, "schema_version is missing"),
         ("schema_version = 1\nclasses = []\n", "0 classes"),
         ('schema_version = 1\nclasses = [{name = "a"}, {name = "a"}]\n', "name 'a'"),
         (

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edgeseg.core.samples import Sample, SampleList
-from edgeseg.datasets.hashing import difference_hash, pixel_sha256
+from edgeseg.datasets.hashing import Fingerprint, difference_hash, pixel_sha256
 from edgeseg.datasets.synthetic import SyntheticStreets
 
 
@@ -71,3 +71,16 @@ def test_real_frames_saved_again_are_found(real_data):
 
 def test_a_picture_without_structure():
     assert int(difference_hash(np.full((20, 30, 3), 90, np.uint8)), 16) == 0
+
+
+def test_a_fingerprint_tells_every_pixel_label_id_and_the_order():
+    def of(*samples, meaning=""):
+        found = Fingerprint(meaning)
+        for name, image, label in samples:
+            found.add(name, np.full((2, 2, 3), image, np.uint8), np.full((2, 2), label, np.uint8))
+        return found.hexdigest()
+
+    base = (("a", 1, 0), ("b", 2, 0))
+    assert of(*base) == of(*base)
+    others = [(("a", 1, 0), ("b", 3, 0)), (("a", 1, 0), ("b", 2, 1)), (("a", 1, 0), ("c", 2, 0)), base[::-1]]
+    assert len({of(*base), of(*base, meaning="0 is ignored"), *(of(*other) for other in others)}) == 6
