@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -45,6 +46,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         agreement: share of pixels with the class that ONNX Runtime gives on the CPU in fp32.
     """
 
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
     gpu: str
     compute_capability: str
     target: str

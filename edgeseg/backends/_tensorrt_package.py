@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from edgeseg.backends._cuda import Device
 from edgeseg.core.bundle import EngineRecord, Hardware
-from edgeseg.core.target import Target
+from edgeseg.core.target import COMPUTE_CAPABILITY, Target
 from edgeseg.errors import EngineMismatch, MissingDependency, MissingDevice, TargetError
 
 
@@ -86,6 +86,17 @@ def make_logger(trt: Any) -> Any:
                 self.errors.append(message.strip())
 
     return Messages()
+
+
+def require_known(target: Target) -> None:
+    """Raise TargetError for hardware that is neither a device's name nor a compute capability."""
+    for name in target.hardware:
+        if name not in COMPUTE_CAPABILITY and not re.fullmatch(r"sm\d{2,3}", name):
+            raise TargetError(
+                f"target '{target}' names the hardware '{name}'",
+                expected=f"one of {', '.join(COMPUTE_CAPABILITY)}, or a compute capability as in sm87",
+                hint="run `edgeseg targets` to see all",
+            )
 
 
 def capabilities(trt: Any, target: Target) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -34,7 +35,10 @@ PRECISIONS = ("fp32",)
 ENTRY = "engine.json"
 
 
-class _Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Shapes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
 
@@ -58,7 +62,7 @@ class NullBackend:
     ) -> Built:
         """Write the graph's signature as JSON. Raises GraphError for a file that is not static ONNX."""
         signature = read_signature(graph)
-        (folder / ENTRY).write_bytes(encode(_Shapes(signature.inputs, signature.outputs)))
+        (folder / ENTRY).write_bytes(encode(_Shapes(inputs=signature.inputs, outputs=signature.outputs)))
         return Built(
             entry=ENTRY,
             engine_version=edgeseg.__version__,

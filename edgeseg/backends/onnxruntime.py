@@ -52,7 +52,7 @@ class OrtBackend:
     def availability(self, target: Target) -> Availability:
         provider, _ = _provider(target)
         try:
-            ort = _package()
+            ort = package()
             _require_provider(ort, provider, target)
         except MissingDevice as fault:
             return Availability(
@@ -70,7 +70,7 @@ class OrtBackend:
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
     ) -> Built:
         """Copy the graph after ONNX Runtime accepted every operator. Needs no GPU, for `@cuda` either."""
-        ort = _package()
+        ort = package()
         provider, _ = _provider(target)
         signature = read_signature(graph)
         progress(f"{target}: checking operators")
@@ -93,7 +93,7 @@ class OrtBackend:
         )
 
     def open(self, entry: Path, record: EngineRecord, settings: OpenSettings) -> OrtEngine:
-        ort = _package()
+        ort = package()
         target = Target.parse(record.target)
         provider, _ = _provider(target)
         _require_provider(ort, provider, target)
@@ -213,11 +213,17 @@ def backend(name: str) -> Backend:
     return OrtBackend()
 
 
-def _package() -> Any:
+def package(extra: str = "ort", needed_for: str = "the engine ONNX Runtime") -> Any:
+    """The module `onnxruntime`, with its telemetry off: it reports nothing and warns of nothing.
+
+    Raises:
+        MissingDependency: not installed.
+    """
     try:
         import onnxruntime
     except ImportError:
-        raise MissingDependency("onnxruntime", "ort", needed_for="the engine ONNX Runtime") from None
+        raise MissingDependency("onnxruntime", extra, needed_for=needed_for) from None
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

@@ -18,6 +18,7 @@ from edgeseg.backends._tensorrt_package import (
     capabilities,
     load_package,
     require_fit,
+    require_known,
     require_match,
     require_same_device,
 )
@@ -45,6 +46,10 @@ class TensorRtBackend:
         return (*plain, *(f"{self._kind.engine}-fp16{name}" for name in names))
 
     def availability(self, target: Target) -> Availability:
+        """
+        Raises:
+            TargetError: hardware that is not an NVIDIA device.
+        """
         faults: list[EdgesegError] = []
         version = name = ""
         try:
@@ -55,6 +60,7 @@ class TensorRtBackend:
         else:
             if self._kind.ahead_of_time:
                 capabilities(trt, target)
+        require_known(target)
         builds = self._kind.ahead_of_time and not faults
         try:
             device = cuda().device()

@@ -6,14 +6,16 @@ Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
 
 from edgeseg import __version__
-from edgeseg.cli import list_commands, make_commands, prove_commands, run_commands
+from edgeseg.cli import calibrate_commands, list_commands, make_commands, prove_commands, run_commands
 from edgeseg.errors import EdgesegError
 
 HELP = """Take a trained segmentation network to a fast engine, and prove what it costs.
@@ -21,6 +23,40 @@ HELP = """Take a trained segmentation network to a fast engine, and prove what i
 Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
 4 missing dependency or device.
 """
+
+INTERRUPTED = 130
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake, an interruption or a full disk: one message and an exit code, no traceback."""
+
+    @functools.wraps(command)
+    def run(*args: object, **options: object) -> None:
+        try:
+            try:
+                command(*args, **options)
+            finally:
+                sys.stdout.flush()
+        except EdgesegError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; run the same command again to go on", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            _drop_output()
+        except OSError as error:
+            _drop_output()
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(EdgesegError.exit_code) from None
+
+    return run
+
+
+def _drop_output() -> None:
+    """What is left in the buffer of standard output cannot be written: let it go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 
 app = typer.Typer(
     help=HELP,
@@ -31,7 +67,11 @@ app = typer.Typer(
 )
 for group in (make_commands, prove_commands, run_commands, list_commands):
     for command in group.COMMANDS:
-        app.command()(command)
+        app.command()(_guarded(command))
+calibrate = typer.Typer(help=calibrate_commands.HELP, rich_markup_mode=None, no_args_is_help=True)
+for command in calibrate_commands.COMMANDS:
+    calibrate.command()(_guarded(command))
+app.add_typer(calibrate, name="calibrate")
 
 
 def _version(value: bool) -> None:
@@ -50,16 +90,6 @@ def root(
 
 
 def main() -> NoReturn:
-    """Run the command line and exit. A user's mistake prints no traceback."""
-    try:
-        app()
-    except EdgesegError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to go on", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    """Run the command line and exit."""
+    app()
     sys.exit(0)

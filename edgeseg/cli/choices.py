@@ -15,20 +15,36 @@ if TYPE_CHECKING:
 def model_choice(
     model: str, weights: str, classes: str, input_size: str, options: list[str], contract: list[str]
 ) -> ModelChoice:
+    from edgeseg.core.documents import convert
     from edgeseg.core.recipe import ModelChoice
 
-    fields = pairs(contract, "--set")
+    fields = pairs(contract, "--set", text=("output",))
     preprocess, postprocess = split_contract(fields)
-    return ModelChoice(
-        name=model,
-        weights=weights,
-        task=fields.get("task", "semantic"),
-        classes=int(classes) if classes.isdigit() else classes or None,
-        input_size=size(input_size),
-        options=pairs(options, "--option"),
-        preprocess=preprocess,
-        postprocess=postprocess,
-    )
+    given = {
+        "name": model,
+        "weights": weights,
+        "task": fields.get("task", "semantic"),
+        "classes": int(classes) if classes.isdecimal() else classes or None,
+        "input_size": size(input_size),
+        "options": pairs(options, "--option"),
+        "preprocess": preprocess,
+        "postprocess": postprocess,
+    }
+    return convert(given, ModelChoice, where="the network's options")
+
+
+def optional_model(
+    model: str, weights: str, classes: str, input_size: str, options: list[str], contract: list[str]
+) -> ModelChoice | None:
+    """None without `--model`. Raises InputError for options that only mean something with it."""
+    if model:
+        return model_choice(model, weights, classes, input_size, options, contract)
+    given = {"--weights": weights, "--classes": classes, "--input-size": input_size}
+    lists = {"--option": options, "--set": contract}
+    names = [name for name, value in {**given, **lists}.items() if value]
+    if names:
+        raise InputError(f"{names[0]} was given without --model", expected="--model NAME beside it")
+    return None
 
 
 def split_contract(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -62,6 +78,7 @@ def export_recipe(
 
 
 def budget(max_drop: float | None, max_class_drop: list[str]) -> Budget:
+    from edgeseg.core.documents import convert
     from edgeseg.core.recipe import Budget
 
     drops = pairs(max_class_drop, "--max-class-drop")
@@ -70,7 +87,7 @@ def budget(max_drop: float | None, max_class_drop: list[str]) -> Budget:
             raise InputError(
                 f"--max-class-drop {name}={value}", expected="CLASS=POINTS, as in pedestrian=1.0"
             )
-    return Budget(max_drop=max_drop, max_class_drop={name: float(value) for name, value in drops.items()})
+    return convert({"max_drop": max_drop, "max_class_drop": drops}, Budget, where="the limits")
 
 
 def recipe_file(text: str) -> Path:

@@ -19,18 +19,22 @@ def models(json: o.Json = False) -> None:
 
 def targets(json: o.Json = False) -> None:
     """List the targets, and what this machine can do with each."""
-    from edgeseg.cli import findings
+    from edgeseg.cli import findings, progress
     from edgeseg.flow.doctor import target_reports
 
-    findings.targets(target_reports(), json)
+    with progress.shown() as report:
+        reports = target_reports(report)
+    findings.targets(reports, json)
 
 
 def doctor(json: o.Json = False) -> None:
     """Tell what this machine can build and run, and what to install for the rest."""
-    from edgeseg.cli import findings
+    from edgeseg.cli import findings, progress
     from edgeseg.flow.doctor import doctor
 
-    findings.doctor(doctor(), json)
+    with progress.shown() as report:
+        result = doctor(report)
+    findings.doctor(result, json)
 
 
 def schema(

@@ -28,7 +28,7 @@ def train(
             "all: `edgeseg schema train`. Repeatable.",
         ),
     ] = [],  # noqa: B006
-    limit: Annotated[int, typer.Option(help="Use only the first N images of each split; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(help="Use only the first N images of each split; 0: all.", min=0)] = 0,
     trust_file: o.TrustFile = False,
     json: o.Json = False,
 ) -> None:

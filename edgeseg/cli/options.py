@@ -78,15 +78,20 @@ def size(text: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def pairs(texts: list[str], option: str) -> dict[str, Any]:
-    """`["a=1", "b=x,y"]` to {"a": 1, "b": ("x", "y")}: numbers, true/false/none and comma lists are read."""
-    result = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
+def pairs(texts: list[str], option: str, *, text: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`["a=1", "b=x,y"]` to {"a": 1, "b": ("x", "y")}: numbers, true/false/none and comma lists are read.
+
+    Args:
+        text: keys whose value is taken as it is: a name may be `1959`.
+    """
+    result: dict[str, Any] = {}
+    for given in texts:
+        key, equals, value = given.partition("=")
         if not equals or not key:
-            raise InputError(f"{option} {text}", expected=f"{option} KEY=VALUE")
-        items = tuple(_scalar(part) for part in value.split(","))
-        result[key.strip()] = items if len(items) > 1 else items[0]
+            raise InputError(f"{option} {given}", expected=f"{option} KEY=VALUE")
+        key = key.strip()
+        items = (value,) if key in text else tuple(_scalar(part) for part in value.split(","))
+        result[key] = items if len(items) > 1 else items[0]
     return result
 
 

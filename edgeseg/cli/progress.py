@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ TENTHS = 10
 
 @contextmanager
 def shown() -> Iterator[Progress]:
-    """A Progress drawn as bars, or as lines where standard error is not a terminal."""
+    """A Progress drawn as bars, or as lines where standard error is not a terminal.
+
+    Meanwhile, what the user's network prints goes to standard error as well.
+    """
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, markup=False)
-    if console.is_terminal:
-        with _bars(console) as report:
-            yield report
-    else:
-        yield _lines(console)
+    console = Console(file=sys.stderr, highlight=False, markup=False)
+    with redirect_stdout(sys.stderr), _bars(console) if console.is_terminal else _lines(console) as report:
+        yield report
 
 
 @contextmanager
@@ -53,7 +54,8 @@ def _bars(console: Console) -> Iterator[Progress]:
         yield report
 
 
-def _lines(console: Console) -> Progress:
+@contextmanager
+def _lines(console: Console) -> Iterator[Progress]:
     seen: dict[str, int] = {}
 
     def report(message: str, done: int = 0, total: int = 0) -> None:
@@ -62,7 +64,7 @@ def _lines(console: Console) -> Progress:
             seen[_activity(message)] = tenth
             console.print(f"{message} ({done} of {total})" if tenth else message, soft_wrap=True)
 
-    return report
+    yield report
 
 
 def _activity(message: str) -> str:

@@ -18,9 +18,17 @@ def bench(
     min_runs: Annotated[int, typer.Option(help="At least this many runs.", min=1)] = 200,
     min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 3.0,
     streams: Annotated[
-        int, typer.Option(help="Requests at work at the same time, for throughput.", min=1)
+        int,
+        typer.Option(
+            help="Requests at work at the same time, for throughput. The batch is fixed at export.", min=1
+        ),
     ] = 1,
     threads: o.Threads = 0,
+    cpus: Annotated[
+        str, typer.Option(metavar="0,2-3", help="Pin the process to these cores.", show_default=False)
+    ] = "",
+    warmup: Annotated[int, typer.Option(help="Runs before, not recorded.", min=0)] = 10,
+    blocks: Annotated[int, typer.Option(help="Pairs of blocks, with --vs.", min=1)] = 20,
     max_p99_ms: Annotated[
         float, typer.Option(help="Fail above this 99th percentile of host_ms; 0: no limit.")
     ] = 0.0,
@@ -36,7 +44,8 @@ def bench(
     with progress.shown() as report:
         result = bench(
             bundle, vs=vs, min_runs=min_runs, min_seconds=min_seconds, streams=streams,
-            threads=threads, max_p99_ms=max_p99_ms, output=output, progress=report,
+            threads=threads, cpus=cpus, warmup=warmup, blocks=blocks, max_p99_ms=max_p99_ms,
+            output=output, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.timed(result, json))
 
@@ -46,7 +55,7 @@ def verify(
     data: o.Data = "",
     split: Annotated[str, typer.Option(help="Split of the data.")] = "val",
     images: Annotated[str, typer.Option(help="Folder of images without labels: agreement with FP32.")] = "",
-    limit: Annotated[int, typer.Option(help="Score only the first N images; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(help="Score only the first N images; 0: all.", min=0)] = 0,
     max_drop: Annotated[float | None, typer.Option(help="Fail above this loss of mIoU, in points.")] = None,
     max_class_drop: Annotated[
         list[str], typer.Option(metavar="CLASS=POINTS", help="The same for one class. Repeatable.")
@@ -100,10 +109,13 @@ def inspect(
     json: o.Json = False,
 ) -> None:
     """Show what is inside: layers, operators, precision, parameters, MACs, size, contract, lineage."""
-    from edgeseg.cli import findings
+    from edgeseg.cli import findings, progress
     from edgeseg.flow.inspect import inspect
 
-    findings.inspected(inspect(path, profile=profile), layers=layers or profile, json=json)
+    with progress.shown() as report:
+        report(f"running {path}" if profile else f"reading {path}")
+        result = inspect(path, profile=profile)
+    findings.inspected(result, layers=layers or profile, json=json)
 
 
 COMMANDS = (bench, verify, predict, inspect)

@@ -19,11 +19,13 @@ RecipeArgument = Annotated[
 
 def plan(recipe: RecipeArgument, json: o.Json = False) -> None:
     """Check a recipe without doing its work: steps, files, data and targets of this machine."""
-    from edgeseg.cli import choices, render
+    from edgeseg.cli import choices, progress, render
     from edgeseg.flow.plan import make_plan, read_recipe
 
     path = choices.recipe_file(recipe)
-    result, _ = make_plan(read_recipe(path), path.parent)
+    with progress.shown() as report:
+        report(f"checking {path}")
+        result, _ = make_plan(read_recipe(path), path.parent, progress=report)
     render.planned(result, json)
 
 

@@ -216,18 +216,20 @@ def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[Bundl
 
     Files are written into a hidden folder beside `destination`; leaving the block after
     `finish()` renames it. An exception or a missing `finish()` leaves nothing behind, and the
-    remains of a killed process are removed by the next draft of the same destination.
+    remains of a killed process are removed by the next draft of the same destination. A bundle that a
+    killed process had moved aside, without putting the new one in its place, comes back first.
 
     Raises:
         BundleError: `destination` exists and `overwrite` is False, or is not a bundle.
     """
     destination = Path(destination)
-    _refuse_foreign(destination, overwrite)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        for stale in destination.parent.glob(f".{destination.name}.partial-*"):
-            if not _alive(stale.name.rpartition("-")[2]):
-                shutil.rmtree(stale, ignore_errors=True)
+        _clear_leftovers(destination)
+    except OSError as fault:
+        raise _disk_error(destination, fault) from fault
+    _refuse_foreign(destination, overwrite)
+    try:
         work = destination.parent / f".{destination.name}.partial-{os.getpid()}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -251,6 +253,17 @@ def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[Bundl
         raise _disk_error(destination, fault) from fault
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _clear_leftovers(destination: Path) -> None:
+    for kind in ("old", "partial"):
+        for stale in destination.parent.glob(f".{destination.name}.{kind}-*"):
+            if _alive(stale.name.rpartition("-")[2]):
+                continue
+            if kind == "old" and (stale / MANIFEST).is_file() and not destination.exists():
+                stale.rename(destination)
+            else:
+                shutil.rmtree(stale, ignore_errors=True)
 
 
 class BundleDraft:

@@ -10,3 +10,8 @@ def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/edgeseg` or `~/.cache/edgeseg` (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "edgeseg"
+
+
+def engine_cache() -> Path:
+    """Where engines keep compiled models and timings between runs."""
+    return cache_folder() / "engines"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -47,6 +48,8 @@ def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = I
     version = getattr(kind, "SCHEMA_VERSION", None)
     if version is not None and isinstance(data, Mapping):
         given = data.get("schema_version")
+        if given is None:
+            raise error(f"{where}: schema_version is missing", hint=f"add schema_version = {version}")
         if given != version:
             raise error(
                 f"{where} has schema_version {given!r}",
@@ -58,7 +61,7 @@ def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = I
     except msgspec.ValidationError as fault:
         message, field = _split(str(fault))
         given = f"; given: {field} = {_dig(data, field)!r}" if field else ""
-        raise error(f"{where}: {message}{given}") from None
+        raise error(f"{where}: {message}{given}", expected=_words(kind, field)) from None
 
 
 def encode(noun: Any) -> bytes:
@@ -66,9 +69,52 @@ def encode(noun: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(noun, order="deterministic"), indent=2) + b"\n"
 
 
+def write_document(path: Path, noun: Any) -> None:
+    """Write `noun` as JSON, whole or not at all; its folder is made.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    writable_folder(path.parent)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(encode(noun))
+            return
+        part = path.with_name(f"{path.name}.part")
+        try:
+            part.write_bytes(encode(noun))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as fault:
+        raise InputError(f"{path} cannot be written: {fault.strerror}", expected="a file to write") from None
+
+
+def writable_folder(path: Path) -> Path:
+    """`path`, made if it is not there; nothing is left in it.
+
+    Raises:
+        InputError: no files can be made there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as fault:
+        raise InputError(
+            f"no files can be made in {path}: {fault.strerror}", expected="a folder to write to"
+        ) from None
+
+
 def _split(fault: str) -> tuple[str, str]:
     message, _, path = fault.partition(" - at `$")
     return message, path.rstrip("`").lstrip(".")
+
+
+def _words(kind: Any, field: str) -> str:
+    """The words a field of `kind` may hold, where it holds one of a few."""
+    hint = get_type_hints(kind).get(field) if isinstance(kind, type) else None
+    return f"one of {', '.join(map(str, get_args(hint)))}" if get_origin(hint) is Literal else ""
 
 
 def _dig(data: Any, path: str) -> Any:

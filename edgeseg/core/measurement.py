@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 
@@ -57,8 +59,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         throughput_fps: frames per second with `streams` requests at work; None if not measured.
         memory_mb: growth of the process's resident memory from before opening to the peak.
         valid: False when the numbers cannot be trusted; `reasons` say why and what to do.
+        notes: what the engine warns of, such as a CPU family it was not tuned for.
     """
 
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
     bundle: str
     target: str
     engine_version: str
@@ -79,6 +85,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     settings: dict[str, str] = {}
     valid: bool = True
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class PairedRatio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

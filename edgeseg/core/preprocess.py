@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -72,6 +73,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     pad_space: Literal["normalized", "pixel"] = "normalized"
 
     def __post_init__(self) -> None:
+        for name in ("scale", "mean", "std", "pad_value"):
+            value = getattr(self, name)
+            if not all(map(math.isfinite, value if isinstance(value, tuple) else (value,))):
+                raise ValueError(f"{name} is {value}, expected finite numbers")
         if self.scale <= 0:
             raise ValueError(f"scale is {self.scale}, expected a positive number")
         if min(self.std) <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import msgspec
@@ -24,6 +25,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_class_drop: dict[str, float] = {}
     max_p99_ms: float | None = None
     max_size_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        limits = {"max_drop": self.max_drop, "max_p99_ms": self.max_p99_ms, "max_size_mb": self.max_size_mb}
+        limits |= {f"max_class_drop of '{name}'": limit for name, limit in self.max_class_drop.items()}
+        for name, limit in limits.items():
+            if limit is not None and not 0 <= limit < math.inf:
+                raise ValueError(f"{name} is {limit:g}, expected 0 or more")
 
 
 class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +56,9 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     preprocess: dict[str, Any] = {}
     postprocess: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        _require_size("input_size", self.input_size)
+
 
 class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Labelled images.
@@ -63,6 +74,10 @@ class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     train: str = "train"
     validation: str = "val"
     limit: int = 0
+
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise ValueError(f"limit is {self.limit}, expected 0 (all images) or more")
 
 
 class StepChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,3 +112,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: int = 1
     confidence: bool = False
     bench: bool = True
+
+    def __post_init__(self) -> None:
+        _require_size("camera_size", self.camera_size)
+        if self.batch < 1:
+            raise ValueError(f"batch is {self.batch}, expected 1 or more")
+
+
+def _require_size(name: str, size: Size | None) -> None:
+    if size is not None and min(size) < 1:
+        raise ValueError(f"{name} is {list(size)}, expected height and width of 1 or more")

@@ -68,19 +68,23 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 expected=f"one of {', '.join(PRECISIONS)}",
                 hint="run `edgeseg targets` to see all",
             )
-        options = dict(part.split("=") for part in match["options"].split("+") if part)
-        unknown = set(options) - {"threads", "cpus"}
-        if unknown or not options.get("threads", "1").isdigit():
+        given = [part.split("=") for part in match["options"].split("+") if part]
+        options = dict(given)
+        wrong = sorted(set(options) - {"threads", "cpus"})
+        wrong += [name for name in options if len([n for n, _ in given if n == name]) > 1]
+        if not options.get("threads", "1").isdecimal():
+            wrong.append("threads")
+        if wrong:
             raise TargetError(
-                f"target '{text}' has the option '{'+'.join(unknown) or 'threads'}'",
-                expected="+threads=N or +cpus=0,2-3",
+                f"target '{text}' has the option '{wrong[0]}'",
+                expected="+threads=N or +cpus=0,2-3, each once",
             )
         return cls(
             engine=match["engine"],
             precision=match["precision"],
             hardware=tuple(h for h in (match["hardware"] or "").split(",") if h),
             threads=int(options.get("threads", 0)),
-            cpus=_cpu_list(options["cpus"], text) if "cpus" in options else (),
+            cpus=parse_cpus(options["cpus"], f"target '{text}': ") if "cpus" in options else (),
         )
 
     def __str__(self) -> str:
@@ -103,13 +107,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return tuple(COMPUTE_CAPABILITY.get(h, h) for h in self.hardware)
 
 
-def _cpu_list(text: str, target: str) -> tuple[int, ...]:
+def parse_cpus(text: str, where: str = "") -> tuple[int, ...]:
+    """`0,2-3` to (0, 2, 3); empty to (). `where` begins the message of an error.
+
+    Raises:
+        TargetError: another form, a range that runs backwards, or a core no machine has.
+    """
     cpus: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
-            raise TargetError(
-                f"target '{target}' pins to the cores '{text}'", expected="a list such as 0,2-3"
-            )
-        cpus.extend(range(int(first), int(last or first) + 1))
+    for part in text.split(",") if text else ():
+        match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
+            raise TargetError(f"{where}'{text}' is not a list of cores", expected="a list such as 0,2-3")
+        cpus.extend(range(first, last + 1))
     return tuple(cpus)

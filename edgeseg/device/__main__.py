@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -14,7 +15,7 @@ from edgeseg.core.cache import cache_folder
 from edgeseg.core.documents import encode
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import BuildSettings, OpenSettings
-from edgeseg.core.target import Target
+from edgeseg.core.target import parse_cpus
 from edgeseg.device.bench import BenchSettings, bench, bench_pair
 from edgeseg.device.build import build, ready
 from edgeseg.device.report import judge, measurement_text, ratio_text
@@ -22,10 +23,15 @@ from edgeseg.errors import EdgesegError
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.session import Session
 
+INTERRUPTED = 130
+
 
 class _Comparison(msgspec.Struct, frozen=True):
     """What `bench --vs --json` prints."""
 
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int
     a: Measurement
     b: Measurement
     device: PairedRatio
@@ -41,11 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgesegError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EdgesegError.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _build(options: argparse.Namespace) -> int:
     bundle = Bundle.open(options.bundle)
-    output = options.output or bundle.path.with_name(f"{bundle.path.name}-built")
+    place = bundle.path.resolve()
+    output = options.output or place.with_name(f"{place.name}-built")
     settings = BuildSettings(
         cache=options.cache, workspace_mb=options.workspace_mb, cuda_graph=not options.no_cuda_graph
     )
@@ -82,14 +95,15 @@ def _bench(options: argparse.Namespace) -> int:
         blocks=options.blocks,
         cache=options.cache,
         check=not options.no_check,
-    )
+    ).judging(options.max_p99_ms)
     path = ready(options.bundle, options.cache, _tell)
     if options.vs is None:
         measurement = bench(path, settings, _tell)
         verdict = judge(measurement, options.max_p99_ms)
         _show(options, measurement, measurement_text(measurement))
     else:
-        pair = _Comparison(*bench_pair(path, ready(options.vs, options.cache, _tell), settings, _tell))
+        other = ready(options.vs, options.cache, _tell)
+        pair = _Comparison(_Comparison.SCHEMA_VERSION, *bench_pair(path, other, settings, _tell))
         verdict = judge(pair.a, options.max_p99_ms, pair.device, pair.host)
         parts = (*map(measurement_text, (pair.a, pair.b)), *map(ratio_text, (pair.device, pair.host)))
         _show(options, pair, "\n".join(parts))
@@ -112,7 +126,7 @@ def _tell(message: str, done: int = 0, total: int = 0) -> None:
 
 def _cpus(text: str) -> tuple[int, ...]:
     try:
-        return Target.parse(f"any-fp32+cpus={text}").cpus
+        return parse_cpus(text)
     except EdgesegError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -151,7 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--streams", type=int, default=usual.streams, help="requests at work for throughput")
     sub.add_argument("--threads", type=int, help="inference threads; 0: all cores (default: the bundle's)")
     sub.add_argument("--cpus", type=_cpus, default=(), metavar="0,2-3", help="pin the process to these cores")
-    sub.add_argument("--max-p99-ms", type=float, help="exit 1 when the 99th percentile of host_ms is above")
+    sub.add_argument(
+        "--max-p99-ms",
+        type=float,
+        help="exit 1 when the 99th percentile of host_ms is above; 1,000 runs or more",
+    )
     sub.add_argument("--no-check", action="store_true", help="time without the self-check")
     return parser
 

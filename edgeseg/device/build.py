@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, EngineRecord, Manifest, StepRecord, draft
+from edgeseg.core.bundle import Bundle, EngineRecord, Manifest, StepRecord, draft, settings_key
 from edgeseg.core.ports import BuildSettings, OpenSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
@@ -63,12 +63,17 @@ def build(
 def ready(path: Path | str, cache: Path, progress: Progress = silent) -> Path:
     """The bundle itself when its engine is built, else its child in `cache`, built on first use.
 
+    Another device, or another version of the engine, builds another child.
+
     Raises: as `build`.
     """
     bundle = Bundle.open(path)
     if bundle.manifest.kind != "deferred":
         return bundle.path
-    child = cache / "built" / f"{bundle.manifest.name}-{bundle.id[:16]}"
+    target = Target.parse(bundle.engine.target)
+    here = backend_for(target).availability(target)
+    key = settings_key(bundle.id, "build", {"device": here.device}, {target.engine: here.version})
+    child = cache / "built" / f"{bundle.manifest.name}-{key[:16]}"
     if not child.exists():
         build(bundle, child, BuildSettings(cache=cache), progress=progress)
     return child

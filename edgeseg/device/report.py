@@ -43,6 +43,7 @@ def measurement_text(measurement: Measurement) -> str:
         f"  {m.threads} threads"
         + (f" on cores {', '.join(map(str, m.cpus))}" if m.cpus else "")
         + "".join(f", {part}" for part in _machine(m.after)),
+        *(f"  note: {note}" for note in m.notes),
         *(f"  INVALID: {reason}" for reason in m.reasons),
     ]
     return "\n".join(lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import msgspec
 
+from edgeseg.device.statistics import P99_SAMPLES
 from edgeseg.device.timing import Effort
 from edgeseg.errors import InputError
 
@@ -37,12 +39,25 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def require_sane(self) -> None:
         """Raise InputError for numbers that measure nothing."""
-        if min(self.min_runs, self.blocks, self.streams) < 1 or min(self.warmup, self.min_seconds) < 0:
+        enough = 0 <= self.min_seconds < math.inf and self.warmup >= 0
+        if not enough or min(self.min_runs, self.blocks, self.streams) < 1:
             raise InputError(
                 f"min_runs is {self.min_runs}, blocks {self.blocks}, streams {self.streams}, "
                 f"warmup {self.warmup}, min_seconds {self.min_seconds}",
                 expected="runs, blocks and streams of at least 1, warm-up and seconds of at least 0",
             )
+
+    def judging(self, max_p99_ms: float | None) -> BenchSettings:
+        """These settings, with as many runs as a limit on the 99th percentile takes.
+
+        Raises:
+            InputError: a limit that nothing can be held against.
+        """
+        if max_p99_ms is None:
+            return self
+        if not 0 <= max_p99_ms < math.inf:
+            raise InputError(f"the limit of p99 is {max_p99_ms:g} ms", expected="0 or more milliseconds")
+        return msgspec.structs.replace(self, min_runs=max(self.min_runs, P99_SAMPLES))
 
     def as_text(self) -> dict[str, str]:
         """What a measurement records of the load generator."""

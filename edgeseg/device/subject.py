@@ -110,6 +110,7 @@ class Subject:
             },
             valid=not reasons,
             reasons=reasons,
+            notes=session.notes,
         )
 
     def _throughput(self, host: Sequence[float]) -> float:

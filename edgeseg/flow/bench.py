@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import msgspec
 
-from edgeseg.core.cache import cache_folder
-from edgeseg.core.documents import encode
+from edgeseg.core.cache import cache_folder, engine_cache
+from edgeseg.core.documents import writable_folder, write_document
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import Progress, silent
+from edgeseg.core.target import parse_cpus
 from edgeseg.core.verdict import Verdict
 from edgeseg.device import bench as device_bench
 from edgeseg.device.bench import BenchSettings
@@ -43,6 +44,9 @@ def bench(
     min_seconds: float = 3.0,
     streams: int = 1,
     threads: int = 0,
+    cpus: str = "",
+    warmup: int = 10,
+    blocks: int = 20,
     max_p99_ms: float = 0.0,
     output: str = "",
     progress: Progress = silent,
@@ -51,20 +55,31 @@ def bench(
 
     A bundle whose engine cannot run here gives the verdict `unmeasured`; a deferred bundle is built
     into the cache folder first where its engine can be made.
+
+    Args:
+        cpus: cores to pin the process to, as in `0,2-3`; empty: as the target says.
+        output: a JSON file for the result, raw samples included.
     """
+    limit = max_p99_ms or None
     settings = BenchSettings(
-        min_runs=max(min_runs, 1000) if max_p99_ms else min_runs,
+        min_runs=min_runs,
         min_seconds=min_seconds,
         streams=streams,
         threads=threads or None,
-    )
+        cpus=parse_cpus(cpus),
+        warmup=warmup,
+        blocks=blocks,
+        cache=engine_cache(),
+    ).judging(limit)
     try:
         first = ready(bundle, cache_folder(), progress)
-        result = _timed(first, vs, settings, max_p99_ms or None, progress)
+        if output:
+            writable_folder(Path(output).parent)
+        result = _timed(first, vs, settings, limit, progress)
     except (MissingDependency, MissingDevice) as missing:
         result = BenchResult(verdict=Verdict(status="unmeasured", reasons=(str(missing),)))
     if output:
-        Path(output).write_bytes(encode(result))
+        write_document(Path(output), result)
     return result
 
 

@@ -31,5 +31,6 @@ def build(
         workspace_mb=workspace_mb or int(recorded.get("workspace_mb", 0)),
         cuda_graph=bool(recorded.get("cuda_graph", True)),
     )
-    destination = Path(output) if output else path.parent / f"{path.resolve().name}-built"
+    place = path.resolve()
+    destination = Path(output) if output else place.with_name(f"{place.name}-built")
     return device_build.build(bundle, destination, settings, overwrite=overwrite, progress=progress)

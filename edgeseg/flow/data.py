@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from edgeseg.core.model_spec import ClassInfo
@@ -41,11 +42,13 @@ def parse_data(text: str) -> DataChoice:
     """`camvid=PATH`, `synthetic-streets`, or a PATH (a folder with a `dataset.toml`); empty: no data."""
     from edgeseg.datasets import DATASETS
 
+    if not text or text in DATASETS.names():
+        return DataChoice(name=text)
+    if Path(text).exists():
+        return DataChoice(name="folders", root=text)
     name, equals, root = text.partition("=")
-    if equals or not name or name in DATASETS.names():
+    if equals:
         return DataChoice(name=name, root=root)
-    if Path(name).exists():
-        return DataChoice(name="folders", root=name)
     raise unknown(
         name, DATASETS.names(), noun="dataset layout or folder", listing=DATASETS.listing, error=DataError
     )
@@ -76,7 +79,7 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
         classes = default_classes(model.classes)
     size = None
     if dataset is not None:
-        height, width = split_of(dataset, choice).image(0).shape[:2]
+        height, width = pictures_of(dataset, choice).image(0).shape[:2]
         size = (height, width)
     return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size)
 
@@ -89,13 +92,21 @@ def split_of(dataset: Dataset, choice: DataChoice) -> Split:
     return split.limit(choice.limit) if choice.limit else split
 
 
+def pictures_of(dataset: Dataset, choice: DataChoice) -> Split:
+    """Images that need no labels: of the validation split, else of the first one there is."""
+    names = dataset.splits()
+    if names and choice.validation not in names:
+        choice = msgspec.structs.replace(choice, validation=names[0])
+    return split_of(dataset, choice)
+
+
 def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:
     """Frames at camera size: of the data if there is any, else of the generator."""
     from edgeseg.datasets import open_dataset
 
     dataset = data.dataset or open_dataset("synthetic-streets")
     real = data.dataset is not None and choice.name != "synthetic-streets"
-    split = split_of(dataset, choice if data.dataset else DataChoice())
+    split = pictures_of(dataset, choice if data.dataset else DataChoice())
 
     def take(count: int) -> Array:
         frames = [resize_frame(split.image(i % len(split)), camera) for i in range(count)]

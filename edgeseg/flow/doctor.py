@@ -19,6 +19,7 @@ from edgeseg.backends import BACKENDS
 from edgeseg.core.cache import cache_folder
 from edgeseg.core.measurement import Environment
 from edgeseg.core.plugins import read_literal
+from edgeseg.core.ports import Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.device.environment import read_environment
 
@@ -78,16 +79,17 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[TargetReport, ...]
 
 
-def doctor() -> Diagnosis:
+def doctor(progress: Progress = silent) -> Diagnosis:
     """Look at this machine. Never raises because a backend is broken: its report says so."""
-    return Diagnosis(machine=_machine(), packages=optional_packages(), targets=target_reports())
+    return Diagnosis(machine=_machine(), packages=optional_packages(), targets=target_reports(progress))
 
 
-def target_reports() -> tuple[TargetReport, ...]:
+def target_reports(progress: Progress = silent) -> tuple[TargetReport, ...]:
     """One report per target of every backend file in the folder."""
     reports: list[TargetReport] = []
     for folder in importlib.import_module(BACKENDS.package).__path__:
         for file in sorted(Path(folder).glob("[!_]*.py")):
+            progress(f"looking at {file.stem}")
             reports.extend(_reports_of(file))
     return tuple(reports)
 

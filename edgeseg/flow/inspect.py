@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgeseg.core.bundle import Bundle, Check, EngineRecord, Parent, StepRecord, TensorInfo
+from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Layer
 from edgeseg.errors import (
@@ -220,7 +221,8 @@ def _layers(bundle: Bundle, profile: bool) -> tuple[tuple[Layer, ...], tuple[str
 
     try:
         warm_up = PROFILE_WARM_UP if profile else 0
-        with load(bundle.path, check=False, warm_up=warm_up, profile=profile) as session:
+        opened = load(bundle.path, cache=engine_cache(), check=False, warm_up=warm_up, profile=profile)
+        with opened as session:
             layers, notes = session.engine.layers(), session.notes
     except (MissingDevice, MissingDependency, EngineMismatch) as missing:
         if profile:

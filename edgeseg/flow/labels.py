@@ -8,6 +8,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.recipe import DataChoice
 from edgeseg.errors import DataError, InputError
 from edgeseg.flow.data import split_of
+from edgeseg.flow.verification import has_random_weights
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Dataset, Split
@@ -49,7 +50,7 @@ def labelled_split(dataset: Dataset, split: str, limit: int, spec: ModelSpec) ->
 def spec_notes(spec: ModelSpec, labelled: Split | None) -> tuple[str, ...]:
     """What a reader of scores should know about the network and the labels."""
     notes = []
-    if spec.weights is None and spec.source.kind in ("zoo", "python"):
+    if has_random_weights(spec):
         notes.append("the network has random weights: its accuracy is meaningless, its latency is not")
     if labelled is not None and spec.class_names != (names := tuple(c.name for c in labelled.classes)):
         notes.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord, file_sha256
+from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord
 from edgeseg.core.documents import convert
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes
 from edgeseg.core.postprocess import Postprocess
@@ -62,17 +62,22 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
 
 def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.graph.contract import resolve_output
-    from edgeseg.graph.source import make_static, read_onnx, write_onnx
+    from edgeseg.graph.source import content_sha256, make_static, read_onnx, write_onnx
 
     path = Path(choice.name)
     if choice.weights:
         raise InputError(
             f"--weights {choice.weights} with {path}", expected="an ONNX file holds its own weights"
         )
+    if choice.options:
+        raise InputError(
+            f"--option {next(iter(choice.options))} with {path}",
+            expected="no option: the network of an ONNX file is as it was exported",
+        )
     static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
     wanted = convert(choice.postprocess, Postprocess, where="postprocess")
     contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
-    digest = file_sha256(path)
+    digest = content_sha256(path)
     spec = ModelSpec(
         name=path.stem,
         source=Source(kind="onnx", ref=path.name, sha256=digest),

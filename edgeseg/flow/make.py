@@ -5,25 +5,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from edgeseg.core.bundle import Bundle, settings_key
-from edgeseg.core.cache import cache_folder
+from edgeseg.core.cache import cache_folder, engine_cache
+from edgeseg.core.documents import writable_folder
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
+from edgeseg.errors import InputError
 from edgeseg.flow.data import Data, frames_for
+from edgeseg.flow.given import given_files
+from edgeseg.flow.latency import measure_graph
 from edgeseg.flow.load import load
-from edgeseg.flow.plan import Plan, PlannedStep, make_plan
+from edgeseg.flow.plan import Plan, PlannedStep, make_plan, planned_target
 from edgeseg.flow.work import made
 from edgeseg.steps import STEPS, Context
+from edgeseg.steps.build import MAXIMA_FRAMES
 
+REFERENCE = "ort-fp32"
 TOOLS = ("torch", "timm", "segmentation-models-pytorch", "onnx", "onnxsim", "onnxscript")
 
 
@@ -41,10 +49,24 @@ def export(
     Intermediate bundles are kept in the cache folder, so that another target of the same network
     starts from its graph. Raises what `make_plan` and the steps raise.
     """
-    plan, data = make_plan(recipe, base)
-    return Maker(plan, data, cache_folder() / "steps", trust_file=trust_file, progress=progress).engines(
-        output, overwrite=overwrite
-    )
+    plan, data = make_plan(recipe, base, scored=False)
+    with _steps_folder(progress) as steps:
+        maker = Maker(plan, data, steps, trust_file=trust_file, progress=progress)
+        return maker.engines(output, overwrite=overwrite)
+
+
+@contextmanager
+def _steps_folder(progress: Progress) -> Iterator[Path]:
+    """In the cache folder; where nothing can be written there, a temporary one."""
+    folder = cache_folder() / "steps"
+    try:
+        writable_folder(folder)
+    except InputError as fault:
+        progress(f"{fault.message}; a temporary folder is used. XDG_CACHE_HOME names another cache")
+        with TemporaryDirectory(prefix="edgeseg-") as place:
+            yield Path(place)
+    else:
+        yield folder
 
 
 class Maker:
@@ -71,20 +93,22 @@ class Maker:
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
 
     def source(self) -> Bundle:
-        """The network as it was given: a `torch` bundle, or an `onnx` bundle for an ONNX file."""
+        """The network as it was given: a `torch` bundle, or an `onnx` bundle for an ONNX file.
+
+        The user's Python file is run each time: what it reads is known to it alone.
+        """
         choice = self.plan.model
         settings = msgspec.to_builtins(choice)
-        files = [
-            hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in _files(choice.name, choice.weights)
-        ]
         data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index]
-        key = settings_key("", "load", {"model": settings, "files": files, "data": data}, self._tools)
+        given = {"model": settings, "files": given_files(choice), "data": data}
+        key = settings_key("", "load", given, self._tools)
         self.progress("loading the network")
         return made(
             self._place("load", key),
             lambda draft: load(choice, self.data, draft, trust_file=self.trust_file),
             key=key,
             settings=settings,
+            again=".py" in choice.name,
         )
 
     def graph(self) -> Bundle:
@@ -95,13 +119,25 @@ class Maker:
             bundle = self._step(step, bundle, context)
         return bundle
 
+    def unpruned(self, output: Path) -> Bundle | None:
+        """The network as it was before the first `prune`, as an FP32 engine; None if the recipe has none."""
+        uses = [step.use for step in self.plan.steps]
+        if "prune" not in uses:
+            return None
+        bundle = self.source()
+        context = self.context(bundle)
+        before = self.plan.steps[: uses.index("prune")]
+        for step in (*before, self.plan.steps[uses.index("export")]):
+            bundle = self._step(step, bundle, context)
+        return self.engine(bundle, REFERENCE, output)
+
     def engines(self, output: Path, *, overwrite: bool = True) -> tuple[Bundle, ...]:
         """One bundle per target, at `output/<model>-<target>`."""
         graph = self.graph()
         return tuple(self.engine(graph, t.target, output, overwrite=overwrite) for t in self.plan.targets)
 
     def engine(self, graph: Bundle, target: str, output: Path, *, overwrite: bool = True) -> Bundle:
-        planned = next(t for t in self.plan.targets if t.target == target)
+        planned = next((t for t in self.plan.targets if t.target == target), None) or planned_target(target)
         settings = {"target": target, "confidence": self.plan.recipe.confidence}
         context = self.context(graph)
         engine = {"engine": planned.availability.version, "built": str(planned.availability.build)}
@@ -117,11 +153,13 @@ class Maker:
             camera_size=camera,
             frames=frames_for(self.data, choice, spec.preprocess, camera),
             work=self.steps_folder / "work",
-            cache=cache_folder() / "engines",
+            cache=engine_cache(),
             dataset=self.data.dataset,
             train=choice.train,
             validation=choice.validation,
+            limit=choice.limit,
             trust_file=self.trust_file,
+            measure=partial(measure_graph, cache=engine_cache()),
             progress=self.progress,
         )
 
@@ -142,8 +180,13 @@ class Maker:
         overwrite: bool,
     ) -> Bundle:
         step = STEPS.load(use).step(use)
-        frames = hashlib.sha256(context.frames.take(1).tobytes()).hexdigest()
-        inputs = {**settings, "camera": context.camera_size, "frames": frames}
+        frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
+        inputs = {
+            **settings,
+            "camera": context.camera_size,
+            "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
+            "samples": self._samples if step.produces == "torch" else {},
+        }
         key = settings_key(parent.id, use, inputs, {**self._tools, **tools})
         typed = msgspec.convert(settings, step.settings)
         context = dataclasses.replace(context, work=context.work / key[:16])
@@ -158,10 +201,14 @@ class Maker:
         shutil.rmtree(context.work, ignore_errors=True)
         return bundle
 
+    @cached_property
+    def _samples(self) -> dict[str, str]:
+        """What the splits hold that steps on a torch network may learn from."""
+        dataset, choice = self.data.dataset, self.plan.recipe.data
+        if dataset is None:
+            return {}
+        names = [name for name in (choice.train, choice.validation) if name in dataset.splits()]
+        return {name: dataset.split(name).limit(choice.limit).fingerprint(self.progress) for name in names}
+
     def _place(self, use: str, key: str) -> Path:
         return self.steps_folder / f"{use}-{key[:16]}"
-
-
-def _files(name: str, weights: str) -> list[str]:
-    network = name.rpartition(":")[0] if ".py:" in name else name
-    return [path for path in (network, weights) if path and Path(path).is_file()]

@@ -10,13 +10,13 @@ import msgspec
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Kind
 from edgeseg.core.documents import convert, read_toml
-from edgeseg.core.ports import Availability
+from edgeseg.core.ports import Availability, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice, Recipe
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
 from edgeseg.errors import InputError, RecipeError
-from edgeseg.flow.data import Data, open_data
+from edgeseg.flow.data import Data, open_data, split_of
 from edgeseg.steps import STEPS
 
 
@@ -59,8 +59,13 @@ def read_recipe(path: Path) -> Recipe:
     return read_toml(path, Recipe, error=RecipeError)
 
 
-def make_plan(recipe: Recipe, base: Path) -> tuple[Plan, Data]:
+def make_plan(
+    recipe: Recipe, base: Path, *, scored: bool = True, progress: Progress = silent
+) -> tuple[Plan, Data]:
     """Check a recipe without doing any of its work.
+
+    Args:
+        scored: accuracy will be measured on the validation split, which must be there.
 
     Raises:
         RecipeError: steps that do not chain, settings that do not fit, nothing to do.
@@ -76,11 +81,13 @@ def make_plan(recipe: Recipe, base: Path) -> tuple[Plan, Data]:
         data_choice = msgspec.structs.replace(data_choice, root=str(base / data_choice.root))
     recipe = msgspec.structs.replace(recipe, data=data_choice)
     steps = _chain(recipe, model)
-    targets = tuple(_target(text) for text in recipe.targets)
+    targets = tuple(planned_target(text) for text in recipe.targets)
     data = open_data(data_choice, model)
     _check_budget(recipe, data)
-    if any(step.use == "train" for step in steps):
-        _check_splits(recipe, data)
+    if scored and data.dataset is not None:
+        split_of(data.dataset, data_choice)
+    if any(step.use == "train" or step.settings.get("finetune") for step in steps):
+        _check_splits(recipe, data, progress)
     camera = recipe.camera_size or data.frame_size
     plan = Plan(
         recipe=recipe,
@@ -143,7 +150,8 @@ def _chain(recipe: Recipe, model: ModelChoice) -> tuple[PlannedStep, ...]:
     return tuple(steps)
 
 
-def _target(text: str) -> PlannedTarget:
+def planned_target(text: str) -> PlannedTarget:
+    """What this machine can do with a target. Raises TargetError when there is no such target."""
     target = Target.parse(text)
     return PlannedTarget(target=str(target), availability=backend_for(target).availability(target))
 
@@ -155,12 +163,12 @@ def _check_budget(recipe: Recipe, data: Data) -> None:
             raise RecipeError(f"the budget names the class '{name}'", expected=f"one of {', '.join(names)}")
 
 
-def _check_splits(recipe: Recipe, data: Data) -> None:
+def _check_splits(recipe: Recipe, data: Data, progress: Progress) -> None:
     if data.dataset is None:
         raise RecipeError(f"recipe '{recipe.name}' trains without data", hint="add a [data] section")
     train = data.dataset.split(recipe.data.train)
     validation = data.dataset.split(recipe.data.validation)
-    require_disjoint(train.sample_list(), validation.sample_list())
+    require_disjoint(train.sample_list(progress), validation.sample_list(progress))
 
 
 def with_input_size(choice: ModelChoice, camera: Size | None) -> ModelChoice:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.errors import InputError
@@ -76,7 +77,7 @@ def predict(
         raise InputError(f"alpha is {alpha}", expected="between 0 (image only) and 1 (colours only)")
     video = source.suffix.lower() in VIDEOS
     files = None if video else image_files(source)
-    with _appearing(output) as folder, load(bundle_path, threads=threads) as session:
+    with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
         spec, record = session.spec, session.bundle.engine
         fitted = Fitted(session, spec, record.camera_size)
         job = _Job(fitted, spec, record.batch, folder, alpha, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.documents import encode
+from edgeseg.core.documents import writable_folder, write_document
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, ModelChoice
 from edgeseg.errors import InputError
@@ -38,7 +38,7 @@ def verify_bundle(
         )
     Bundle.open(bundle)
     dataset = open_data(parse_data(data), ModelChoice(name="")).dataset if data else None
-    folder = Path(output) if output else None
+    folder = writable_folder(Path(output)) if output else None
     result = verify(
         bundle,
         dataset=dataset,
@@ -53,6 +53,5 @@ def verify_bundle(
         progress=progress,
     )
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "verify.json").write_bytes(encode(result))
+        write_document(folder / "verify.json", result)
     return result

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeseg.backends.onnxruntime import package
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import engine_cache
 from edgeseg.core.ports import Array
 from edgeseg.errors import BundleError, InputError, MissingDependency
 from edgeseg.flow.fitted import Call, Fitted
@@ -25,7 +27,7 @@ def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stac
     """
     if other is None:
         return Fitted(fp32_reference(bundle, threads), bundle.manifest.model, bundle.engine.camera_size)
-    session = stack.enter_context(load(other, threads=threads))
+    session = stack.enter_context(load(other, threads=threads, cache=engine_cache()))
     ours, theirs = bundle.manifest.model, session.spec
     if (ours.task, len(ours.classes)) != (theirs.task, len(theirs.classes)):
         raise InputError(
@@ -50,10 +52,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
         import onnx
     except ImportError:
         raise MissingDependency("onnx", "train", needed_for=NEEDED_FOR) from None
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise MissingDependency("onnxruntime", "ort", needed_for=NEEDED_FOR) from None
+    ort = package(needed_for=NEEDED_FOR)
     from edgeseg.graph.deploy import compose
 
     if not bundle.manifest.graph:

@@ -10,7 +10,7 @@ from edgeseg.core.measurement import Measurement
 from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.device.report import judge as judge_latency
-from edgeseg.flow.verify import Verification
+from edgeseg.flow.verification import Verification, drop_verdicts, size_verdict
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +45,25 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def judge(verification: Verification | None, measurement: Measurement | None, budget: Budget) -> Verdict:
-    """Accuracy and latency against the budget. An invalid measurement is never a pass."""
-    verdicts = []
+def judge(
+    verification: Verification | None,
+    measurement: Measurement | None,
+    budget: Budget,
+    size_mb: float | None = None,
+) -> Verdict:
+    """Accuracy, latency and size against the budget.
+
+    An invalid measurement is never a pass, nor is a limit that nothing was measured for.
+    """
+    verdicts: list[Verdict] = []
     if verification is not None:
         verdicts.append(verification.verdict)
+    else:
+        verdicts += drop_verdicts(None, {}, budget, missing="accuracy was not scored: there is no data")
+        verdicts += size_verdict(size_mb, budget)
     if measurement is not None:
         verdicts.append(judge_latency(measurement, budget.max_p99_ms))
+    elif budget.max_p99_ms is not None:
+        reason = f"p99: the budget limits it to {budget.max_p99_ms:g} ms, but latency was not measured"
+        verdicts.append(Verdict(status="unmeasured", reasons=(reason,)))
     return combine(tuple(verdicts))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.documents import encode, read_json
+from edgeseg.core.cache import engine_cache
+from edgeseg.core.documents import read_json, writable_folder, write_document
 from edgeseg.core.measurement import Measurement
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
@@ -19,6 +21,7 @@ from edgeseg.flow.data import Data, split_of
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import Plan, make_plan
 from edgeseg.flow.results import Row, RunResult, judge
+from edgeseg.flow.verification import size_verdict
 from edgeseg.flow.verify import Verification, verify, verify_call
 
 REPORT = "report.json"
@@ -38,12 +41,16 @@ def run(
     Bundles go to `folder/bundles`, steps to `folder/steps`, `report.json` tells the result. Latency is
     measured anew each time: it belongs to the moment.
 
+    Accuracy is compared with the network's own FP32 graph; in a recipe that prunes, with the network before.
+
     Raises what `make_plan` and the steps raise.
     """
-    plan, data = make_plan(recipe, base)
+    plan, data = make_plan(recipe, base, progress=progress)
+    writable_folder(folder)
     maker = Maker(plan, data, folder / "steps", trust_file=trust_file, progress=progress)
     source, graph = maker.source(), maker.graph()
-    prove = Prover(plan, data, folder, settings or BenchSettings(), progress)
+    unpruned = maker.unpruned(folder / "reference")
+    prove = Prover(plan, data, folder, settings or BenchSettings(), progress, unpruned)
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
         rows.append(prove.engine(maker.engine(graph, target.target, folder / "bundles")))
@@ -55,19 +62,30 @@ def run(
         verdict=combine(tuple(row.verdict for row in rows)),
         notes=graph.manifest.notes,
     )
-    _write(folder / REPORT, result)
+    write_document(folder / REPORT, result)
     return result
 
 
 class Prover:
-    """Scores and times the engines of one plan."""
+    """Scores and times the engines of one plan.
+
+    Args:
+        reference: the engine that accuracy is compared with; None: each bundle's own FP32 graph.
+    """
 
     def __init__(
-        self, plan: Plan, data: Data, folder: Path, settings: BenchSettings, progress: Progress
+        self,
+        plan: Plan,
+        data: Data,
+        folder: Path,
+        settings: BenchSettings,
+        progress: Progress,
+        reference: Bundle | None = None,
     ) -> None:
         self.plan = plan
         self.data = data
         self.folder = folder
+        self.reference = reference
         self.settings = settings
         self.progress = progress
 
@@ -93,22 +111,24 @@ class Prover:
         )
 
     def engine(self, bundle: Bundle) -> Row:
-        target = bundle.engine.target
-        try:
-            verification = self._verify(bundle)
-            measurement = self._bench(bundle)
-        except (MissingDependency, MissingDevice) as missing:
-            verification = measurement = None
-            verdict = Verdict(status="unmeasured", reasons=(missing.message,))
-        else:
-            verdict = judge(verification, measurement, self.plan.recipe.budget)
+        budget = self.plan.recipe.budget
+        size_mb = bundle.engine_size() / 1e6 if bundle.engine.entry else None
+        verification = measurement = None
         if bundle.manifest.kind == "deferred":
             verdict = Verdict(status="unmeasured", reasons=bundle.manifest.notes[-1:])
+        else:
+            try:
+                verification = self._verify(bundle)
+                measurement = self._bench(bundle)
+                verdict = judge(verification, measurement, budget, size_mb)
+            except (MissingDependency, MissingDevice) as missing:
+                absent = Verdict(status="unmeasured", reasons=(missing.message,))
+                verdict = combine((absent, *size_verdict(size_mb, budget)))
         return Row(
-            target=target,
+            target=bundle.engine.target,
             bundle=str(bundle.path),
             made=bundle.manifest.kind,
-            size_mb=bundle.engine_size() / 1e6 if bundle.engine.entry else None,
+            size_mb=size_mb,
             miou=verification.miou if verification else None,
             verification=verification,
             measurement=measurement,
@@ -116,14 +136,15 @@ class Prover:
         )
 
     def _verify(self, bundle: Bundle) -> Verification | None:
-        if self.data.dataset is None or bundle.manifest.kind == "deferred":
+        if self.data.dataset is None:
             return None
         saved = self.folder / "verified" / f"{bundle.id[:32]}.json"
         budget = self.plan.recipe.budget
         choice = self.plan.recipe.data
         if saved.is_file():
             found = read_json(saved, Verification)
-            if found.budget == budget and found.limit == choice.limit:
+            then = (found.data, found.limit, found.sample_list, found.budget, found.reference_id)
+            if then == (*self._samples, budget, self.reference.id if self.reference else ""):
                 return found
         self.progress(f"{bundle.engine.target}: accuracy")
         result = verify(
@@ -132,24 +153,28 @@ class Prover:
             split=choice.validation,
             limit=choice.limit,
             budget=budget,
+            reference=self.reference.path if self.reference else None,
             progress=self.progress,
         )
-        _write(saved, result)
+        write_document(saved, result)
         return result
 
+    @cached_property
+    def _samples(self) -> tuple[str, int, str]:
+        """The frames to score, the limit on them, and what they hold."""
+        assert self.data.dataset is not None
+        choice = self.plan.recipe.data
+        split = split_of(self.data.dataset, choice)
+        return f"{split.dataset}/{split.name}", choice.limit, split.fingerprint(self.progress)
+
     def _bench(self, bundle: Bundle) -> Measurement | None:
-        if not self.plan.recipe.bench or bundle.manifest.kind == "deferred":
+        if not self.plan.recipe.bench:
             return None
         self.progress(f"{bundle.engine.target}: latency")
-        return bench(bundle.path, self.settings, self.progress)
+        settings = msgspec.structs.replace(self.settings, cache=engine_cache())
+        limit = self.plan.recipe.budget.max_p99_ms
+        return bench(bundle.path, settings.judging(limit), self.progress)
 
 
 def _trains(plan: Plan) -> bool:
     return any(step.use == "train" for step in plan.steps)
-
-
-def _write(path: Path, noun: msgspec.Struct) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(encode(noun))
-    part.replace(path)

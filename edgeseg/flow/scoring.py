@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.datasets.hashing import pixel_sha256
 from edgeseg.flow.overlay import VALUES, bits_of
 from edgeseg.flow.verification import Agreement, Drop, Scores
 from edgeseg.metrics import (
@@ -95,19 +93,6 @@ class Comparison:
         both = np.einsum("vw,vc,wc->c", self._joint, bits, bits, optimize=True)
         union = self._joint.sum(axis=1) @ bits + self._joint.sum(axis=0) @ bits - both
         return np.asarray(np.divide(both, union, out=np.full(classes, np.nan), where=union > 0))
-
-
-class Identity:
-    """sha256 over ids and decoded pixels of the frames, in their order."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-
-    def add(self, identity: str, image: Array) -> None:
-        self._digest.update(f"{identity}\0{pixel_sha256(image)}\n".encode())
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
 
 
 def drops(reference: Tally, engine: Tally, names: Sequence[str]) -> tuple[Drop | None, dict[str, Drop]]:

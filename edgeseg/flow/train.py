@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.core.documents import convert
+from edgeseg.core.documents import convert, writable_folder
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
@@ -46,6 +46,7 @@ def train(
     opened = open_data(parse_data(data), choice)
     if opened.dataset is None:
         raise InputError("train got no --data", expected="--data NAME[=ROOT]")
+    writable_folder(folder)
     choice = with_input_size(choice, camera or opened.frame_size)
     loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
     if loaded.module is None:

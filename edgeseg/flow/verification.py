@@ -6,9 +6,12 @@ from typing import ClassVar
 
 import msgspec
 
+from edgeseg.backends import backend_for
+from edgeseg.core.bundle import Bundle
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import unknown
 from edgeseg.core.recipe import Budget
+from edgeseg.core.target import Target
 from edgeseg.core.verdict import Verdict
 
 POINTS = 100.0
@@ -65,8 +68,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data: dataset and split, or the folder of images; `labelled`: whether there were labels.
         limit: the limit on frames that was asked for; `frames`: how many were scored.
-        sample_list: sha256 over ids and decoded pixels of the frames, in their order.
-        reference: what the drop and the agreement are measured against.
+        sample_list: sha256 over ids, decoded pixels and labels of the frames, in their order.
+        reference: what the drop and the agreement are measured against; `reference_id`: of its bundle.
         engine, fp32: scores of the engine and of the reference; None without labels or unmeasured.
         drop, class_drop: mIoU and IoU per class lost against the reference.
         agreement: of the class maps with the reference's.
@@ -86,6 +89,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     frames: int = 0
     sample_list: str = ""
     reference: str = ""
+    reference_id: str = ""
     engine: Scores | None = None
     fp32: Scores | None = None
     drop: Drop | None = None
@@ -110,28 +114,55 @@ def check_budget(budget: Budget, spec: ModelSpec) -> None:
             raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
 
 
-def size_verdict(size_mb: float | None, budget: Budget) -> tuple[Verdict, ...]:
-    """The size against its limit; nothing where there is no limit or no engine yet."""
-    limit = budget.max_size_mb
-    if limit is None or size_mb is None:
+def trust_verdict(bundle: Bundle) -> tuple[Verdict, ...]:
+    """`unmeasured`, with the reason, where scores say nothing about a network: nothing can pass then."""
+    if not backend_for(Target.parse(bundle.engine.target)).computes:
+        reason = f"{bundle.engine.target} computes nothing: its class maps mean nothing"
+    elif has_random_weights(bundle.manifest.model):
+        reason = "the network has random weights: its class maps mean nothing; give it some with --weights"
+    else:
         return ()
+    return (Verdict(status="unmeasured", reasons=(reason,)),)
+
+
+def has_random_weights(spec: ModelSpec) -> bool:
+    """Whether the network came without weights, from a source that holds none."""
+    return spec.weights is None and spec.source.kind in ("zoo", "python")
+
+
+def size_verdict(size_mb: float | None, budget: Budget) -> tuple[Verdict, ...]:
+    """The size against its limit; nothing where there is no limit."""
+    limit = budget.max_size_mb
+    if limit is None:
+        return ()
+    if size_mb is None:
+        reason = f"engine size: the budget limits it to {limit:g} MB, but the engine is not built yet"
+        return (Verdict(status="unmeasured", reasons=(reason,)),)
     reason = f"engine size {size_mb:.2f} MB, the budget is {limit:g} MB"
     return (Verdict(status="fail" if size_mb > limit else "pass", reasons=(reason,)),)
 
 
-def drop_verdicts(drop: Drop | None, class_drop: dict[str, Drop], budget: Budget) -> tuple[Verdict, ...]:
+def drop_verdicts(
+    drop: Drop | None,
+    class_drop: dict[str, Drop],
+    budget: Budget,
+    missing: str = "the data does not show it",
+) -> tuple[Verdict, ...]:
     """The losses against their limits: one verdict each.
 
     A class that is in the budget but not in the data cannot be judged: `unmeasured`, never a pass.
+
+    Args:
+        missing: why there is no loss, where there is none.
     """
     limits = [("mIoU", budget.max_drop, drop)]
     limits += [(name, limit, class_drop.get(name)) for name, limit in budget.max_class_drop.items()]
-    return tuple(_judge(name, limit, found) for name, limit, found in limits if limit is not None)
+    return tuple(_judge(name, limit, found, missing) for name, limit, found in limits if limit is not None)
 
 
-def _judge(name: str, limit: float, drop: Drop | None) -> Verdict:
+def _judge(name: str, limit: float, drop: Drop | None, missing: str) -> Verdict:
     if drop is None:
-        reason = f"{name}: the budget limits its drop to {limit:g} points, but the data does not show it"
+        reason = f"{name}: the budget limits its drop to {limit:g} points, but {missing}"
         return Verdict(status="unmeasured", reasons=(reason,))
     value, low, high = (f"{round(v, 2) + 0.0:.2f}" for v in (drop.value, drop.low, drop.high))
     reason = f"{name} drops {value} points (95% interval {low} to {high}), the budget is {limit:g}"

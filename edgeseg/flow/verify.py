@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
+from edgeseg.datasets.hashing import Fingerprint
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.flow import worst as pictures
 from edgeseg.flow.fitted import Call, Fitted, chunks
@@ -23,7 +25,7 @@ from edgeseg.flow.frames import image_files
 from edgeseg.flow.labels import labelled_split, spec_notes
 from edgeseg.flow.reference import NAME as OWN
 from edgeseg.flow.reference import open_reference
-from edgeseg.flow.scoring import Comparison, Identity, Tally, drops, known
+from edgeseg.flow.scoring import Comparison, Tally, drops, known
 from edgeseg.flow.verification import (
     Agreement,
     Drop,
@@ -33,6 +35,7 @@ from edgeseg.flow.verification import (
     check_budget,
     drop_verdicts,
     size_verdict,
+    trust_verdict,
 )
 from edgeseg.metrics import mean_iou
 from edgeseg.runtime import Session, load
@@ -72,7 +75,8 @@ def verify(
 ) -> Verification:
     """Score a bundle's engine against labels, or its agreement with FP32 on images without labels.
 
-    An engine that cannot run here gives the verdict `unmeasured`, never a pass.
+    An engine that cannot run here or computes nothing, and random weights, give the verdict `unmeasured`,
+    never a pass.
 
     Args:
         dataset, split: labelled images, or
@@ -106,6 +110,7 @@ def verify(
         data=str(images) if labelled is None else f"{labelled.dataset}/{labelled.name}",
         labelled=labelled is not None,
         reference=str(reference) if reference else OWN,
+        reference_id=Bundle.open(reference, check_files=False).id if reference else "",
         limit=limit,
         size_mb=size_mb,
         budget=budget,
@@ -132,7 +137,7 @@ def verify(
         ranked = pictures.rank(frame_scores, samples.ids, worst)
         saved = proof.save_worst(ranked, output) if output is not None else ranked
         result = msgspec.structs.replace(result, worst=saved, notes=notes)
-        return _judged(result, budget)
+        return msgspec.structs.replace(result, verdict=_judged(bundle, result, budget))
 
 
 def verify_call(
@@ -171,18 +176,19 @@ class _Proof:
     def score(self, base: Verification) -> tuple[Verification, list[float]]:
         """Run both sides over all frames once, holding one batch of pixels; also the score of each frame."""
         engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
-        comparison, identity = Comparison(self.spec), Identity()
+        comparison = Comparison(self.spec)
+        fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
         for index, image, found, expected in self._frames():
-            identity.add(self.samples.ids[index], image)
+            label = self.labelled.label(index) if self.labelled is not None else None
+            fingerprint.add(self.samples.ids[index], image, label)
             comparison.add(expected, found)
-            if self.labelled is not None:
-                label = self.labelled.label(index)
+            if label is not None:
                 engine.add(label, found)
                 fp32.add(label, expected)
         result = msgspec.structs.replace(
             base,
             frames=len(self.samples),
-            sample_list=identity.hexdigest(),
+            sample_list=fingerprint.hexdigest(),
             agreement=comparison.agreement(),
         )
         if self.labelled is None:
@@ -215,13 +221,14 @@ class _Proof:
         return tuple(saved)
 
 
-def _judged(result: Verification, budget: Budget) -> Verification:
+def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
+    without = ("no budget was given: nothing was held against a limit",) if budget == NO_LIMITS else ()
     verdicts = (
-        Verdict(status="pass"),
+        *trust_verdict(bundle),
         *drop_verdicts(result.drop, result.class_drop, budget),
         *size_verdict(result.size_mb, budget),
     )
-    return msgspec.structs.replace(result, verdict=combine(verdicts))
+    return combine(verdicts or (Verdict(status="pass", reasons=without),))
 
 
 def _open(bundle: Bundle, threads: int | None) -> tuple[Session | None, str]:
@@ -230,7 +237,7 @@ def _open(bundle: Bundle, threads: int | None) -> tuple[Session | None, str]:
     if bundle.manifest.kind == "deferred":
         return None, f"{target}: not built yet; finish it on the device with `edgeseg build {bundle.path}`"
     try:
-        return load(bundle.path, threads=threads), ""
+        return load(bundle.path, threads=threads, cache=engine_cache()), ""
     except (MissingDevice, MissingDependency) as missing:
         fix = f"; to fix: {missing.hint}" if missing.hint else ""
         return None, f"{target} cannot run here: {missing.message}{fix}"

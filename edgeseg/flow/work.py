@@ -23,11 +23,18 @@ def made(
     settings: dict[str, object],
     parent: Bundle | None = None,
     overwrite: bool = True,
+    again: bool = False,
 ) -> Bundle:
-    """The bundle at `destination` if it has this key, else a new one written by `make`."""
+    """The bundle at `destination` if it has this key, else a new one written by `make`.
+
+    Args:
+        again: write it in any case, where the key cannot know all that goes in. If the same comes out, the
+            bundle keeps its id, and what was made of it stays usable.
+    """
     found = _reusable(destination, key)
-    if found is not None:
+    if found is not None and not again:
         return found
+    created = found.manifest.created if found else datetime.now(timezone.utc).isoformat(timespec="seconds")
     with draft(destination, overwrite=overwrite) as work:
         manifest = make(work)
         work.finish(
@@ -35,7 +42,7 @@ def made(
                 manifest,
                 parent=lineage(parent),
                 step=StepRecord(name=manifest.step.name, settings=settings, key=key),
-                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                created=created,
             )
         )
     return Bundle.open(destination, check_files=False)

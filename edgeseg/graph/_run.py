@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgeseg.backends.onnxruntime import package
 from edgeseg.core.ports import Array
-from edgeseg.errors import GraphError, MissingDependency
+from edgeseg.errors import GraphError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -21,10 +22,7 @@ def session(model: ModelProto, *, threads: int = THREADS) -> Any:
         GraphError: ONNX Runtime refuses the graph.
         MissingDependency: onnxruntime is not installed.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise MissingDependency("onnxruntime", "train", needed_for="checking a graph") from None
+    ort = package("train", "checking a graph")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper, version_converter
 
+from edgeseg.core.bundle import file_sha256
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError
@@ -35,14 +37,7 @@ def read_onnx(path: Path | str) -> ModelProto:
             operator outside the ONNX standard, or integer operators of a quantised file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise GraphError(f"there is no file {path}", expected="an ONNX file")
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as fault:  # protobuf's DecodeError and others, by version
-        raise GraphError(
-            f"{path} is not an ONNX file: {first_line(fault)}", hint="export or download it again"
-        ) from fault
+    model = _parsed(path)
     if not model.graph.node:
         raise GraphError(
             f"{path} holds no network", expected="an ONNX file", hint="export or download it again"
@@ -59,6 +54,28 @@ def read_onnx(path: Path | str) -> ModelProto:
     refuse_foreign(model, path.name)
     _forget_constant_inputs(model)
     return to_fp32(model)
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """The files beside an ONNX file that hold its weights; none for most.
+
+    Raises:
+        GraphError: not an ONNX file.
+    """
+    model = _parsed(path)
+    attributes = [attribute for node in all_nodes(model.graph) for attribute in node.attribute]
+    graphs = [model.graph, *(a.g for a in attributes if a.HasField("g"))]
+    tensors = [t for graph in graphs for t in graph.initializer]
+    tensors += [a.t for a in attributes if a.HasField("t")]
+    entries = [entry for tensor in tensors for entry in tensor.external_data if entry.key == "location"]
+    names = sorted({entry.value for entry in entries})
+    return tuple(file for name in names if (file := path.parent / name).is_file())
+
+
+def content_sha256(path: Path) -> str:
+    """sha256 of an ONNX file, and of the files with its weights where it has some. Raises as `read_onnx`."""
+    parts = [file_sha256(file) for file in (path, *external_files(path))]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def write_onnx(model: ModelProto, path: Path) -> None:
@@ -148,6 +165,18 @@ def _raise_tensor(tensor: TensorProto) -> None:
     if tensor.data_type == TensorProto.FLOAT16:
         value = numpy_helper.to_array(tensor).astype(np.float32)
         tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+
+
+def _parsed(path: Path) -> ModelProto:
+    """The file as it is, without external data."""
+    if not path.is_file():
+        raise GraphError(f"there is no file {path}", expected="an ONNX file")
+    try:
+        return onnx.load(str(path), load_external_data=False)
+    except Exception as fault:  # protobuf's DecodeError and others, by version
+        raise GraphError(
+            f"{path} is not an ONNX file: {first_line(fault)}", hint="export or download it again"
+        ) from fault
 
 
 def _load_external(model: ModelProto, path: Path) -> None:

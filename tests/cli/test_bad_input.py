@@ -240,3 +240,98 @@ def test_training_and_validation_that_overlap(refused, tmp_path):
 def test_a_pt2_needs_trust(refused, tmp_path):
     (tmp_path / "net.pt2").write_bytes(b"PK")
     assert "--trust-file" in refused("export", "--model", "net.pt2", "--target", "ort-fp32")
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [
+        ("task=foo", "semantic, multilabel"),
+        ("mean=nan,0,0", "mean is (nan"),
+        ("scale=inf", "scale is inf"),
+        ("color=rbg", "rgb, bgr"),
+    ],
+)
+def test_a_contract_that_makes_no_sense(refused, tmp_path, monkeypatch, field, named):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert named in refused("export", *SMALL, "--set", field)
+    assert not list((tmp_path / "cache").rglob("manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        ("trt-fp16@banana", "'banana'"),
+        ("trt-fp16@sm8", "'sm8'"),
+        ("ort-fp32+cpus=5-0", "5-0"),
+        ("ort-fp32+cpus=0-99999999999", "0-99999999999"),
+        ("ort-fp32+threads=1+threads=2", "threads"),
+    ],
+)
+def test_hardware_that_does_not_exist(refused, target, named):
+    assert named in refused("export", "--model", "demo", "--target", target)
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("batch = 0", "batch is 0"),
+        ("camera_size = [0, 64]", "camera_size is [0, 64]"),
+        ("[data]\nlimit = -1", "limit is -1"),
+        ('[data]\nvalidation = "vall"', "vall"),
+    ],
+)
+def test_a_recipe_out_of_range(refused, tmp_path, lines, named):
+    (tmp_path / "r.toml").write_text(
+        f'schema_version = 1\nname = "r"\ntargets = ["ort-fp32"]\n{lines}\n[model]\nname = "demo"\n'
+    )
+    assert named in refused("plan", "r.toml")
+
+
+def test_a_recipe_without_version(refused, tmp_path):
+    (tmp_path / "r.toml").write_text('name = "r"\ntargets = []\n[model]\nname = "demo"\n')
+    assert "add schema_version = 1" in refused("plan", "r.toml")
+
+
+def test_classes_that_are_no_number(refused):
+    assert "²" in refused("export", *SMALL, "--classes", "²")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_network_of_other_channels(refused, tmp_path, channels):
+    (tmp_path / "net.py").write_text(
+        f"import torch\ndef net():\n    return torch.nn.Conv2d({channels}, 2, 1)\n"
+    )
+    message = refused("export", "--model", "net.py:net", "--input-size", "64x64", "--target", "ort-fp32")
+    assert "float32 [1, 3, 64, 64]" in message
+
+
+def test_options_of_an_onnx_file(refused, bundle, tmp_path):
+    graph = next(p for p in bundle.rglob("*.onnx"))
+    message = refused("export", "--model", graph, "--option", "a=1", "--target", "ort-fp32")
+    assert "--option a" in message
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_measurement_without_end(refused, bundle, seconds):
+    assert "min_seconds" in refused("bench", bundle, "--min-seconds", seconds)
+
+
+def test_a_limit_that_is_no_number(refused, bundle):
+    assert "nan" in refused("bench", bundle, "--max-p99-ms", "nan")
+    assert "nan" in refused("verify", bundle, "--data", "synthetic-streets", "--max-drop", "nan")
+
+
+def test_an_output_that_is_a_file(refused, bundle, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    data = ("--data", "synthetic-streets")
+    assert "taken" in refused("verify", bundle, *data, "--limit", "1", "-o", "taken")
+    assert "taken" in refused("train", "--model", "demo", *data, "--limit", "1", "-o", "taken")
+    assert "taken" in refused("bench", bundle, "-o", "taken/x.json")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device(refused, bundle):
+    quick = ("--min-runs", "1", "--min-seconds", "0", "--warmup", "0")
+    assert "/dev/full" in refused("bench", bundle, *quick, "-o", "/dev/full")
+    assert Path("/dev/full").is_char_device()

@@ -82,8 +82,8 @@ def reference():
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         model = made.deploy if deploy else made.plain
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        feed = made.frames if deploy else image_for(model, batch)
-        return session.run(None, {session.get_inputs()[0].name: feed})[0]
+        feeds = made.batches if deploy else (image_for(model, batch),)
+        return np.concatenate([session.run(None, {session.get_inputs()[0].name: feed})[0] for feed in feeds])
 
     return outputs
 

@@ -118,3 +118,7 @@ def test_memory_growth_is_never_negative(make_bundle):
     assert Bundle.open(make_bundle()).id
     growth = MemoryWatch().growth_mb()
     assert growth is None or growth >= 0
+
+
+def test_warnings_of_the_engine_stay_with_the_measurement(make_bundle):
+    assert bench(make_bundle(), QUICK).notes == ("made on another CPU",)

@@ -73,3 +73,22 @@ def test_a_deferred_bundle_is_made_ready_once(make_bundle, tmp_path):
     assert ready(path, tmp_path / "cache") == first
     assert (first / "manifest.json").stat().st_mtime_ns == made
     assert ready(first, tmp_path / "cache") == first
+
+
+@pytest.mark.parametrize("change", [{"version": "2"}, {"device": "another toybox"}])
+def test_another_engine_version_or_device_is_built_anew(make_bundle, tmp_path, monkeypatch, change):
+    import msgspec
+
+    from edgeseg.device import build as subject
+
+    path, real = make_bundle(kind="deferred"), subject.backend_for
+    first = ready(path, tmp_path / "cache")
+
+    def upgraded(target):
+        backend = real(target)
+        here = msgspec.structs.replace(backend.availability(target), **change)
+        monkeypatch.setattr(backend, "availability", lambda _: here)
+        return backend
+
+    monkeypatch.setattr(subject, "backend_for", upgraded)
+    assert ready(path, tmp_path / "cache") != first

@@ -32,6 +32,13 @@ def test_build_names_its_output_itself(make_bundle, capsys):
     assert Path(capsys.readouterr().out.strip()) == path.with_name("toy-built")
 
 
+def test_build_of_the_current_folder_goes_beside_it(make_bundle, capsys, monkeypatch):
+    path = make_bundle(kind="deferred")
+    monkeypatch.chdir(path)
+    assert main(["build", "."]) == 0
+    assert Path(capsys.readouterr().out.strip()) == path.resolve().with_name("toy-built")
+
+
 def test_check_refuses_a_broken_engine(make_bundle, capsys):
     assert main(["check", str(make_bundle(shift=1))]) == 2
     assert "self-check" in capsys.readouterr().err
@@ -69,8 +76,20 @@ def test_too_few_runs_exit_3(make_bundle, capsys):
     assert "invalid: " in capsys.readouterr().err
 
 
-def test_p99_needs_a_thousand_runs_to_be_judged(make_bundle, capsys):
-    assert main(["bench", str(make_bundle()), *QUICK, "--max-p99-ms", "5"]) == 3
+def test_a_limit_on_p99_takes_a_thousand_runs(make_bundle, capsys):
+    main(["bench", str(make_bundle()), *QUICK, "--max-p99-ms", "5", "--json"])
+    assert json.loads(capsys.readouterr().out)["host"]["count"] == 1000
+    assert main(["bench", str(make_bundle("other")), *QUICK, "--max-p99-ms", "nan"]) == 2
+    assert "0 or more milliseconds" in capsys.readouterr().err
+
+
+def test_what_is_printed_as_json_has_a_schema_version(make_bundle, capsys):
+    path = str(make_bundle())
+    main(["bench", path, *QUICK, "--json"])
+    assert json.loads(capsys.readouterr().out)["schema_version"] == 1
+    main(["bench", path, "--vs", path, *QUICK, "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["schema_version"] == result["a"]["schema_version"] == 1
 
 
 def test_bad_input_exits_2_with_a_hint(tmp_path, capsys):

@@ -55,6 +55,11 @@ def test_text_shows_why_a_number_is_invalid(measurement):
     assert "INVALID: wide" in ratio_text(msgspec.structs.replace(RATIO, reasons=("wide",)))
 
 
+def test_text_tells_what_the_engine_warns_of(measurement):
+    tuned = msgspec.structs.replace(measurement, notes=("tuned for another CPU",))
+    assert "note: tuned for another CPU" in measurement_text(tuned)
+
+
 def test_a_ratio_reads_as_a_sentence():
     assert "host: x takes 1.500 times as long as y (95% 1.400 to 1.600" in ratio_text(RATIO)
 

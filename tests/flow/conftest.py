@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from edgeseg.core.ports import Array, BuildSettings
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.target import Target
 from edgeseg.datasets import Split
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 CLASSES = (ClassInfo("red", (255, 0, 0)), ClassInfo("green", (0, 255, 0)), ClassInfo("blue", (0, 0, 255)))
 IGNORE = 255

@@ -3,11 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from small import save, write_recipe
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe
 from edgeseg.device.bench import BenchSettings
+from edgeseg.flow import run as run_module
+from edgeseg.flow.results import judge
 from edgeseg.flow.run import run
 
 RECIPE = Recipe(
@@ -77,3 +81,51 @@ def test_a_missed_budget_fails(result):
     verdict = run(strict, Path.cwd(), folder, settings=QUICK).verdict
     assert verdict.status == "fail"
     assert "0.001" in " ".join(verdict.reasons) or "0.00" in " ".join(verdict.reasons)
+
+
+def test_changed_labels_are_scored_again(tmp_path):
+    recipe = write_recipe(tmp_path)
+    first, again = (run(recipe, tmp_path, tmp_path / "out") for _ in range(2))
+    (saved,) = (tmp_path / "out" / "verified").iterdir()
+    before = saved.read_bytes()
+    assert again.rows == first.rows and saved.read_bytes() == before
+    for index in range(3):
+        save(tmp_path / "lab" / "masks" / "val" / f"{index}.png", np.zeros((32, 32)))
+    changed = run(recipe, tmp_path, tmp_path / "out")
+    assert [r.miou for r in changed.rows] != [r.miou for r in first.rows]
+    assert row(changed, "ort-fp32").miou == row(changed, "torch-fp32").miou
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (Budget(max_drop=1.0), "mIoU: the budget limits its drop to 1 points, but accuracy was not scored"),
+        (Budget(max_class_drop={"road": 2.0}), "road: the budget limits its drop to 2 points"),
+        (Budget(max_p99_ms=40.0), "p99: the budget limits it to 40 ms, but latency was not measured"),
+        (Budget(max_size_mb=3.0), "engine size: the budget limits it to 3 MB"),
+    ],
+)
+def test_a_limit_that_nothing_was_measured_for_is_no_pass(budget, said):
+    verdict = judge(None, None, budget)
+    assert verdict.status == "unmeasured" and verdict.reasons[0].startswith(said)
+
+
+def test_size_is_judged_without_data(tmp_path):
+    no_data = msgspec.structs.replace(RECIPE.data, name="", limit=0)
+    recipe = write_recipe(tmp_path, data=no_data, budget=Budget(max_size_mb=0.0001, max_drop=1.0))
+    verdict = run(recipe, tmp_path, tmp_path / "out").verdict
+    assert verdict.status == "fail"
+    assert any("engine size" in r for r in verdict.reasons) and any(
+        "not scored" in r for r in verdict.reasons
+    )
+
+
+def test_a_limit_on_p99_takes_a_thousand_runs(tmp_path, monkeypatch):
+    seen = []
+    real = run_module.bench
+    monkeypatch.setattr(run_module, "bench", lambda p, s, *a: seen.append(s) or real(p, s, *a))
+    recipe = write_recipe(tmp_path, bench=True, budget=Budget(max_p99_ms=1e4))
+    result = row(run(recipe, tmp_path, tmp_path / "out", settings=QUICK), "ort-fp32")
+    assert [s.min_runs for s in seen] == [1000]
+    assert result.measurement.host.p99 is not None
+    assert not any("needs 1,000 runs" in reason for reason in result.verdict.reasons)

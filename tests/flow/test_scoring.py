@@ -8,7 +8,7 @@ import pytest
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source
 from edgeseg.errors import InputError
 from edgeseg.flow.labels import labelled_split
-from edgeseg.flow.scoring import Comparison, Identity, Tally, drops
+from edgeseg.flow.scoring import Comparison, Tally, drops
 
 CLASSES = (ClassInfo("road", (1, 2, 3)), ClassInfo("car", (4, 5, 6)))
 BITS = ModelSpec(
@@ -53,18 +53,3 @@ def test_a_dataset_without_labelled_pixels_has_no_drop():
     tally.add(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8))
     assert drops(tally, tally, ("a", "b")) == (None, {})
     assert tally.scores().miou is None
-
-
-def test_identity_changes_with_a_pixel_a_name_or_the_order():
-    def identity(*samples):
-        result = Identity()
-        for name, value in samples:
-            result.add(name, np.full((2, 2, 3), value, np.uint8))
-        return result.hexdigest()
-
-    base = identity(("a", 1), ("b", 2))
-    assert base == identity(("a", 1), ("b", 2))
-    assert (
-        len({base, identity(("a", 1), ("b", 3)), identity(("a", 1), ("c", 2)), identity(("b", 2), ("a", 1))})
-        == 4
-    )

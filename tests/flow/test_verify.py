@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeseg.core.documents import encode, read_json
+from edgeseg.core.documents import convert, encode, read_json
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.recipe import Budget
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency, MissingDevice
@@ -216,11 +216,49 @@ def test_bad_arguments_are_refused(make_bundle, colors, tmp_path):
         verify(bundle, dataset=colors)
 
 
-def test_random_weights_are_called_meaningless(make_bundle, colors):
+def test_random_weights_are_called_meaningless_and_never_pass(make_bundle, colors):
     result = verify(make_bundle("zoo", weights=False, source="zoo"), dataset=colors)
     assert "random weights: its accuracy is meaningless" in result.notes[0]
+    assert result.verdict.status == "unmeasured" and "--weights" in result.verdict.reasons[0]
+    held = verify(
+        make_bundle("held", weights=False, source="zoo"), dataset=colors, budget=Budget(max_drop=9.0)
+    )
+    assert held.verdict.status == "unmeasured"
     own = verify(make_bundle("onnx", weights=False, source="onnx"), dataset=colors)
     assert not own.notes, "an ONNX file holds its own weights"
+
+
+def test_an_engine_that_computes_nothing_never_passes(make_bundle, colors):
+    result = verify(make_bundle(target="null-fp32"), dataset=colors)
+    assert result.verdict.status == "unmeasured"
+    assert "null-fp32 computes nothing" in result.verdict.reasons[0]
+
+
+def test_without_a_budget_a_pass_says_that_nothing_was_held_against_a_limit(make_bundle, colors):
+    verdict = verify(make_bundle(bias=GREEN_LOST), dataset=colors).verdict
+    assert verdict.status == "pass"
+    assert verdict.reasons == ("no budget was given: nothing was held against a limit",)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), -0.5, float("inf")])
+@pytest.mark.parametrize("field", ["max_drop", "max_p99_ms", "max_size_mb"])
+def test_a_limit_that_nothing_can_be_held_against_is_refused(field, limit):
+    with pytest.raises(InputError, match=f"{field} is {limit:g}, expected 0 or more"):
+        convert({field: limit}, Budget, where="recipe")
+    with pytest.raises(InputError, match="max_class_drop of 'road'"):
+        convert({"max_class_drop": {"road": limit}}, Budget, where="recipe")
+
+
+def test_the_sample_list_tells_another_label(make_bundle, colors):
+    class Other(type(colors)):
+        def truth(self, identity):
+            label = super().truth(identity)
+            label[5, 5] = 2
+            return label
+
+    bundle = make_bundle()
+    lists = [verify(bundle, dataset=data).sample_list for data in (colors, Other())]
+    assert lists[0] != lists[1]
 
 
 def test_a_verification_survives_a_file(make_bundle, colors, tmp_path):

@@ -12,7 +12,17 @@ from edgeseg.cli.app import app
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 
-COMMANDS = typer.main.get_command(app).commands
+
+def leaves(group, prefix: str = "") -> dict:
+    """Name -> command; commands of a group are named `group command`."""
+    found = {}
+    for name, command in group.commands.items():
+        inner = hasattr(command, "commands")
+        found |= leaves(command, f"{prefix}{name} ") if inner else {f"{prefix}{name}": command}
+    return found
+
+
+COMMANDS = leaves(typer.main.get_command(app))
 
 
 def section(clone, heading: str) -> str:
@@ -33,7 +43,7 @@ def test_every_command_is_documented_with_an_example_and_its_options(clone, name
 
 def test_no_command_is_documented_that_is_not_there(clone):
     text = (clone / "docs" / "commands.md").read_text()
-    headings = re.findall(r"^## ([a-z]+)$", text, flags=re.MULTILINE)
+    headings = re.findall(r"^## ([a-z][a-z ]*)$", text, flags=re.MULTILINE)
     assert set(headings) == set(COMMANDS)
 
 

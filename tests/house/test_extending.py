@@ -89,4 +89,6 @@ def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
     with load(new.path) as session, load(known.path) as other:
         assert session.spec.class_names == ("soil", "plant")
         assert (session(frame) == other(frame)).mean() > 0.999
-    assert verify(new.path, dataset=data, split="val").verdict.status == "pass"
+    found = verify(new.path, dataset=data, split="val")
+    assert found.agreement.pixels > 0.999
+    assert found.verdict.status == "unmeasured", "its weights are random"

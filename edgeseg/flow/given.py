@@ -1,0 +1,62 @@
+"""What a network is read from: every file whose change makes another network of it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeseg.core.bundle import file_sha256
+from edgeseg.core.recipe import ModelChoice
+
+
+def given_files(choice: ModelChoice) -> dict[str, str]:
+    """sha256 by path: the network, its modules or external data, its weights and their card, file options.
+
+    Raises:
+        GraphError: an ONNX file that cannot be read.
+    """
+    network = Path(choice.name.rpartition(":")[0] if ".py:" in choice.name else choice.name)
+    named = [
+        network,
+        *(Path(v) for v in (choice.weights, *choice.options.values()) if isinstance(v, str) and v),
+    ]
+    found = [path for path in named if path.is_file()]
+    found += [card for path in found if (card := path.with_suffix(".json")).is_file()]
+    if network.suffix == ".py":
+        found += _modules(network)
+    if network.suffix == ".onnx":
+        from edgeseg.graph.source import external_files
+
+        found += external_files(network)
+    return {str(path): file_sha256(path) for path in found}
+
+
+def _modules(network: Path) -> list[Path]:
+    """The modules beside a Python file that it imports, directly or not. Nothing is run."""
+    root, waiting = network.parent, [network]
+    found: list[Path] = []
+    while waiting:
+        for parts in _imports(waiting.pop(), root):
+            places = [root.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+            files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+            new = [file for file in files if file.is_file() and file not in (network, *found)]
+            found += new
+            waiting += new
+    return sorted(found)
+
+
+def _imports(file: Path, root: Path) -> Iterator[tuple[str, ...]]:
+    """The dotted names that a file imports, relative ones resolved; none of a file that does not parse."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    package = file.parent.relative_to(root).parts
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = tuple(node.module.split(".")) if node.module else ()
+            yield from ((*base, *module, alias.name) for alias in node.names)

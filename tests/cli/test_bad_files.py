@@ -1,0 +1,86 @@
+"""Files of the user that cannot work: a mask of another size, operators no engine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+CODE = "import torch\ndef net(classes):\n    return torch.nn.Conv2d(3, classes, 1)\n"
+CLASSES = """
+schema_version = 1
+encoding = "ids"
+classes = [{ name = "ground", color = [0, 0, 0] }, { name = "thing", color = [255, 0, 0] }]
+"""
+
+
+@pytest.fixture
+def refused(edgeseg, tmp_path):
+    """Run, expect exit 2 with one error and no bundle, return the error."""
+
+    def run(*arguments: object) -> str:
+        before = set(tmp_path.rglob("*"))
+        result = edgeseg(*arguments)
+        assert (result.code, result.out) == (2, ""), result.err
+        assert "Traceback" not in result.err
+        assert [p for p in set(tmp_path.rglob("*")) - before if p.is_file() and p.suffix != ".pyc"] == []
+        return result.err
+
+    return run
+
+
+@pytest.fixture
+def pairs(tmp_path) -> Path:
+    """One image of 64x64 with a mask of 32x64."""
+    root = tmp_path / "pairs"
+    for name, shape in (("images", (64, 64, 3)), ("masks", (32, 64))):
+        (root / name).mkdir(parents=True)
+        Image.fromarray(np.zeros(shape, np.uint8)).save(root / name / "a.png")
+    (root / "dataset.toml").write_text(CLASSES)
+    return root
+
+
+def test_a_mask_of_another_size_than_its_image(refused, edgeseg, pairs, tmp_path):
+    (tmp_path / "net.py").write_text(CODE)
+    network = ("--model", "net.py:net", "--classes", "2", "--input-size", "64x64")
+    made = edgeseg("export", *network, "--target", "ort-fp32")
+    assert made.code == 0, made.err
+    (bundle,) = (tmp_path / "bundles").iterdir()
+    message = refused("verify", bundle, "--data", f"folders={pairs}", "--split", "all")
+    assert "a.png" in message and "32x64" in message and "64x64" in message
+
+
+def save(path: Path, nodes: list[onnx.NodeProto], channels: int = 3) -> Path:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 64])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, channels, 64, 64])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("my.domain", 1)]
+    graph = helper.make_graph(nodes, "net", [image], [scores])
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
+    return path
+
+
+@pytest.mark.parametrize("target", ["ort-fp32", "openvino-fp32", "trt-fp16", "rtx-fp16"])
+def test_pooling_with_indices_is_named_with_its_nodes(refused, tmp_path, target):
+    nodes = [
+        helper.make_node(
+            "MaxPool", ["image"], ["small", "at"], name="down", kernel_shape=[2, 2], strides=[2, 2]
+        ),
+        helper.make_node(
+            "MaxUnpool", ["small", "at"], ["scores"], name="up", kernel_shape=[2, 2], strides=[2, 2]
+        ),
+    ]
+    message = refused("export", "--model", save(tmp_path / "segnet.onnx", nodes), "--target", target)
+    assert "MaxUnpool 'up'" in message and "MaxPool 'down'" in message
+
+
+def test_an_operator_of_another_domain_is_named_with_its_node(refused, tmp_path):
+    nodes = [
+        helper.make_node("Relu", ["image"], ["r"], name="first"),
+        helper.make_node("Sharpen", ["r"], ["scores"], name="secret-sauce", domain="my.domain"),
+    ]
+    message = refused("export", "--model", save(tmp_path / "own.onnx", nodes), "--target", "ort-fp32")
+    assert "Sharpen 'secret-sauce'" in message and "my.domain" in message and "own.onnx" in message

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from edgeseg.core.documents import convert, encode, read_json, read_toml
+from edgeseg.core.recipe import Recipe
+from edgeseg.errors import BundleError, InputError, RecipeError
+
+
+class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sizes: tuple[int, ...] = ()
+    mode: str = "a"
+
+
+class Noun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    SCHEMA_VERSION: ClassVar[int] = 2
+
+    schema_version: int
+    inner: Inner = Inner()
+
+
+@pytest.fixture(params=["json", "toml"])
+def read(request, tmp_path):
+    """Write a document with `{inner}` in one of the two languages and read it as Noun."""
+
+    def call(json: str, toml: str) -> Noun:
+        if request.param == "json":
+            file, text, reader = tmp_path / "noun.json", json, read_json
+        else:
+            file, text, reader = tmp_path / "noun.toml", toml, read_toml
+        file.write_text(text)
+        return reader(file, Noun)
+
+    return call
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    noun = Noun(schema_version=2, inner=Inner(sizes=(1, 2), mode="ü"))
+    (tmp_path / "noun.json").write_bytes(encode(noun))
+    assert read_json(tmp_path / "noun.json", Noun) == noun
+    assert encode(noun) == encode(read_json(tmp_path / "noun.json", Noun))
+
+
+def test_a_wrong_value_is_shown_with_its_field(read):
+    with pytest.raises(InputError) as refusal:
+        read(
+            '{"schema_version": 2, "inner": {"sizes": [1, "two"]}}',
+            'schema_version = 2\n[inner]\nsizes = [1, "two"]\n',
+        )
+    message = str(refusal.value)
+    assert "noun." in message and "inner.sizes" in message and "'two'" in message and "int" in message
+
+
+def test_an_unknown_field_is_named(read):
+    with pytest.raises(InputError, match="`moed`"):
+        read('{"schema_version": 2, "inner": {"moed": "a"}}', 'schema_version = 2\n[inner]\nmoed = "a"\n')
+
+
+@pytest.mark.parametrize(
+    ("json", "toml", "given"),
+    [
+        ('{"schema_version": 9}', "schema_version = 9", "9"),
+        ('{"schema_version": "2"}', 'schema_version = "2"', "'2'"),
+    ],
+)
+def test_another_schema_version_is_refused(read, json, toml, given):
+    with pytest.raises(InputError) as refusal:
+        read(json, toml)
+    assert f"schema_version {given}" in refusal.value.message
+    assert refusal.value.expected == "schema_version 2"
+
+
+def test_a_missing_schema_version_is_told(read):
+    with pytest.raises(InputError, match="schema_version is missing") as refusal:
+        read("{}", "")
+    assert refusal.value.hint == "add schema_version = 2"
+
+
+def test_text_in_neither_language(read):
+    with pytest.raises(InputError, match=r"is not (JSON|TOML): "):
+        read('{"schema_version": ', "schema_version = ")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b""])
+def test_bytes_that_are_not_text(tmp_path, content):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(InputError, match="x"):
+        read_json(tmp_path / "x", Noun)
+    with pytest.raises(InputError, match="x"):
+        read_toml(tmp_path / "x", Noun)
+
+
+def test_a_list_where_an_object_belongs(tmp_path):
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(InputError, match="object"):
+        read_json(tmp_path / "x.json", Noun)
+
+
+def test_a_missing_file_raises_the_error_asked_for(tmp_path):
+    with pytest.raises(BundleError, match=r"x\.json does not exist"):
+        read_json(tmp_path / "x.json", Noun, error=BundleError)
+    with pytest.raises(RecipeError, match=r"x\.toml does not exist"):
+        read_toml(tmp_path / "x.toml", Noun, error=RecipeError)
+
+
+def test_the_reason_of_a_field_check_is_told():
+    data = {
+        "schema_version": 1,
+        "name": "r",
+        "targets": ["ort-fp32"],
+        "model": {"name": "demo", "task": "dance"},
+    }
+    with pytest.raises(RecipeError) as refusal:
+        convert(data, Recipe, where="r.toml", error=RecipeError)
+    assert "r.toml" in str(refusal.value) and "model.task = 'dance'" in str(refusal.value)

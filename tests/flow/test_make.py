@@ -1,0 +1,92 @@
+"""What was made is used again exactly as long as nothing it was made of has changed."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from small import NET, save, write_onnx, write_recipe
+
+from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
+from edgeseg.flow.given import given_files
+from edgeseg.flow.make import Maker
+from edgeseg.flow.plan import make_plan
+
+
+def maker(recipe, folder):
+    plan, data = make_plan(recipe, folder)
+    return Maker(plan, data, folder / "steps")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return write_recipe(tmp_path)
+
+
+def test_the_same_files_give_the_same_network(recipe, tmp_path):
+    assert maker(recipe, tmp_path).source().id == maker(recipe, tmp_path).source().id
+
+
+def test_a_changed_module_that_the_network_imports_makes_another(recipe, tmp_path):
+    before = maker(recipe, tmp_path).source().id
+    (tmp_path / "helper.py").write_text("def bias():\n    return 0.0  # later\n")
+    assert maker(recipe, tmp_path).source().id != before
+
+
+def test_a_file_that_only_the_factory_knows_is_read_each_time(recipe, tmp_path):
+    file = str(tmp_path / "b")
+    own = f"from pathlib import Path\ndef bias():\n    return float(Path({file!r}).read_text())\n"
+    (tmp_path / "net.py").write_text(NET.replace("from helper import bias\n", own))
+    (tmp_path / "b").write_text("1")
+    before = maker(recipe, tmp_path).source()
+    assert maker(recipe, tmp_path).source().id == before.id
+    (tmp_path / "b").write_text("2")
+    assert maker(recipe, tmp_path).source().manifest.files != before.manifest.files
+
+
+def test_changed_external_data_is_another_onnx_network(tmp_path):
+    model = ModelChoice(name=str(tmp_path / "net.onnx"))
+    recipe = Recipe(schema_version=1, name="x", model=model, data=DataChoice(name=""), targets=("ort-fp32",))
+    write_onnx(tmp_path / "net.onnx", 1.0)
+    first, file = maker(recipe, tmp_path).source().manifest, (tmp_path / "net.onnx").read_bytes()
+    write_onnx(tmp_path / "net.onnx", 2.0)
+    second = maker(recipe, tmp_path).source().manifest
+    assert (tmp_path / "net.onnx").read_bytes() == file, "the .onnx itself is the same"
+    assert first.files != second.files
+    assert first.model.weights.sha256 != second.model.weights.sha256
+
+
+def test_modules_cards_and_options_count_as_given(tmp_path):
+    for name in ("net.py", "other.py", "net.pt", "net.json", "encoder.pt"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "block.py").write_text("from . import core\n")
+    (tmp_path / "parts" / "core.py").write_text("import net\n")
+    (tmp_path / "net.py").write_text("import torch\ndef f():\n    from parts.block import x\n")
+    choice = ModelChoice(
+        name=str(tmp_path / "net.py:f"),
+        weights=str(tmp_path / "net.pt"),
+        options={"encoder_weights": str(tmp_path / "encoder.pt"), "depth": 3, "name": ""},
+    )
+    names = {path.removeprefix(f"{tmp_path}/") for path in given_files(choice)}
+    assert names == {"net.py", "net.pt", "net.json", "encoder.pt", "parts/block.py", "parts/core.py"}
+
+
+def test_a_changed_label_trains_again(tmp_path):
+    steps = (StepChoice(use="train", settings={"steps": 1, "batch": 2}), StepChoice(use="export"))
+    recipe = write_recipe(tmp_path, steps=steps)
+    first = maker(recipe, tmp_path).graph()
+    assert maker(recipe, tmp_path).graph().id == first.id
+    save(tmp_path / "lab" / "masks" / "train" / "3.png", np.ones((32, 32)))
+    assert maker(recipe, tmp_path).graph().manifest.parent != first.manifest.parent
+
+
+def test_a_recipe_trains_on_as_many_images_as_its_limit_says(tmp_path):
+    steps = (StepChoice(use="train", settings={"steps": 1, "batch": 2}), StepChoice(use="export"))
+    recipe = write_recipe(tmp_path, steps=steps)
+    limited = msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, limit=2))
+    made = maker(limited, tmp_path)
+    assert made.context(made.source()).limit == 2
+    before = made.graph().id
+    save(tmp_path / "lab" / "masks" / "train" / "3.png", np.ones((32, 32)))
+    assert maker(limited, tmp_path).graph().id == before, "the fourth image does not take part"
