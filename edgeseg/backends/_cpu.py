@@ -57,6 +57,17 @@ def parse_cpuinfo(text: str, machine: str, fallback_name: str = "") -> Hardware:
     )
 
 
+def emulates_bf16() -> bool:
+    """An x86 CPU without bf16 instructions, or one on which `ONEDNN_MAX_CPU_ISA` switches them off
+    (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html)."""
+    sets = cpu_hardware().family.split()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    switched_off = limit not in ("ALL", "DEFAULT") and not any(
+        w in limit for w in ("BF16", "FP16", "AMX", "AVX10")
+    )
+    return sets[0] == "x86-64" and (switched_off or not {"bf16", "amx"} & set(sets))
+
+
 def family_notes(built_for: Hardware) -> tuple[str, ...]:
     """A warning, naming both, when an engine was made on another kind of CPU than this one."""
     here = cpu_hardware()

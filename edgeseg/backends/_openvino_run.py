@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeseg.backends._cache_files import writable
-from edgeseg.backends._cpu import Pinned, family_notes
+from edgeseg.backends._cpu import Pinned, emulates_bf16, family_notes
 from edgeseg.backends._requests import checked
 from edgeseg.core.bundle import EngineRecord, TensorInfo
 from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors
@@ -86,6 +86,7 @@ class OpenVinoEngine:
                         kind=kind,
                         precision=about.get("runtimePrecision", ""),
                         milliseconds=times.get(name),
+                        nodes=tuple(filter(None, about.get("originalLayersNames", "").split(","))),
                     )
                 )
         return tuple(found)
@@ -125,10 +126,12 @@ class OpenVinoRequest:
 
 def _config(target: Target, on_cpu: bool, cache: Path | None, settings: OpenSettings) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": HINTS[target.precision],
         "PERFORMANCE_HINT": "LATENCY",
         "PERF_COUNT": settings.profile,
     }
+    hint = HINTS.get(target.precision, "f32" if on_cpu and emulates_bf16() else "")
+    if hint:
+        config["INFERENCE_PRECISION_HINT"] = hint
     if settings.streams > 1:
         config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": settings.streams}
     if on_cpu and (target.threads or target.cpus):
@@ -142,7 +145,7 @@ def _config(target: Target, on_cpu: bool, cache: Path | None, settings: OpenSett
 
 def _refuse_other_precision(compiled: Any, target: Target) -> None:
     used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    if used != HINTS[target.precision]:
+    if used != HINTS.get(target.precision, used):
         raise TargetError(
             f"target '{target}': OpenVINO would compute in {used} on this device",
             hint="run it on a device that has this precision, or choose another target",

@@ -34,7 +34,7 @@ from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError, GraphError, MissingDependency, MissingDevice, TargetError
 
 NAMES = ("ort",)
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 ENTRY = "model.onnx"
 CPU = "CPUExecutionProvider"
@@ -47,7 +47,7 @@ class OrtBackend:
     computes = True
 
     def targets(self) -> tuple[str, ...]:
-        return ("ort-fp32", "ort-fp16", "ort-fp32@cuda", "ort-fp16@cuda")
+        return ("ort-fp32", "ort-fp16", "ort-int8", "ort-fp32@cuda", "ort-fp16@cuda")
 
     def availability(self, target: Target) -> Availability:
         provider, _ = _provider(target)

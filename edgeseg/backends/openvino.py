@@ -4,6 +4,9 @@ The precision is a hint at compile time, so one float graph serves all. The buil
 which needs neither the device nor its abilities: an fp16 engine for an NPU can be made anywhere.
 Opening it is refused where the device would silently compute in another precision (a CPU with bf16
 but without fp16 turns the fp16 hint into bf16).
+
+int8 stands in the graph as Q/DQ pairs. What stays float is left to OpenVINO's choice for the device (bf16 on
+x86), but for CPUs that would emulate bf16: they get fp32.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError, GraphError, MissingDependency, MissingDevice, TargetError
 
 NAMES = ("openvino",)
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 ENTRY = "model.xml"
 _DRIVERS = {

@@ -29,7 +29,7 @@ from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError
 
 NAMES = ("trt", "rtx")
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 class TensorRtBackend:
@@ -81,7 +81,7 @@ class TensorRtBackend:
         )
 
     def opset(self) -> int:
-        return 18
+        return 19
 
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent

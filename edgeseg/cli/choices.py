@@ -77,16 +77,29 @@ def export_recipe(
     )
 
 
-def budget(max_drop: float | None, max_class_drop: list[str]) -> Budget:
+def quantize_recipe(
+    choice: ModelChoice,
+    targets: list[str],
+    camera_size: str,
+    data: str,
+    budget_drop: float,
+    budget_class: list[str],
+) -> Recipe:
+    import msgspec
+
+    recipe = export_recipe(choice, targets, camera_size, data, batch=1, confidence=False)
+    limits = budget(budget_drop, budget_class, "--budget-class")
+    return msgspec.structs.replace(recipe, name="quantize", budget=limits)
+
+
+def budget(max_drop: float | None, max_class_drop: list[str], option: str = "--max-class-drop") -> Budget:
     from edgeseg.core.documents import convert
     from edgeseg.core.recipe import Budget
 
-    drops = pairs(max_class_drop, "--max-class-drop")
+    drops = pairs(max_class_drop, option)
     for name, value in drops.items():
         if not isinstance(value, (int, float)):
-            raise InputError(
-                f"--max-class-drop {name}={value}", expected="CLASS=POINTS, as in pedestrian=1.0"
-            )
+            raise InputError(f"{option} {name}={value}", expected="CLASS=POINTS, as in pedestrian=1.0")
     return convert({"max_drop": max_drop, "max_class_drop": drops}, Budget, where="the limits")
 
 
@@ -105,3 +118,22 @@ def recipe_file(text: str) -> Path:
         expected=f"a .toml file, or one of {', '.join(shipped)}",
         hint="see `edgeseg run --help`",
     )
+
+
+def recipe_with(path: Path, weights: str, data: str) -> Recipe:
+    """The recipe of a file, with another checkpoint and other data where they are given."""
+    import msgspec
+
+    from edgeseg.flow.data import parse_data
+    from edgeseg.flow.plan import read_recipe
+
+    recipe = read_recipe(path)
+    if weights:
+        model = msgspec.structs.replace(recipe.model, weights=str(Path(weights).resolve()))
+        recipe = msgspec.structs.replace(recipe, model=model)
+    if data:
+        given = parse_data(data)
+        root = str(Path(given.root).resolve()) if given.root else ""
+        choice = msgspec.structs.replace(recipe.data, name=given.name, root=root)
+        recipe = msgspec.structs.replace(recipe, data=choice)
+    return recipe

@@ -113,7 +113,7 @@ def planned(plan: Plan, json: bool) -> None:
     table(
         "",
         ("step", "takes", "gives"),
-        [(s.use, " or ".join(s.accepts), s.produces) for s in plan.steps],
+        [(s.use, " or ".join(s.accepts), s.produces) for s in (*plan.steps, *plan.int8_steps)],
         left=3,
     )
     rows = [(t.target, t.outcome, t.availability.reason, t.availability.fix) for t in plan.targets]

@@ -17,15 +17,17 @@ RecipeArgument = Annotated[
 ]
 
 
-def plan(recipe: RecipeArgument, json: o.Json = False) -> None:
+def plan(
+    recipe: RecipeArgument, weights: o.WeightsFile = "", data: o.Data = "", json: o.Json = False
+) -> None:
     """Check a recipe without doing its work: steps, files, data and targets of this machine."""
     from edgeseg.cli import choices, progress, render
-    from edgeseg.flow.plan import make_plan, read_recipe
+    from edgeseg.flow.plan import make_plan
 
     path = choices.recipe_file(recipe)
     with progress.shown() as report:
         report(f"checking {path}")
-        result, _ = make_plan(read_recipe(path), path.parent, progress=report)
+        result, _ = make_plan(choices.recipe_with(path, weights, data), path.parent, progress=report)
     render.planned(result, json)
 
 
@@ -34,6 +36,8 @@ def run(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder of the run.", show_default="runs/RECIPE")
     ] = "",
+    weights: o.WeightsFile = "",
+    data: o.Data = "",
     min_runs: Annotated[int, typer.Option(help="At least this many timed runs per engine.", min=1)] = 100,
     min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 2.0,
     trust_file: o.TrustFile = False,
@@ -42,11 +46,10 @@ def run(
     """Run a recipe: bundles, accuracy, latency, verdict. Run again to go on where it stopped."""
     from edgeseg.cli import choices, progress, render
     from edgeseg.device.bench import BenchSettings
-    from edgeseg.flow.plan import read_recipe
     from edgeseg.flow.run import run
 
     path = choices.recipe_file(recipe)
-    noun = read_recipe(path)
+    noun = choices.recipe_with(path, weights, data)
     settings = BenchSettings(min_runs=min_runs, min_seconds=min_seconds)
     with progress.shown() as report:
         result = run(

@@ -19,7 +19,7 @@ from edgeseg.errors import BundleError, EdgesegError
 
 MANIFEST = "manifest.json"
 
-Kind = Literal["torch", "onnx", "deferred", "engine"]
+Kind = Literal["torch", "onnx", "qdq", "deferred", "engine"]
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +100,27 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_agreement: float = 0.995
 
 
+NodePrecision = Literal["int8", "float", "bf16", "fp16", "fp32"]
+
+
+class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """int8 of a network.
+
+    Attributes:
+        graph: the network with Q/DQ pairs as ONNX: the inputs and outputs of the plain one.
+        scheme: whose int8 it is, a name in `quantize.schemes`.
+        plan: precision of every node that could be int8, by name; `float`: the engine decides which.
+        calibration: the images that the ranges come from, in words.
+        tables: file with the measurements behind the plan; empty when nothing was planned.
+    """
+
+    graph: str
+    scheme: str
+    plan: dict[str, NodePrecision]
+    calibration: str
+    tables: str = ""
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A comparison made while the bundle was written.
 
@@ -123,6 +144,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         files: every file of the bundle but this one, by POSIX path.
         graph: the plain network (float NCHW in, scores out) as simplified, static ONNX; empty in
             a `torch` bundle.
+        quantization: of `qdq` bundles and of the engines made of them.
         tools: versions of what took part.
         notes: what the user should know, one sentence each.
     """
@@ -135,6 +157,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: ModelSpec
     graph: str = ""
     weights: str = ""
+    quantization: Quantization | None = None
     parent: Parent | None = None
     step: StepRecord
     engine: EngineRecord | None = None

@@ -97,12 +97,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         precision: as the engine names it; empty where it does not tell.
         milliseconds: of the last profiled run; None without profiling.
+        nodes: names of the graph's nodes that were fused into it; empty where the engine does not tell.
     """
 
     name: str
     kind: str
     precision: str = ""
     milliseconds: float | None = None
+    nodes: tuple[str, ...] = ()
 
 
 class Request(Protocol):

@@ -8,7 +8,7 @@ import msgspec
 
 from edgeseg.errors import TargetError
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 COMPUTE_CAPABILITY = {
     "xavier": "sm72",
@@ -35,7 +35,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         engine: `openvino`, `ort`, `trt`, `rtx`, or the name another backend file registers.
-        precision: one of PRECISIONS.
+        precision: one of PRECISIONS; `int8`: what stays float is computed in the engine's fastest float.
         hardware: device names the engine understands: `orin`, `sm86`, `gpu`, `npu`; empty: the
             engine's default.
         threads: inference threads on a CPU; 0: all cores the process may use.

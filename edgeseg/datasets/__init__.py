@@ -18,11 +18,11 @@ DATASETS = PluginFolder(
 
 
 class Dataset(Protocol):
-    """Images with one class id per pixel, in named splits.
+    """Images with one class id per pixel, or without labels, in named splits.
 
     Attributes:
         name: the registered name of the layout.
-        classes: in the order of the ids in the labels.
+        classes: in the order of the ids in the labels; none where there are no labels.
         ignore_index: label value that is not scored, or None.
     """
 

@@ -1,4 +1,4 @@
-"""The images behind a calibration list, each compared with its hash before it is used."""
+"""Which images calibrate: a list, each image compared with its hash before it is used, or some of a split."""
 
 from __future__ import annotations
 
@@ -7,11 +7,52 @@ from pathlib import Path
 
 from edgeseg.core.calibration import CalibrationList
 from edgeseg.core.ports import Progress, silent
+from edgeseg.core.samples import require_disjoint
 from edgeseg.datasets import Dataset
 from edgeseg.datasets.split import Split
 from edgeseg.errors import DataError
 
 SHOWN = 5
+
+
+def calibration_images(
+    dataset: Dataset,
+    split: str,
+    validation: Split | None,
+    *,
+    count: int,
+    listed: Path | None = None,
+    progress: Progress = silent,
+) -> Split:
+    """The images of a list, or `count` of a split (the only one of data without labels), evenly spread.
+
+    Args:
+        validation: must not share an image with them; None: nothing will be scored.
+
+    Raises:
+        DataError: no such split, a list that does not fit, or images that are also in `validation`.
+    """
+    if listed is not None:
+        chosen = open_list(listed, dataset, progress)
+    elif not dataset.classes:
+        chosen = spread(dataset.split(dataset.splits()[0]), count)
+    elif split not in dataset.splits():
+        raise DataError(
+            f"'{dataset.name}' has no split '{split}' to calibrate with",
+            expected=f"a calibration list, or one of the splits {', '.join(dataset.splits())}",
+            hint="make a list with `edgeseg calibrate select`",
+        )
+    else:
+        chosen = spread(dataset.split(split), count)
+    if validation is not None:
+        require_disjoint(chosen.sample_list(progress), validation.sample_list(progress))
+    return chosen
+
+
+def spread(split: Split, count: int) -> Split:
+    """`count` images at even distances; all when there are not more."""
+    total, count = len(split), min(count, len(split))
+    return replace(split, ids=tuple(split.ids[i * total // count] for i in range(count)))
 
 
 def open_list(path: Path, dataset: Dataset, progress: Progress = silent) -> Split:

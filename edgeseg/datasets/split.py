@@ -27,7 +27,7 @@ class Split:
     Attributes:
         dataset: name of the layout; `name`: of the split.
         ids: one per image, in a fixed order.
-        classes, ignore_index: what the values of a label mean.
+        classes, ignore_index: what the values of a label mean; no classes: images without labels.
         read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
         where: id -> the file a label comes from, for errors.
     """
@@ -77,7 +77,7 @@ class Split:
         found = Fingerprint(self.meaning)
         for index, identity in enumerate(self.ids):
             progress(f"reading {self.dataset}/{self.name}", index, len(self.ids))
-            found.add(identity, self.image(index), self.label(index))
+            found.add(identity, self.image(index), self.label(index) if self.classes else None)
         return found.hexdigest()
 
     def sample_list(self, progress: Progress = silent) -> SampleList:

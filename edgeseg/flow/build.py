@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.cache import cache_folder
+from edgeseg.core.cache import engine_cache
 from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.device import build as device_build
 
@@ -27,7 +27,7 @@ def build(
     bundle = Bundle.open(path)
     recorded = bundle.engine.settings
     settings = BuildSettings(
-        cache=cache_folder() / "engines",
+        cache=engine_cache(),
         workspace_mb=workspace_mb or int(recorded.get("workspace_mb", 0)),
         cuda_graph=bool(recorded.get("cuda_graph", True)),
     )

@@ -17,6 +17,7 @@ from edgeseg.flow.calibrate_coverage import Band, ClassCoverage, brightness, cla
 from edgeseg.flow.calibrate_network import Network, open_network
 from edgeseg.flow.calibrate_saturation import Saturation, saturation
 from edgeseg.flow.calibrate_source import forbidden, held_out_images, is_constant, open_listed, single
+from edgeseg.flow.verification import has_random_weights
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Split
@@ -195,6 +196,6 @@ def _notes(
             f"labels of {len(chosen.classes)} classes cannot score a {network.spec.task} network of "
             f"{len(network.spec.classes)}: the pixel contract is judged without them"
         )
-    if network.spec.weights is None and network.spec.source.kind in ("zoo", "python"):
+    if has_random_weights(network.spec):
         found.append("the network has random weights: what its tensors hold means nothing")
     return tuple(found)

@@ -11,8 +11,8 @@ import numpy as np
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from edgeseg.datasets.pictures import resize_class_map
 from edgeseg.flow.calibrate_network import Network
-from edgeseg.flow.pictures import resize_class_map
 from edgeseg.metrics import confusion, mean_iou
 from edgeseg.runtime.postprocess import class_map
 

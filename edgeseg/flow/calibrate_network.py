@@ -14,9 +14,9 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+from edgeseg.datasets.pictures import resize_frame, to_frame_color
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency
-from edgeseg.flow.data import parse_data, to_frame_color
-from edgeseg.flow.pictures import resize_frame
+from edgeseg.flow.data import parse_data
 from edgeseg.runtime.preprocess import preprocess
 
 if TYPE_CHECKING:

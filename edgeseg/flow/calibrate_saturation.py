@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -88,7 +88,7 @@ def _observed(model: ModelProto) -> dict[str, str]:
 
 
 def _ranges(
-    network: Network, split: Split, names: dict[str, str], what: str, progress: Progress
+    network: Network, split: Split, names: Iterable[str], what: str, progress: Progress
 ) -> dict[str, tuple[float, float]]:
     from onnx import helper
 
@@ -136,7 +136,7 @@ def _outside(
 
 
 def _walk(
-    network: Network, split: Split, names: object, add: Add, what: str, progress: Progress
+    network: Network, split: Split, names: Iterable[str], add: Add, what: str, progress: Progress
 ) -> list[tuple[str, dict[str, Array]]]:
     """Outputs that `add` gives each tensor, image by image: a few numbers each."""
     from edgeseg.graph._edit import Editor
@@ -144,7 +144,6 @@ def _walk(
 
     editor = Editor(network.graph)
     del editor.graph.output[:]
-    assert isinstance(names, dict)
     for name in names:
         add(editor, name)
     opened = session(editor.finish())

@@ -14,9 +14,9 @@ from edgeseg.core.recipe import DataChoice
 from edgeseg.core.samples import SampleList
 from edgeseg.datasets import Dataset, Split, open_dataset
 from edgeseg.datasets.calibration import listed_images, require_dataset
+from edgeseg.datasets.images import ImageFolder, image_files, unlabelled
 from edgeseg.errors import DataError, InputError
 from edgeseg.flow.data import parse_data
-from edgeseg.flow.frames import image_files
 from edgeseg.flow.video import VIDEOS, VideoReader
 
 FOLDER, VIDEO = "images", "frames"
@@ -166,28 +166,11 @@ def _unlabelled(path: Path) -> Split:
         video = _VideoFrames(path)
         count = video.count()
         ids = tuple(f"{index:06d}" for index in range(count))
-        return _without_labels(path.stem, VIDEO, ids, lambda name: video.frame(int(name)))
-    files = image_files(path)
-    where = dict(zip(files.ids, range(len(files))))
-    name = path.resolve().parent.name if path.is_file() else path.resolve().name
-    return _without_labels(name, FOLDER, files.ids, lambda name: files.image(where[name]))
-
-
-def _without_labels(dataset: str, name: str, ids: tuple[str, ...], read: object) -> Split:
-    assert callable(read)
-    return Split(
-        dataset=dataset,
-        name=name,
-        ids=ids,
-        classes=(),
-        ignore_index=None,
-        read_image=read,
-        read_label=_no_label,
-    )
-
-
-def _no_label(name: str) -> Array:
-    raise DataError(f"the image '{name}' has no label", expected="labelled images: --data NAME[=ROOT]")
+        return unlabelled(path.stem, VIDEO, ids, lambda name: video.frame(int(name)))
+    if path.is_dir():
+        return ImageFolder(path).split(FOLDER)
+    file = image_files(path)
+    return unlabelled(path.resolve().parent.name, FOLDER, file.ids, lambda name: file.image(0))
 
 
 class _VideoFrames:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.plugins import unknown
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
+from edgeseg.datasets.pictures import resize_frame, to_frame_color
 from edgeseg.errors import DataError
-from edgeseg.flow.pictures import resize_frame
 from edgeseg.steps import Frames
 
 if TYPE_CHECKING:
@@ -65,12 +63,12 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
     from edgeseg.datasets.classes import classes_of
 
     dataset = open_dataset(choice.name, Path(choice.root) if choice.root else None) if choice.name else None
-    classes = dataset.classes if dataset else None
+    classes = (dataset.classes or None) if dataset else None
     ignore = dataset.ignore_index if dataset else None
     if isinstance(model.classes, str):
         classes, ignore = classes_of(model.classes)
     elif model.classes is not None and (classes is None or len(classes) != model.classes):
-        if dataset is not None:
+        if dataset is not None and dataset.classes:
             raise DataError(
                 f"--classes is {model.classes}, {choice.name} has {len(dataset.classes)} classes",
                 expected="as many classes in the data as in the network",
@@ -113,9 +111,3 @@ def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Siz
         return to_frame_color(frames, contract)
 
     return Frames(kind="real" if real else "synthetic", take=take)
-
-
-def to_frame_color(rgb: Sequence[Array], contract: Preprocess) -> Array:
-    """RGB images [H,W,3] as one uint8 [N,H,W,3] in the channel order of the camera."""
-    frames = np.stack(rgb)
-    return frames if contract.frame_color == "rgb" else np.ascontiguousarray(frames[..., ::-1])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
-from edgeseg.flow.data import to_frame_color
-from edgeseg.flow.pictures import resize_class_map, resize_frame
+from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_frame_color
 
 Call = Callable[[Array], Array]
 """Frames uint8 [N,H,W,3] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
@@ -52,6 +52,8 @@ class Fitted:
         )
 
 
-def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`items` in lists of `size`, the last one maybe shorter."""
+    left = iter(items)
+    while chunk := list(islice(left, size)):
+        yield chunk

@@ -26,9 +26,9 @@ from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.given import given_files
 from edgeseg.flow.latency import measure_graph
 from edgeseg.flow.load import load
-from edgeseg.flow.plan import Plan, PlannedStep, make_plan, planned_target
+from edgeseg.flow.plan import Plan, PlannedStep, is_int8, make_plan, planned_target
 from edgeseg.flow.work import made
-from edgeseg.steps import STEPS, Context
+from edgeseg.steps import SAME, STEPS, Context
 from edgeseg.steps.build import MAXIMA_FRAMES
 
 REFERENCE = "ort-fp32"
@@ -131,6 +131,13 @@ class Maker:
             bundle = self._step(step, bundle, context)
         return self.engine(bundle, REFERENCE, output)
 
+    def quantized(self, graph: Bundle, target: Target) -> Bundle:
+        """The Q/DQ bundle that the engine of an int8 target is made of."""
+        context = self.context(graph)
+        for step in self.plan.int8_steps:
+            graph = self._step(step, graph, context, target)
+        return graph
+
     def engines(self, output: Path, *, overwrite: bool = True) -> tuple[Bundle, ...]:
         """One bundle per target, at `output/<model>-<target>`."""
         graph = self.graph()
@@ -138,6 +145,8 @@ class Maker:
 
     def engine(self, graph: Bundle, target: str, output: Path, *, overwrite: bool = True) -> Bundle:
         planned = next((t for t in self.plan.targets if t.target == target), None) or planned_target(target)
+        if is_int8(target):
+            graph = self.quantized(graph, Target.parse(target))
         settings = {"target": target, "confidence": self.plan.recipe.confidence}
         context = self.context(graph)
         engine = {"engine": planned.availability.version, "built": str(planned.availability.build)}
@@ -163,10 +172,20 @@ class Maker:
             progress=self.progress,
         )
 
-    def _step(self, step: PlannedStep, parent: Bundle, context: Context) -> Bundle:
+    def _step(
+        self, step: PlannedStep, parent: Bundle, context: Context, target: Target | None = None
+    ) -> Bundle:
         settings = dict(step.settings)
         if step.use == "export":
             settings["batch"] = self.plan.recipe.batch
+        if step.use == "quantize" and target is not None:
+            from edgeseg.quantize.schemes import scheme_for
+
+            settings["scheme"] = scheme_for(target.engine).name
+            if settings["plan"] is not None:
+                limits = self.plan.recipe.budget
+                drops = {"max_drop": limits.max_drop, "max_class_drop": limits.max_class_drop}
+                settings |= {"target": str(target), "budget": drops}
         return self._made(partial(self._place, step.use), step.use, settings, parent, context, {}, True)
 
     def _made(
@@ -185,7 +204,7 @@ class Maker:
             **settings,
             "camera": context.camera_size,
             "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
-            "samples": self._samples if step.produces == "torch" else {},
+            "samples": self._samples if step.produces in ("torch", "qdq", SAME) else {},
         }
         key = settings_key(parent.id, use, inputs, {**self._tools, **tools})
         typed = msgspec.convert(settings, step.settings)
@@ -207,7 +226,8 @@ class Maker:
         dataset, choice = self.data.dataset, self.plan.recipe.data
         if dataset is None:
             return {}
-        names = [name for name in (choice.train, choice.validation) if name in dataset.splits()]
+        known = dataset.splits()
+        names = [n for n in (choice.train, choice.validation) if n in known] if dataset.classes else known
         return {name: dataset.split(name).limit(choice.limit).fingerprint(self.progress) for name in names}
 
     def _place(self, use: str, key: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,19 +12,22 @@ from edgeseg.core.bundle import Kind
 from edgeseg.core.documents import convert, read_toml
 from edgeseg.core.ports import Availability, Progress, silent
 from edgeseg.core.preprocess import Size
-from edgeseg.core.recipe import ModelChoice, Recipe
+from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
 from edgeseg.errors import InputError, RecipeError
 from edgeseg.flow.data import Data, open_data, split_of
-from edgeseg.steps import STEPS
+from edgeseg.steps import SAME, STEPS
+
+LISTS = ("list", "held_out")
+"""Settings of steps that name calibration lists."""
 
 
 class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     use: str
     settings: dict[str, Any]
     accepts: tuple[Kind, ...]
-    produces: Kind
+    produces: Kind | Literal["same"]
 
 
 class PlannedTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,7 @@ class PlannedTarget(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
+        steps: from the source to the ONNX graph; `int8_steps`: on from there, for int8 targets only.
         base: folder that relative paths of the recipe are relative to.
         model: the model choice with absolute paths and its input size, where it could be told.
         camera_size: None: the network's input size.
@@ -52,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelChoice
     camera_size: Size | None
     steps: tuple[PlannedStep, ...]
+    int8_steps: tuple[PlannedStep, ...]
     targets: tuple[PlannedTarget, ...]
 
 
@@ -80,21 +85,27 @@ def make_plan(
     if data_choice.root:
         data_choice = msgspec.structs.replace(data_choice, root=str(base / data_choice.root))
     recipe = msgspec.structs.replace(recipe, data=data_choice)
-    steps = _chain(recipe, model)
+    steps = _chain(recipe, model, base)
+    float_steps = tuple(step for step in steps if step.produces != "qdq")
+    int8_steps = steps[len(float_steps) :]
     targets = tuple(planned_target(text) for text in recipe.targets)
     data = open_data(data_choice, model)
     _check_budget(recipe, data)
-    if scored and data.dataset is not None:
+    if scored and data.dataset is not None and data.dataset.classes:
         split_of(data.dataset, data_choice)
     if any(step.use == "train" or step.settings.get("finetune") for step in steps):
         _check_splits(recipe, data, progress)
+    if any(is_int8(target.target) for target in targets):
+        int8_steps = int8_steps or (planned_step(StepChoice(use="quantize"), "the default step"),)
+        _check_calibration(recipe, data, int8_steps, progress)
     camera = recipe.camera_size or data.frame_size
     plan = Plan(
         recipe=recipe,
         base=base,
         model=with_input_size(model, camera),
         camera_size=camera,
-        steps=steps,
+        steps=float_steps,
+        int8_steps=int8_steps,
         targets=targets,
     )
     return plan, data
@@ -119,35 +130,50 @@ def _existing(path: Path, noun: str) -> Path:
     return path.resolve()
 
 
-def _chain(recipe: Recipe, model: ModelChoice) -> tuple[PlannedStep, ...]:
+def _chain(recipe: Recipe, model: ModelChoice, base: Path) -> tuple[PlannedStep, ...]:
     kind: Kind = "onnx" if model.name.endswith(".onnx") else "torch"
     steps = []
     for position, choice in enumerate(recipe.steps, 1):
-        step = STEPS.load(choice.use).step(choice.use)
         where = f"recipe '{recipe.name}', step {position} '{choice.use}'"
+        step = planned_step(_with_lists(choice, base), where)
         if kind not in step.accepts:
             raise RecipeError(
                 f"{where} follows a bundle of kind '{kind}'",
                 expected=f"a bundle of kind {' or '.join(step.accepts)}",
                 hint="change the order of the steps",
             )
-        settings = convert(choice.settings, step.settings, where=where, error=RecipeError)
-        steps.append(
-            PlannedStep(
-                use=choice.use,
-                settings=msgspec.to_builtins(settings),
-                accepts=step.accepts,
-                produces=step.produces,
-            )
-        )
-        kind = step.produces
-    if kind != "onnx":
+        kind = kind if step.produces == SAME else step.produces
+        steps.append(msgspec.structs.replace(step, produces=kind))
+    if kind not in ("onnx", "qdq"):
         raise RecipeError(
             f"recipe '{recipe.name}' ends with a bundle of kind '{kind}'",
             expected="a last step that gives an ONNX graph, from which engines are built",
             hint='add the step use = "export"',
         )
     return tuple(steps)
+
+
+def planned_step(choice: StepChoice, where: str) -> PlannedStep:
+    """A step with all of its settings. Raises RecipeError when they do not fit."""
+    step = STEPS.load(choice.use).step(choice.use)
+    settings = convert(choice.settings, step.settings, where=where, error=RecipeError)
+    return PlannedStep(
+        use=choice.use,
+        settings=msgspec.to_builtins(settings),
+        accepts=step.accepts,
+        produces=step.produces,
+    )
+
+
+def _with_lists(choice: StepChoice, base: Path) -> StepChoice:
+    """Calibration lists relative to `base`; the files must exist."""
+    named = {key: choice.settings[key] for key in LISTS if choice.settings.get(key)}
+    located = {key: str(_existing(base / str(path), "calibration list")) for key, path in named.items()}
+    return msgspec.structs.replace(choice, settings={**choice.settings, **located})
+
+
+def is_int8(target: str) -> bool:
+    return Target.parse(target).precision == "int8"
 
 
 def planned_target(text: str) -> PlannedTarget:
@@ -164,11 +190,35 @@ def _check_budget(recipe: Recipe, data: Data) -> None:
 
 
 def _check_splits(recipe: Recipe, data: Data, progress: Progress) -> None:
-    if data.dataset is None:
-        raise RecipeError(f"recipe '{recipe.name}' trains without data", hint="add a [data] section")
+    if data.dataset is None or not data.dataset.classes:
+        raise RecipeError(
+            f"recipe '{recipe.name}' trains without labelled data", hint="add a [data] section with labels"
+        )
     train = data.dataset.split(recipe.data.train)
     validation = data.dataset.split(recipe.data.validation)
     require_disjoint(train.sample_list(progress), validation.sample_list(progress))
+
+
+def _check_calibration(
+    recipe: Recipe, data: Data, steps: tuple[PlannedStep, ...], progress: Progress
+) -> None:
+    from edgeseg.datasets.calibration import calibration_images
+
+    if data.dataset is None:
+        raise RecipeError(
+            f"recipe '{recipe.name}' has an int8 target and no data",
+            expected="images to calibrate with: --data, or a [data] section",
+        )
+    names = data.dataset.splits()
+    settings = steps[0].settings
+    calibration_images(
+        data.dataset,
+        recipe.data.train,
+        data.dataset.split(recipe.data.validation) if recipe.data.validation in names else None,
+        count=settings["images"],
+        listed=Path(settings["list"]) if settings["list"] else None,
+        progress=progress,
+    )
 
 
 def with_input_size(choice: ModelChoice, camera: Size | None) -> ModelChoice:

@@ -14,9 +14,9 @@ import msgspec
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.datasets.images import ImageFiles, image_files
 from edgeseg.errors import InputError
 from edgeseg.flow.fitted import Fitted, chunks
-from edgeseg.flow.frames import ImageFiles, image_files
 from edgeseg.flow.overlay import blend, fractions, write_mask, write_picture
 from edgeseg.flow.video import VIDEOS, copying
 from edgeseg.flow.work import emptied
@@ -131,7 +131,7 @@ class _Job:
         sums = dict.fromkeys(self.spec.class_names, 0.0)
         done = 0
         with copying(source, self.folder / overlay) as (reader, writer):
-            for images in _grouped(iter(reader), self.batch):
+            for images in chunks(reader, self.batch):
                 self.progress("segmenting", done, reader.promised)
                 for image, found in zip(images, self.fitted(images)):
                     writer.write(blend(image, found, self.spec, self.alpha))
@@ -144,17 +144,6 @@ class _Job:
         result = Predicted(source=source.name, frames=done, overlay=overlay, fractions=means)
         short = f"{source.name} promises {promised} frames, {done} could be read"
         return result, (short,) if done < promised else ()
-
-
-def _grouped(frames: Iterator[Array], size: int) -> Iterator[list[Array]]:
-    group: list[Array] = []
-    for frame in frames:
-        group.append(frame)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _result_names(files: ImageFiles) -> list[str]:

@@ -94,7 +94,7 @@ class Prover:
         context = maker.context(source)
         call = torch_baseline(source, context.camera_size, trust_file=context.trust_file)
         miou = measurement = None
-        if self.data.dataset is not None:
+        if self.data.dataset is not None and self.data.dataset.classes:
             split = split_of(self.data.dataset, self.plan.recipe.data)
             miou = verify_call(
                 call, source.manifest.model, context.camera_size, split, progress=self.progress
@@ -136,7 +136,7 @@ class Prover:
         )
 
     def _verify(self, bundle: Bundle) -> Verification | None:
-        if self.data.dataset is None:
+        if self.data.dataset is None or not self.data.dataset.classes:
             return None
         saved = self.folder / "verified" / f"{bundle.id[:32]}.json"
         budget = self.plan.recipe.budget

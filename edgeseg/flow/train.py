@@ -37,6 +37,7 @@ def train(
 
     Raises:
         InputError: a setting that does not fit, no data, splits that share an image.
+        ModelError, CheckpointError: see `edgeseg.models.load.resolve`.
     """
     from edgeseg.models.load import resolve
     from edgeseg.training.loop import train
@@ -49,10 +50,6 @@ def train(
     writable_folder(folder)
     choice = with_input_size(choice, camera or opened.frame_size)
     loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
-    if loaded.module is None:
-        raise InputError(
-            f"{choice.name} is an ONNX file", expected="a network in PyTorch: a zoo name or a factory"
-        )
     train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
     require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
     return train(

@@ -14,9 +14,6 @@ from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
 from edgeseg.core.verdict import Verdict
 
-POINTS = 100.0
-"""Points in a fraction of 1: drops are told in points, scores as fractions."""
-
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy of one engine against labels, over the whole dataset, in 0-1.

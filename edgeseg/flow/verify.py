@@ -18,10 +18,10 @@ from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.datasets.hashing import Fingerprint
+from edgeseg.datasets.images import image_files
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.flow import worst as pictures
 from edgeseg.flow.fitted import Call, Fitted, chunks
-from edgeseg.flow.frames import image_files
 from edgeseg.flow.labels import labelled_split, spec_notes
 from edgeseg.flow.reference import NAME as OWN
 from edgeseg.flow.reference import open_reference

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -14,10 +13,8 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.errors import GraphError
 from edgeseg.graph._edit import Editor, attribute, shape_of
 from edgeseg.graph._run import run, session
+from edgeseg.runtime.activation import Activation, activation_of
 
-Activation = Literal["logits", "sigmoid", "softmax"]
-
-SUM_TOLERANCE = 1e-3
 _KEEPS_VALUES = frozenset(
     {
         "Identity",
@@ -41,7 +38,7 @@ class OutputContract(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         activation: what the network applied to it.
         evidence: how that was found: the node, or the range of values on random images.
-        score_map: float [N,C,H,W]; `full_size`: as large as the network input.
+        score_map: float [N,C,H,W].
     """
 
     name: str
@@ -49,18 +46,15 @@ class OutputContract(msgspec.Struct, frozen=True, kw_only=True):
     activation: Activation
     evidence: str
     score_map: bool
-    full_size: bool
 
 
 def detect(model: ModelProto, inputs: Mapping[str, Array] | None = None) -> list[OutputContract]:
     """All outputs of a static graph, in its order.
 
     The node an output comes from decides; where that is no activation, the values on `inputs`
-    (random images if None): within 0..1 and summing to 1 over the channels: softmax; within
-    0..1: sigmoid; else logits.
+    (random images if None), see `activation_of`.
     """
     editor = Editor(model)
-    size = shape_of(model.graph.input[0])[2:]
     found = {o.name: _structural(editor, o.name) for o in model.graph.output}
     values = {} if all(found.values()) else _values(model, inputs)
     contracts = []
@@ -75,7 +69,6 @@ def detect(model: ModelProto, inputs: Mapping[str, Array] | None = None) -> list
                 activation=activation,
                 evidence=evidence,
                 score_map=is_map,
-                full_size=is_map and shape[2:] == size,
             )
         )
     return contracts
@@ -155,10 +148,6 @@ def _values(model: ModelProto, inputs: Mapping[str, Array] | None) -> dict[str, 
 
 
 def _numeric(scores: Array) -> tuple[Activation, str]:
-    low, high = float(scores.min()), float(scores.max())
-    seen = f"values between {low:.3g} and {high:.3g}"
-    if low < 0.0 or high > 1.0:
-        return "logits", seen
-    if scores.ndim > 1 and scores.shape[1] > 1 and np.abs(scores.sum(axis=1) - 1.0).max() < SUM_TOLERANCE:
-        return "softmax", f"{seen} that sum to 1 over the channels"
-    return "sigmoid", seen
+    activation = activation_of(scores)
+    seen = f"values between {float(scores.min()):.3g} and {float(scores.max()):.3g}"
+    return activation, f"{seen} that sum to 1 over the channels" if activation == "softmax" else seen

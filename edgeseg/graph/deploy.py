@@ -201,7 +201,8 @@ def _postprocess(
         scores, size = write.op("Slice", "crop", [scores, *limits]), place.scaled
     if place.resized and spec.postprocess.upsample == "scores":
         scores, size = write.bilinear(scores, shape, place.frame, "to_camera"), place.frame
-    # Planar [N,C,H*W]: in channels-last layout OpenVINO's float32 TopK takes 12 ms instead of 2 (512x512x11).
+    # Planar [N,C,H*W]: ArgMax over [N,C,H,W] takes OpenVINO in float32 1.6 times as long with 11 classes and
+    # 2.8 times with 150, a 1x1 convolution before it included (benchmarks/argmax_forms.py).
     flat = write.op(
         "Reshape", "flatten", [scores, write.integers("flat_shape", (batch, channels, size[0] * size[1]))]
     )

@@ -14,6 +14,7 @@ from edgeseg.graph._edit import Editor, attribute, captured, element_types, set_
 from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import PREPROCESS
 from edgeseg.graph.simplify import with_shapes
+from edgeseg.graph.source import from_opset
 
 FP16_MAX = 65504.0
 SAFETY = 4.0
@@ -22,13 +23,16 @@ SAFETY = 4.0
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _IN_FLOAT32 = frozenset(
     {
-        "QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan", "NonMaxSuppression", "CumSum",
+        "If", "Loop", "Scan", "NonMaxSuppression", "CumSum",
         "InstanceNormalization", "LayerNormalization", "GroupNormalization", "MeanVarianceNormalization",
         "LpNormalization", "BatchNormalization", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp",
     }
 )  # fmt: skip
-"""Sums of squares and running sums leave the range of fp16 long before their result does; Q/DQ
-takes fp16 only since opset 19; control flow would need its bodies converted."""
+"""Sums of squares and running sums leave the range of fp16 long before their result does; control flow would
+need its bodies converted."""
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
+HALF_QDQ_OPSET = 19
+"""The first opset whose Q/DQ takes fp16."""
 _FLOAT32_INPUTS = {"Resize": {1, 2}, "Upsample": {1}}
 """Positions of inputs that ONNX defines as float32 whatever the data is."""
 _MEANS = ("ReduceMean", "GlobalAveragePool")
@@ -78,8 +82,11 @@ def to_fp16(model: ModelProto, maxima: Mapping[str, float]) -> tuple[ModelProto,
         maxima: from `measure_maxima`; tensors that are not in it are taken as in range.
 
     Returns:
-        The typed graph, and the names of the nodes kept because of their values.
+        The typed graph, and the names of the nodes kept because of their values. A graph with Q/DQ pairs is
+        raised to HALF_QDQ_OPSET.
     """
+    if any(node.op_type in _QDQ for node in model.graph.node):
+        model = from_opset(model, HALF_QDQ_OPSET)
     return _Converter(model, maxima).convert()
 
 

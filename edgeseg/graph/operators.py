@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from onnx import ModelProto, NodeProto
 
@@ -15,16 +15,6 @@ INTEGER_OPERATORS = frozenset(
 )
 """Operators with the arithmetic of one engine baked in; no float network can be read out of them."""
 SHOWN = 5
-
-
-def unsupported(model: ModelProto, known: Collection[str]) -> tuple[NodeProto, ...]:
-    """Nodes, subgraphs included, whose operator is not in `known`."""
-    return tuple(n for n in all_nodes(model.graph) if n.op_type not in known)
-
-
-def require_supported(model: ModelProto, known: Collection[str], *, engine: str, hint: str = "") -> None:
-    """Raise UnsupportedOperator, naming operators and nodes, when `engine` lacks any of them."""
-    refuse(unsupported(model, known), by=engine, hint=hint)
 
 
 def refuse(nodes: Iterable[NodeProto], *, by: str, hint: str = "") -> None:

@@ -130,6 +130,11 @@ def to_opset(model: ModelProto, opset: int) -> ModelProto:
     return model if opset_of(model) <= opset else _convert(model, opset)
 
 
+def from_opset(model: ModelProto, opset: int) -> ModelProto:
+    """Raise a model to at least `opset`. Raises as `to_opset`."""
+    return model if opset_of(model) >= opset else _convert(model, opset)
+
+
 def to_fp32(model: ModelProto) -> ModelProto:
     """A file with fp16 tensors, inputs or outputs with all of them in float32; others as they are."""
     half = TensorProto.FLOAT16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from onnx import ModelProto, NodeProto
@@ -17,7 +18,7 @@ from edgeseg.quantize.weights import dequantize_weight
 CORRECTED = ("Conv", "ConvTranspose")
 
 
-def correct_biases(
+def bias_shifts(
     original: ModelProto,
     quantized: ModelProto,
     feeds: Feeds,
@@ -25,12 +26,14 @@ def correct_biases(
     engine: ProbeEngine = "onnxruntime",
     threads: int = 2,
     progress: Progress = silent,
-) -> ModelProto:
-    """Shift biases so that the channel means of each layer equal those of the float graph (Nagel et al.,
-    "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, with measured means).
+) -> dict[str, Vector]:
+    """What to add to the bias [channels] of each layer, by node name, so that the channel means of its output
+    equal those of the float graph (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+    Correction", 2019, with measured means).
 
     The error of a mean is measured once for all layers. The part of it that the means of the layer's own
-    inputs explain is left out: it goes away when the layers before are corrected.
+    inputs explain is left out: it goes away when the layers before are corrected. A shift therefore makes up
+    for its own layer alone, and holds whatever the precision of the others is.
 
     Args:
         quantized: from `insert`, made of `original`.
@@ -39,9 +42,8 @@ def correct_biases(
         DataError: `feeds` is empty or can be read only once.
     """
     before, after = Editor(original), Editor(quantized)
-    names = {n.name for n in before.graph.node if n.op_type in CORRECTED}
-    layers = [n for n in after.graph.node if n.name in names and _weight(after, n) is not None]
-    first = {n.name: n for n in before.graph.node}
+    first = {n.name: n for n in before.graph.node if n.op_type in CORRECTED}
+    layers = [n for n in after.graph.node if n.name in first and _weight(after, n) is not None]
     expected, found = (
         channel_statistics(
             model,
@@ -54,13 +56,23 @@ def correct_biases(
         )
         for model, chosen in ((original, [first[n.name] for n in layers]), (quantized, layers))
     )
+    shifts = {}
     for layer in layers:
         weight = _weight(after, layer)
         assert weight is not None
         source = first[layer.name]
         inherited = _response(layer, weight, found[layer.input[0]] - expected[source.input[0]])
-        _shift(after, layer, expected[source.output[0]] - found[layer.output[0]] + inherited)
-    return after.finish()
+        shifts[layer.name] = expected[source.output[0]] - found[layer.output[0]] + inherited
+    return shifts
+
+
+def shift_biases(quantized: ModelProto, shifts: Mapping[str, Vector]) -> ModelProto:
+    """A Q/DQ graph with `shifts` added to the biases of those layers whose weights are int8 in it."""
+    editor = Editor(quantized)
+    for node in editor.graph.node:
+        if node.name in shifts and editor.constant(node.input[1]) is None:
+            _shift(editor, node, shifts[node.name])
+    return editor.finish()
 
 
 def _weight(editor: Editor, node: NodeProto) -> Array | None:

@@ -112,7 +112,7 @@ class _Writer:
         value = self.editor.constant(name)
         assert value is not None
         floor = self.floors.get(name, np.zeros((), np.float32))
-        scales = weight_scales(value, axis, self.method, self.bits, floor)
+        scales = self.scheme.scales(weight_scales(value, axis, self.method, self.bits, floor))
         self.scales[name] = scales
         levels = quantize_weight(value, scales, axis, self.bits)
         return self._dequantize(name, INT8, levels, scales, axis)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 from onnx import ModelProto
 
 from edgeseg.core.ports import Progress, silent
 from edgeseg.graph.upsampling import merge_upsampling
-from edgeseg.quantize.bias import correct_biases
-from edgeseg.quantize.channels import channel_statistics
+from edgeseg.quantize.bias import bias_shifts, shift_biases
+from edgeseg.quantize.channels import Vector, channel_statistics
 from edgeseg.quantize.equalize import equalize, linked_tensors
 from edgeseg.quantize.grid import Grid
 from edgeseg.quantize.groups import Group, groups_of
@@ -69,6 +70,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: float; the graph given, with upsampling merged and channels equalised where that was asked for.
             Its nodes are those that plans and groups name.
+        shifts: what bias correction adds, by node; empty without it.
     """
 
     model: ModelProto
@@ -76,6 +78,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     settings: PtqSettings
     placement: Placement
     histograms: dict[str, Histogram]
+    shifts: dict[str, Vector] = {}
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -101,20 +104,7 @@ def quantize(
         DataError: no images, constant images, NaN or infinite values in them.
         GraphError: activations that are not finite, a plan for another graph, a graph that is quantised.
     """
-    settings = settings or PtqSettings()
-    calibrated = calibrate(model, feeds, scheme, settings, progress=progress)
-    result = apply(calibrated, plan)
-    if settings.correct_bias:
-        corrected = correct_biases(
-            calibrated.model,
-            result.model,
-            feeds,
-            engine=settings.engine,
-            threads=settings.threads,
-            progress=progress,
-        )
-        return msgspec.structs.replace(result, model=corrected)
-    return result
+    return apply(calibrate(model, feeds, scheme, settings, progress=progress), plan)
 
 
 def calibrate(
@@ -125,7 +115,7 @@ def calibrate(
     *,
     progress: Progress = silent,
 ) -> Calibrated:
-    """The part of `quantize` that runs images, for all nodes in int8. Raises as `quantize`."""
+    """The part of `quantize` that runs images. Raises as `quantize`."""
     settings = settings or PtqSettings()
     if scheme.merge_upsampling:
         model = merge_upsampling(model)
@@ -144,9 +134,32 @@ def calibrate(
     histograms = collect(
         model, placement.tensors, feeds, engine=settings.engine, threads=settings.threads, progress=progress
     )
-    return Calibrated(
+    calibrated = Calibrated(
         model=model, scheme=scheme, settings=settings, placement=placement, histograms=histograms
     )
+    return with_methods(calibrated, feeds, settings, progress=progress)
+
+
+def with_methods(
+    calibrated: Calibrated, feeds: Feeds, settings: PtqSettings, *, progress: Progress = silent
+) -> Calibrated:
+    """The same ranges as measured, read by other methods: only bias correction runs images again.
+
+    Args:
+        settings: with the same `equalize`, which changes the graph.
+    """
+    calibrated = msgspec.structs.replace(calibrated, settings=settings, shifts={})
+    if not settings.correct_bias:
+        return calibrated
+    shifts = bias_shifts(
+        calibrated.model,
+        apply(calibrated).model,
+        feeds,
+        engine=settings.engine,
+        threads=settings.threads,
+        progress=progress,
+    )
+    return msgspec.structs.replace(calibrated, shifts=shifts)
 
 
 def apply(calibrated: Calibrated, plan: Plan | None = None) -> Quantized:
@@ -163,6 +176,8 @@ def apply(calibrated: Calibrated, plan: Plan | None = None) -> Quantized:
         weight_bits=settings.weight_bits,
         per_channel=settings.per_channel,
     )
+    if calibrated.shifts:
+        model = shift_biases(model, calibrated.shifts)
     return Quantized(model=model, groups=calibrated.groups, ranges=grids, notes=notes)
 
 
@@ -178,12 +193,14 @@ def choose_grids(
     grids, notes = {}, []
     for pair in placement.pairs:
         if pair.shared not in chosen:
-            chosen[pair.shared] = choose_grid(
+            grid = choose_grid(
                 merged[pair.shared],
                 method=settings.ranges,
                 form=scheme.form(non_negative=pair.non_negative, joined=pair.joined),
                 percentile=settings.percentile,
             )
+            scale = float(scheme.scales(np.array(grid.scale)))
+            chosen[pair.shared] = msgspec.structs.replace(grid, scale=scale)
         grid = grids[pair.tensor] = chosen[pair.shared]
         notes.extend(_notes(pair.tensor, histograms[pair.tensor], grid, settings))
     return grids, tuple(notes)

@@ -116,7 +116,7 @@ def _stride(size: int, sample: int, row: int) -> int:
 
 
 def _check_image(name: str, value: Array, count: int) -> bool:
-    """Whether the values of an input vary."""
+    """Whether the values of an input vary within a channel: one colour has as many values as channels."""
     if value.size == 0:
         raise DataError(f"calibration image {count} ('{name}') is empty: shape {list(value.shape)}")
     low, high = float(value.min()), float(value.max())
@@ -125,7 +125,7 @@ def _check_image(name: str, value: Array, count: int) -> bool:
             f"calibration image {count} ('{name}') holds NaN or infinite values",
             hint="check the preprocessing: a std of 0 divides by zero",
         )
-    return low < high
+    return bool((np.ptp(value, axis=tuple(range(2, value.ndim))) > 0).any())
 
 
 def _is_finite(found: Mapping[str, Array], name: str) -> bool:

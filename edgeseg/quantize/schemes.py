@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from edgeseg.errors import TargetError
-from edgeseg.quantize.grid import Form
+from edgeseg.quantize.grid import Float, Form
+from edgeseg.quantize.weights import Float32
 
+SMALLEST_HALF_SCALE = 2.0**-20
+"""Four bits of mantissa are left in fp16 there."""
 SchemeName = Literal["tensorrt", "x86", "onnxruntime"]
 
 
@@ -25,6 +29,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             scale of its input; engines that need a pair on both sides ask for it.
         int32_bias: store biases as int32 with the scale input x weight; else they stay float32.
         merge_upsampling: nearest upsampling and the convolution behind it become one transposed convolution.
+        rest: float type of what is not int8, in engines that read it from the graph, and of all scales.
     """
 
     name: SchemeName
@@ -35,12 +40,22 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repeat: bool = False
     int32_bias: bool = False
     merge_upsampling: bool = False
+    rest: Literal["fp32", "fp16"] = "fp32"
 
     def form(self, *, non_negative: bool, joined: bool) -> Form:
         """The grid of an activation."""
         if non_negative:
             return self.non_negative
         return self.joined if joined else self.other
+
+    def scales(self, values: Float) -> Float32:
+        """Scales as numbers of the type `rest`, rounded up so that nothing is clipped."""
+        exact = np.asarray(values, np.float32)
+        if self.rest == "fp32":
+            return exact
+        rounded = np.maximum(exact, SMALLEST_HALF_SCALE).astype(np.float16)
+        rounded = np.where(rounded < exact, np.nextafter(rounded, np.float16(np.inf)), rounded)
+        return rounded.astype(np.float32)
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -53,6 +68,7 @@ SCHEMES: dict[str, Scheme] = {
             joined="signed",
             skip_only=True,
             repeat=True,
+            rest="fp16",
         ),
         Scheme(name="x86", non_negative="unsigned", other="signed", joined="offset", merge_upsampling=True),
         Scheme(

@@ -39,10 +39,10 @@ def choose_grid(histogram: Histogram, *, method: RangeMethod, form: Form, percen
 
 
 def saturated(histogram: Histogram, grid: Grid) -> float:
-    """Share of the values outside what the grid can write."""
+    """Share of the values that lie more than rounding outside what the grid can write."""
     total = int(histogram.counts.sum())
     low, high = grid.bounds
-    slack = 2 * histogram.width / BINS
+    slack = 2 * histogram.width / BINS + grid.scale
     outside = (histogram.centers > high + slack) | (histogram.centers < low - slack)
     return float(histogram.counts[outside].sum() / total) if total else 0.0
 

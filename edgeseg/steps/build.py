@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,21 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, BundleDraft, EngineRecord, Golden, Kind, Manifest, StepRecord
+from edgeseg.core.bundle import (
+    Bundle,
+    BundleDraft,
+    EngineRecord,
+    Golden,
+    Kind,
+    Manifest,
+    Quantization,
+    StepRecord,
+)
 from edgeseg.core.ports import Array, Backend, BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device.build import make_engine
+from edgeseg.errors import BundleError, TargetError
 from edgeseg.steps import Context
 
 if TYPE_CHECKING:
@@ -43,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Build:
-    accepts: tuple[Kind, ...] = ("onnx",)
+    accepts: tuple[Kind, ...] = ("onnx", "qdq")
     produces: Kind = "engine"
     settings = Settings
 
@@ -52,23 +63,26 @@ class Build:
 
         from edgeseg.graph.check import golden
         from edgeseg.graph.deploy import compose
+        from edgeseg.graph.source import to_opset
         from edgeseg.graph.upsampling import merge_upsampling
 
         target = Target.parse(settings.target)
         backend = backend_for(target)
         spec = parent.manifest.model
-        plain = onnx.load(str(parent.file(parent.manifest.graph)))
-        deploy = compose(plain, spec, context.camera_size, confidence=settings.confidence)
+        network = onnx.load(str(parent.file(_network(parent, target))))
+        deploy = compose(network, spec, context.camera_size, confidence=settings.confidence)
         frames = context.frames.take(_batch(deploy))
 
         context.progress(f"{target}: golden frames")
-        checked = _golden(draft, backend, partial(golden, deploy, plain, spec, frames))
+        checked = _golden(draft, backend, partial(golden, deploy, network, spec, frames))
         if backend.merges_upsampling:
-            merged = merge_upsampling(plain)
+            merged = merge_upsampling(network)
             deploy = compose(merged, spec, context.camera_size, confidence=settings.confidence)
-        typed, notes = _typed(deploy, backend, target, context)
-        onnx.save(plain, str(draft.path / GRAPH))
-        onnx.save(typed, str(draft.path / DEPLOY))
+        rest = _rest(parent, target) if backend.reads_precision else ""
+        typed, kept = _half(deploy, target, context) if rest == "fp16" else (deploy, ())
+        onnx.save(to_opset(typed, backend.opset()), str(draft.path / DEPLOY))
+        shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)
+        quantization = _keep_quantization(parent, draft, rest, kept)
 
         record = EngineRecord(
             target=str(target),
@@ -83,11 +97,12 @@ class Build:
             name=f"{spec.name}-{target.folder}",
             model=spec,
             graph=GRAPH,
+            quantization=quantization,
             step=StepRecord(name="build"),
             engine=record,
             golden=checked,
             checks=parent.manifest.checks,
-            notes=(*parent.manifest.notes, *notes, *built_notes),
+            notes=(*parent.manifest.notes, *_kept_notes(kept), *built_notes),
             tools=versions("onnx", "onnxruntime"),
         )
 
@@ -110,26 +125,79 @@ def _batch(deploy: ModelProto) -> int:
     return deploy.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
 
-def _typed(
-    deploy: ModelProto, backend: Backend, target: Target, context: Context
-) -> tuple[ModelProto, tuple[str, ...]]:
-    """The deploy graph with the target's precision and opset written into it."""
-    from edgeseg.graph.fp16 import measure_maxima, to_fp16
-    from edgeseg.graph.source import to_opset
+def _network(parent: Bundle, target: Target) -> str:
+    """The file of the graph that the engine is made of.
 
-    notes: tuple[str, ...] = ()
-    if backend.reads_precision and target.precision == "fp16":
-        context.progress(f"{target}: measuring activation ranges")
-        frames = context.frames.take(MAXIMA_FRAMES)
-        batch = _batch(deploy)
-        feeds = [
-            {"frames": np.resize(frames[i : i + batch], (batch, *frames.shape[1:]))}
-            for i in range(0, len(frames), batch)
-        ]
-        deploy, kept = to_fp16(deploy, measure_maxima(deploy, feeds))
-        if kept:
-            notes = (f"kept in fp32, where fp16 would overflow or lose small values: {', '.join(kept)}",)
-    return to_opset(deploy, backend.opset()), notes
+    Raises:
+        TargetError: an int8 target and a float bundle, or the reverse.
+        BundleError: a bundle with the int8 of another kind of engine.
+    """
+    quantization = parent.manifest.quantization
+    if (quantization is not None) != (target.precision == "int8"):
+        raise TargetError(
+            f"target '{target}' cannot be built from a bundle of kind '{parent.manifest.kind}'",
+            expected="a 'qdq' bundle for an int8 target, an 'onnx' bundle for any other",
+            hint="quantise the network first: `edgeseg quantize`",
+        )
+    if quantization is None:
+        return parent.manifest.graph
+    from edgeseg.quantize.schemes import scheme_for
+
+    wanted = scheme_for(target.engine).name
+    if quantization.scheme != wanted:
+        raise BundleError(
+            f"{parent.path} holds the int8 scheme '{quantization.scheme}'",
+            expected=f"the scheme '{wanted}' for {target}",
+            hint="quantise the network for this target",
+        )
+    return quantization.graph
+
+
+def _rest(parent: Bundle, target: Target) -> str:
+    """The float precision of what is not int8."""
+    from edgeseg.quantize.schemes import SCHEMES
+
+    quantization = parent.manifest.quantization
+    return SCHEMES[quantization.scheme].rest if quantization else target.precision
+
+
+def _keep_quantization(
+    parent: Bundle, draft: BundleDraft, rest: str, kept: tuple[str, ...]
+) -> Quantization | None:
+    """The Q/DQ graph and its tables go along; the plan gets the precisions that the graph states.
+
+    Args:
+        rest: float precision written into the graph; empty: the engine chooses it.
+        kept: nodes that are fp32 all the same.
+    """
+    quantization = parent.manifest.quantization
+    if quantization is None:
+        return None
+    for name in filter(None, (quantization.graph, quantization.tables)):
+        shutil.copyfile(parent.file(name), draft.path / name)
+    floats: dict[str, Any] = {name: "fp32" if name in kept else rest or "float" for name in quantization.plan}
+    plan = {name: floats[name] if p == "float" else p for name, p in quantization.plan.items()}
+    return msgspec.structs.replace(quantization, plan=plan)
+
+
+def _kept_notes(kept: tuple[str, ...]) -> tuple[str, ...]:
+    if not kept:
+        return ()
+    return (f"kept in fp32, where fp16 would overflow or lose small values: {', '.join(kept)}",)
+
+
+def _half(deploy: ModelProto, target: Target, context: Context) -> tuple[ModelProto, tuple[str, ...]]:
+    """The deploy graph with fp16 written into it, and the nodes that stayed fp32."""
+    from edgeseg.graph.fp16 import measure_maxima, to_fp16
+
+    context.progress(f"{target}: measuring activation ranges")
+    frames = context.frames.take(MAXIMA_FRAMES)
+    batch = _batch(deploy)
+    feeds = [
+        {"frames": np.resize(frames[i : i + batch], (batch, *frames.shape[1:]))}
+        for i in range(0, len(frames), batch)
+    ]
+    return to_fp16(deploy, measure_maxima(deploy, feeds))
 
 
 def _engine(

@@ -16,6 +16,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import BuildSettings, OpenSettings
 from edgeseg.core.target import Target
+from edgeseg.quantize.schemes import scheme_for
 
 
 @lru_cache(maxsize=8)
@@ -75,12 +76,13 @@ def reference():
     ort = pytest.importorskip("onnxruntime")
 
     @lru_cache(maxsize=16)
-    def outputs(name: str, batch: int, deploy: bool) -> np.ndarray:
+    def outputs(name: str, batch: int, deploy: bool, int8: str = "") -> np.ndarray:
+        """`int8`: of the Q/DQ graph for this engine, instead of the float one."""
         made = graphs_of(name, batch)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        model = made.deploy if deploy else made.plain
+        model = made.int8(scheme_for(int8)) if int8 else made.deploy if deploy else made.plain
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         feeds = made.batches if deploy else (image_for(model, batch),)
         return np.concatenate([session.run(None, {session.get_inputs()[0].name: feed})[0] for feed in feeds])

@@ -1,4 +1,4 @@
-"""Networks every backend is held against, as (plain float graph, deploy graph, fp16 deploy graph, frames)."""
+"""Networks every backend is held against: plain float graph, and deploy graphs in every precision."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from edgeseg.backends import backend_for
+from edgeseg.core.target import Target
+from edgeseg.graph.fp16 import to_fp16
+from edgeseg.quantize.ptq import quantize
+from edgeseg.quantize.schemes import Scheme, scheme_for
 
 HEIGHT, WIDTH, BATCHES = 64, 96, (1, 4)
 PALETTE = np.array(
@@ -27,6 +33,18 @@ class Graphs(NamedTuple):
     half: onnx.ModelProto
     frames: np.ndarray
     batches: tuple[np.ndarray, ...]
+
+    def typed(self, target: Target) -> onnx.ModelProto:
+        """What `Backend.build` receives: int8 is in the graph, and fp16 for engines that read it there."""
+        reads = backend_for(target).reads_precision
+        if target.precision == "int8":
+            scheme = scheme_for(target.engine)
+            graph = self.int8(scheme)
+            return to_fp16(graph, {})[0] if reads and scheme.rest == "fp16" else graph
+        return self.half if target.precision == "fp16" and reads else self.deploy
+
+    def int8(self, scheme: Scheme) -> onnx.ModelProto:
+        return quantize(self.deploy, [{"frames": frames} for frames in self.batches], scheme).model
 
 
 def structured(batch: int) -> Graphs:
@@ -49,7 +67,7 @@ def demo(batch: int) -> Graphs:
     from edgeseg.datasets import open_dataset
     from edgeseg.graph.deploy import compose
     from edgeseg.graph.export import export_torch
-    from edgeseg.graph.fp16 import measure_maxima, to_fp16
+    from edgeseg.graph.fp16 import measure_maxima
     from edgeseg.models.load import resolve
 
     data = open_dataset("synthetic-streets")

@@ -14,6 +14,10 @@ from edgeseg.core.ports import BuildSettings, Layer
 from edgeseg.core.target import Target
 from edgeseg.errors import GraphError, InputError
 
+LIMITS = {"fp32": 0.9999, "int8": 0.985}
+"""Engines round int8 at different places, and what stays float is bf16 in OpenVINO. On the demo network ONNX
+Runtime's optimised kernels agree with its plain ones on 99.42% of pixels, OpenVINO on 99.43% (f32 hint) and
+99.05% (bf16), and each of them with the float network on 99.1 to 99.2%."""
 RTX_HARDWARE = ("", "@sm75", "@sm80", "@sm86", "@sm89", "@sm120", "@sm86,sm89")
 
 
@@ -36,10 +40,8 @@ each_network = pytest.mark.parametrize("network", NETWORKS)
 
 
 def deploy_graph(graphs, target, network="structured", batch=1):
-    """What `Backend.build` receives: fp16 is in the graph for the engines that read precision there."""
     made = graphs(network, batch)
-    in_graph = target.precision == "fp16" and backend_for(target).reads_precision
-    return (made.half if in_graph else made.deploy), made.frames
+    return made.typed(target), made.frames
 
 
 def run(request, **inputs):
@@ -69,12 +71,12 @@ def test_scores_agree_in_fp32(target, network, batch, graphs, open_engine, refer
 @each_computing
 def test_class_maps_agree(target, network, batch, graphs, open_engine, reference):
     graph, _ = deploy_graph(graphs, target, network, batch)
-    expected = reference(network, batch, True)
+    expected = reference(network, batch, True, target.engine if target.precision == "int8" else "")
     assert len(np.unique(expected)) > 3
     request = open_engine(graph, target).request()
     batches = graphs(network, batch).batches
     found = np.concatenate([run(request, frames=frames)["class_map"] for frames in batches])
-    limit = 0.9999 if target.precision == "fp32" else 0.995
+    limit = LIMITS.get(target.precision, 0.995)
     assert (found == expected).mean() >= limit
 
 
@@ -217,7 +219,7 @@ def test_what_cannot_run_here_is_built_with_its_signature(target, graphs, build)
 
 @pytest.mark.skipif(not any(t.engine == "rtx" for t in BUILDABLE), reason="TensorRT-RTX is not installed")
 @each_batch
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("hardware", RTX_HARDWARE)
 def test_rtx_engines_ahead_of_time(hardware, precision, batch, graphs, build):
     target = Target.parse(f"rtx-{precision}{hardware}")

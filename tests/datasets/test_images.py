@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeseg.datasets import open_dataset
+from edgeseg.datasets.images import image_files, read_image
 from edgeseg.errors import DataError
-from edgeseg.flow.frames import image_files, read_image
 
 
 def save(path, value=0):
@@ -68,3 +69,15 @@ def test_an_image_of_16_bits_is_refused(tmp_path):
     Image.fromarray(np.full((4, 6), 4000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(DataError, match=r"deep\.png has pixels of mode I"):
         read_image(tmp_path / "deep.png")
+
+
+def test_a_folder_is_a_dataset_without_labels(tmp_path):
+    for value in (1, 2, 3):
+        save(tmp_path / f"{value}.png", value)
+    dataset = open_dataset("images", tmp_path)
+    assert (dataset.name, dataset.classes, dataset.splits()) == (tmp_path.name, (), ("images",))
+    split = dataset.split("images")
+    assert split.ids == ("1.png", "2.png", "3.png") and (split.image(2) == 3).all()
+    assert split.fingerprint() != split.limit(2).fingerprint()
+    with pytest.raises(DataError, match="'1.png' has no label"):
+        split.label(0)

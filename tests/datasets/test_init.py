@@ -7,7 +7,8 @@ from edgeseg.errors import DataError
 
 
 def test_layouts_are_found_by_listing_the_folder():
-    assert set(DATASETS.names()) == {"synthetic-streets", "folders", "camvid", "cityscapes", "pennfudan"}
+    known = {"synthetic-streets", "folders", "camvid", "cityscapes", "pennfudan", "images"}
+    assert set(DATASETS.names()) == known
 
 
 def test_an_unknown_layout_names_the_nearest():

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from edgeseg.graph._edit import Editor, opset_of
 from edgeseg.graph.simplify import with_shapes
 from edgeseg.quantize.grid import Grid, fake_quantize
-from edgeseg.quantize.placement import Placement
+from edgeseg.quantize.ptq import Calibrated
 from edgeseg.quantize.weights import bias_floor, dequantize_weight, quantize_weight, weight_scales
 
 SHAPE = (1, 3, 12, 16)
@@ -142,11 +142,10 @@ def feeds(count: int = 4, seed: int = 3) -> list[dict[str, np.ndarray]]:
     return [{"image": rng.normal(0, 1, SHAPE).astype(np.float32)} for _ in range(count)]
 
 
-def reference(
-    model: ModelProto, placement: Placement, grids: Mapping[str, Grid], image: np.ndarray
-) -> np.ndarray:
+def reference(calibrated: Calibrated, grids: Mapping[str, Grid], image: np.ndarray) -> np.ndarray:
     """The first output of the float graph, computed node by node; every tensor that a pair serves is
     rounded in NumPy where it is read."""
+    model, placement = calibrated.model, calibrated.placement
     editor = Editor(model)
     pairs = {reader: pair.tensor for pair in placement.pairs for reader in pair.readers}
     weights = {pair.node: pair for pair in placement.weights}
@@ -165,7 +164,7 @@ def reference(
             if pair.bias:
                 channels = 1 if pair.axis is None else inputs[1].shape[pair.axis]
                 floor = bias_floor(inputs[2], grids[pair.source].scale, channels)
-            scales = weight_scales(inputs[1], pair.axis, floor=floor)
+            scales = calibrated.scheme.scales(weight_scales(inputs[1], pair.axis, floor=floor))
             inputs[1] = dequantize_weight(quantize_weight(inputs[1], scales, pair.axis), scales, pair.axis)
         names = [f"in{i}" if name else "" for i, name in enumerate(node.input)]
         single = helper.make_node(node.op_type, names, list(node.output))

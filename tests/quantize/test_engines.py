@@ -15,6 +15,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.graph._run import run, session
+from edgeseg.graph.fp16 import to_fp16
 from edgeseg.quantize.ptq import quantize
 from edgeseg.quantize.schemes import SCHEMES
 
@@ -72,7 +73,9 @@ def test_int8_runs_are_unbroken_in_openvino(pattern: str) -> None:
 def test_every_pattern_builds_with_tensorrt_rtx(pattern: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     file = tmp_path / "qdq.onnx"
-    onnx.save(quantize(PATTERNS[pattern](), feeds(2), SCHEMES["tensorrt"]).model, file)
-    target = Target.parse("rtx-fp32@sm86")
+    typed, kept = to_fp16(quantize(PATTERNS[pattern](), feeds(2), SCHEMES["tensorrt"]).model, {})
+    assert not kept
+    onnx.save(typed, file)
+    target = Target.parse("rtx-int8@sm86")
     built = backend_for(target).build(file, target, tmp_path, BuildSettings())
     assert [t.dtype for t in (*built.inputs, *built.outputs)] == ["float32", "float32"]

@@ -37,7 +37,6 @@ def network(name: str, data: Path) -> ModelProto:
     loaded = resolve(
         ModelChoice(name=model, weights=str(data / "weights" / weights), classes=11, input_size=SIZE)
     )
-    assert loaded.module is not None
     return fold(export_torch(loaded.module, SIZE))
 
 

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
 from patterns import Net, chain, depthwise_transposed, feeds, residual
 
 from edgeseg.errors import TargetError
-from edgeseg.graph._edit import Editor
 from edgeseg.graph._run import run, session
 from edgeseg.quantize.groups import float_plan, merge
 from edgeseg.quantize.ptq import PtqSettings, apply, calibrate, quantize
 from edgeseg.quantize.schemes import SCHEMES, scheme_for
-from edgeseg.quantize.sensitivity import measure
+from edgeseg.quantize.thresholds import RangeMethod
 
 X86 = SCHEMES["x86"]
 
@@ -63,10 +61,14 @@ def test_fewer_bits_and_scales_lose_more() -> None:
     assert errors[0] < errors[1] < errors[2]
 
 
-def test_every_switch_gives_a_graph_that_runs() -> None:
-    for ranges in ("min-max", "moving-average", "percentile", "mse", "entropy"):
-        settings = PtqSettings(ranges=ranges, weights="mse", equalize=True, correct_bias=True)  # type: ignore[arg-type]
-        assert error(quantize(residual(), feeds(), X86, settings).model, residual()) < 0.3
+@pytest.mark.parametrize(
+    ("ranges", "limit"),
+    [("min-max", 0.05), ("moving-average", 0.05), ("percentile", 0.05), ("mse", 0.05), ("entropy", 0.2)],
+)
+def test_every_switch_gives_a_graph_that_runs(ranges: RangeMethod, limit: float) -> None:
+    """Entropy compares distributions: with one value per bin (4 of these images) it clips at random."""
+    settings = PtqSettings(ranges=ranges, weights="mse", equalize=True, correct_bias=True)
+    assert error(quantize(residual(), feeds(32), X86, settings).model, residual()) < limit
 
 
 def test_a_layer_that_saturates_is_named() -> None:
@@ -81,22 +83,6 @@ def test_a_dead_layer_is_named() -> None:
     net.constants["c1.b"] -= 1000
     result = quantize(net.model(net.conv("c2", a, 8, 4)), feeds(2), X86)
     assert any("'act' is 0 everywhere" in note for note in result.notes)
-
-
-def test_sensitivity_finds_the_layer_that_hurts() -> None:
-    model = residual()
-    editor = Editor(model)
-    bias, weight = (editor.constant(name).copy() for name in ("c2.b", "c3.w"))  # type: ignore[union-attr]
-    bias[0] = -1000  # a channel that is always 0 ...
-    weight[:, 0] = 25  # ... and weights for it that push all others off the int8 grid
-    for name, value in (("c2.b", bias), ("c3.w", weight)):
-        editor.initializers[name].CopyFrom(numpy_helper.from_array(value, name))
-    model = editor.finish()
-    calibrated = calibrate(model, feeds(), X86, PtqSettings(correct_bias=False))
-    for mode in ("alone", "without"):
-        table = measure(calibrated, calibrated.groups, lambda m: -error(m, model), mode=mode)  # type: ignore[arg-type]
-        assert [row.group for row in table] == list(calibrated.groups)
-        assert max(table, key=lambda row: row.drop).group.name == "c3"
 
 
 def test_merged_groups_switch_together() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,6 +16,8 @@ from edgeseg.core.recipe import ModelChoice
 from edgeseg.flow.data import Data
 from edgeseg.flow.load import load
 from edgeseg.steps import STEPS, Context, Frames
+
+sys.path.insert(0, str(Path(__file__).parent))  # for noise_data, in every import mode of pytest
 
 SIZE = (32, 48)
 NETWORK = """
@@ -51,9 +55,11 @@ def torch_bundle(tmp_path) -> Callable[..., Bundle]:
 
 @pytest.fixture
 def run_step(tmp_path) -> Callable[..., Bundle]:
-    """(name, parent, kind of the frames, settings) -> the child."""
+    """(name, parent, kind of the frames, data, settings) -> the child."""
 
-    def call(name: str, parent: Bundle, *, frames: str = "synthetic", **settings: object) -> Bundle:
+    def call(
+        name: str, parent: Bundle, *, frames: str = "synthetic", data: object = None, **settings: object
+    ) -> Bundle:
         step = STEPS.load(name).step(name)
         assert parent.manifest.kind in step.accepts
         context = Context(
@@ -61,6 +67,7 @@ def run_step(tmp_path) -> Callable[..., Bundle]:
             frames=Frames(frames, noise),
             work=tmp_path / "work",
             cache=tmp_path / "cache",
+            dataset=data,
             trust_file=True,
         )
         destination = tmp_path / f"{name}-{'-'.join(map(str, settings.values()))}-{frames}"

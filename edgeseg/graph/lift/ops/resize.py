@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -146,7 +146,17 @@ def _native(node: Node, axes: dict[int, Axis], tables: dict[int, np.ndarray], ru
     }
     for mode, corners in candidates[rule.mode]:
         if all(_same(_of_torch(axes[a], mode, corners), t, axes[a].size) for a, t in tables.items()):
+            wholes = _whole_factors(node.shape()[2:], size)
+            if wholes:
+                return nn.Upsample(scale_factor=wholes, mode=mode, align_corners=corners)
             return nn.Upsample(tuple(size), mode=mode, align_corners=corners)
+    return None
+
+
+def _whole_factors(before: Sequence[int], after: Sequence[int]) -> tuple[float, ...] | None:
+    """Factors that fit other input sizes too; None where a size is what counts: one pixel that is spread."""
+    if min(before) > 1 and not any(new % old for old, new in zip(before, after)):
+        return tuple(float(new // old) for old, new in zip(before, after))
     return None
 
 

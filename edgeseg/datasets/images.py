@@ -1,4 +1,4 @@
-"""Images the user points at: one file or a flat folder, in natural order, without labels."""
+"""Images without labels: one file, or the layout `images`, a flat folder in natural order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,59 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.ports import Array
+from edgeseg.datasets._files import require_root
+from edgeseg.datasets.split import Read, Split, require_split
 from edgeseg.errors import DataError
 
+NAMES = ("images",)
+
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def dataset(name: str, root: Path | None = None) -> ImageFolder:
+    return ImageFolder(require_root(root, name, expected="a folder of images"))
+
+
+class ImageFolder:
+    """Images to calibrate and to compare with, in one split `images`; the network tells the classes.
+
+    Attributes:
+        name: of the folder, as calibration lists note it.
+    """
+
+    classes: tuple[ClassInfo, ...] = ()
+    ignore_index: int | None = None
+
+    def __init__(self, root: Path) -> None:
+        self._files = image_files(root)
+        self.name = root.resolve().name
+
+    def splits(self) -> tuple[str, ...]:
+        return NAMES
+
+    def split(self, name: str) -> Split:
+        require_split(name, NAMES, where=self.name)
+        where = dict(zip(self._files.ids, range(len(self._files))))
+        return unlabelled(self.name, name, self._files.ids, lambda id: self._files.image(where[id]))
+
+
+def unlabelled(dataset: str, name: str, ids: tuple[str, ...], read: Read) -> Split:
+    """A split whose labels cannot be asked for."""
+    return Split(
+        dataset=dataset,
+        name=name,
+        ids=ids,
+        classes=(),
+        ignore_index=None,
+        read_image=read,
+        read_label=_no_label,
+    )
+
+
+def _no_label(name: str) -> Array:
+    raise DataError(f"the image '{name}' has no label", expected="labelled images: --data NAME[=ROOT]")
 
 
 @dataclass(frozen=True)
