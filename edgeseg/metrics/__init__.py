@@ -6,7 +6,7 @@ Accuracy is at the level of the dataset: counts are summed over all images, then
 
 from __future__ import annotations
 
-from edgeseg.metrics.agreement import agreement, class_agreement
+from edgeseg.metrics.agreement import agreement
 from edgeseg.metrics.bootstrap import Interval, paired_drop
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
 from edgeseg.metrics.confusion import confusion
@@ -19,7 +19,6 @@ __all__ = [
     "boundary_counts",
     "boundary_iou",
     "boundary_width",
-    "class_agreement",
     "confusion",
     "dice",
     "iou",

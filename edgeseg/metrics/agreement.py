@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import InputError
-from edgeseg.metrics.confusion import Labels, confusion, require_same_shape
-from edgeseg.metrics.scores import iou
+from edgeseg.metrics.confusion import Labels, require_same_shape
 
 
 def agreement(a: Labels, b: Labels, mask: NDArray[np.bool_] | None = None) -> float:
@@ -31,8 +28,3 @@ def agreement(a: Labels, b: Labels, mask: NDArray[np.bool_] | None = None) -> fl
     if not same.size:
         raise InputError("no pixel of the two class maps is compared", expected="at least one")
     return float(same.mean())
-
-
-def class_agreement(a: Labels, b: Labels, classes: int) -> Any:
-    """Intersection over union of each class between two class maps, float64 [C]; NaN where neither has it."""
-    return iou(confusion(a, b, classes))

@@ -32,14 +32,12 @@ NO_WEIGHTS = "no weights were given: the accuracy of this network is meaningless
 class Loaded:
     """
     Attributes:
-        module: in evaluation mode, float [N,3,H,W] to the scores that count; None for ONNX.
-        onnx_file: the user's ONNX file, or None.
+        module: in evaluation mode, float [N,3,H,W] to the scores that count.
         notes: what the user should know, one sentence each.
     """
 
     spec: ModelSpec
-    module: nn.Module | None
-    onnx_file: Path | None = None
+    module: nn.Module
     notes: tuple[str, ...] = ()
 
 
@@ -96,11 +94,11 @@ def require_file(path: Path, expected: str) -> str:
     return file_sha256(path)
 
 
-def seeded(create: Callable[[], Any]) -> nn.Module:
+def seeded(create: Callable[[], Any], seed: int = 0) -> nn.Module:
     """The same first weights in every run, without touching the caller's random state."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         network: nn.Module = create()
     return network

@@ -49,13 +49,20 @@ def from_python(
     if "classes" not in options:
         count = class_count(choice, classes) or (head_channels(state) if state else None)
         options |= classes_for(factory, count)
-    network = seeded(lambda: call_factory(choice.name, factory, options)).eval()
+
+    def create() -> nn.Module:
+        return call_factory(choice.name, factory, options)
+
+    network = seeded(create).eval()
+    source = Source(kind="python", ref=f"{path}:{name}", options=options, sha256=file_sha256(path))
+    weights = weights_of(file)
     if state is not None and file is not None:
         load_into(network, state, file)
-    source = Source(kind="python", ref=f"{path}:{name}", options=options, sha256=file_sha256(path))
-    notes = () if state else (NO_WEIGHTS,)
+    elif _same_values(network, seeded(create, seed=1)):
+        weights = Weights(file=path.name, sha256=source.sha256)
+    notes = () if weights else (NO_WEIGHTS,)
     size = choice.input_size or DEFAULT_INPUT_SIZE
-    return _foreign(choice, network, source, weights_of(file), size, classes, ignore_index, notes)
+    return _foreign(choice, network, source, weights, size, classes, ignore_index, notes)
 
 
 def from_program(
@@ -76,6 +83,12 @@ def from_program(
     source = Source(kind="pt2", ref=str(path), sha256=digest)
     weights = Weights(file=path.name, sha256=digest)
     return _foreign(choice, network, source, weights, size, classes, ignore_index, ())
+
+
+def _same_values(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks drawn from different seeds are equal: then the factory loads its own weights."""
+    pairs = zip(one.state_dict().values(), other.state_dict().values())
+    return one is not other and all(torch.equal(a, b) for a, b in pairs)
 
 
 def _foreign(

@@ -1,4 +1,4 @@
-"""From the user's words to a network: zoo, checkpoints, Python files, exported programs, ONNX."""
+"""From the user's words to a network in PyTorch: zoo, checkpoints, Python files, exported programs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
-from edgeseg.core.preprocess import Preprocess
+from edgeseg.core.model_spec import ClassInfo, ModelSpec
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import MissingDependency, ModelError
 from edgeseg.models import family
-from edgeseg.models._common import Loaded, postprocess_of, preprocess_of, require_file, settle_classes
+from edgeseg.models._common import Loaded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,12 +32,14 @@ def resolve(
         trust_file: a `.pt2` file, which can run code, may be opened.
 
     Raises:
-        ModelError: unknown name or option, a network that fails, an input size that does not fit.
+        ModelError: unknown name or option, an ONNX file, a network that fails, a wrong input size.
         CheckpointError: weights that are missing, broken or of another network.
         MissingDependency: torch, segmentation-models-pytorch or timm is not installed.
     """
     if choice.name.endswith(".onnx"):
-        return _onnx(choice, classes, ignore_index)
+        raise ModelError(
+            f"{choice.name} is an ONNX file", expected="a network in PyTorch: a zoo name or a factory"
+        )
     _require_torch(choice.name)
     if choice.name.endswith(".pt2"):
         from edgeseg.models.foreign import from_program
@@ -90,28 +91,6 @@ def _built(spec: ModelSpec, channels: int | None, trust_file: bool) -> nn.Module
     from edgeseg.models.foreign import rebuild_foreign
 
     return rebuild_foreign(spec, trust_file)
-
-
-def _onnx(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None) -> Loaded:
-    path = Path(choice.name).resolve()
-    digest = require_file(path, "an ONNX file")
-    if choice.weights or choice.options:
-        raise ModelError(f"weights or options were given with {path}", expected="an ONNX file holds its own")
-    if choice.input_size is None:
-        raise ModelError(f"the input size of {path} is not known yet", hint="give --input-size HEIGHTxWIDTH")
-    _, classes = settle_classes(choice, classes, None)
-    spec = ModelSpec(
-        name=path.stem,
-        source=Source(kind="onnx", ref=path.name, sha256=digest),
-        weights=Weights(file=path.name, sha256=digest),
-        task=choice.task,
-        input_size=choice.input_size,
-        classes=classes,
-        ignore_index=ignore_index,
-        preprocess=preprocess_of(choice, Preprocess()),
-        postprocess=postprocess_of(choice),
-    )
-    return Loaded(spec, None, path)
 
 
 def _require_torch(name: str) -> None:

@@ -1,4 +1,7 @@
-"""Finding the output of a torch network that counts, and a wrapper that returns only that."""
+"""Finding the output of a torch network that counts, and a wrapper that returns only that.
+
+Of the float outputs [N,C,H,W] the one with the most pixels counts; of several, the first.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import ModelError
-from edgeseg.models.output_rule import Activation, activation_of, score_output
+from edgeseg.runtime.activation import Activation, activation_of
 
 if TYPE_CHECKING:
     from edgeseg.core.preprocess import Size
@@ -51,7 +54,7 @@ def with_one_output(
     """Run the network on random images and settle which output counts.
 
     Args:
-        path: the output to take; empty: the rule of `output_rule` decides.
+        path: the output to take; empty: the rule above decides.
 
     Returns:
         A module with one output, its path in the network's own output, and the scores it gave for
@@ -62,12 +65,12 @@ def with_one_output(
     """
     runs = [dict(_flatten(network(image))) for image in _random_images(size)]
     if not path:
-        chosen = score_output({k: v.float().numpy() for k, v in runs[0].items() if v.is_floating_point()})
-        if chosen is None:
+        maps = [name for name, value in runs[0].items() if value.ndim == 4 and value.is_floating_point()]
+        if not maps:
             raise ModelError(
                 f"the network returns no score map: {_shapes(runs[0])}", expected="a float tensor [N,C,H,W]"
             )
-        path = chosen
+        path = max(maps, key=lambda name: runs[0][name].shape[2:].numel())
     elif path not in runs[0]:
         raise ModelError(
             f"the network has no output '{path}'",

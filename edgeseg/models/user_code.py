@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -134,8 +135,20 @@ def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(factory).parameters
 
 
+def _forget_namesakes(folder: Path) -> None:
+    """Forget modules of the same names that another user's file brought from beside itself."""
+    own = {f.stem: f for f in folder.glob("*.py")} | {f.parent.name: f for f in folder.glob("*/__init__.py")}
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+    for name in own.keys() & sys.modules.keys() - {"__main__"}:
+        found = getattr(sys.modules[name], "__file__", None)
+        if found and Path(found) != own[name] and not installed.intersection(Path(found).parents):
+            for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+                del sys.modules[module]
+
+
 def _import(path: Path) -> Any:
-    """Import a file under a name of its own."""
+    """Import a file under a name of its own, with the helper modules that stand beside it."""
+    _forget_namesakes(path.parent)
     name = f"edgeseg_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

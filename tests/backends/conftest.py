@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-sys.path.insert(0, str(Path(__file__).parent))  # for fake_gpu, in every import mode of pytest
+sys.path.insert(0, str(Path(__file__).parent))  # for engines and fake_gpu, in every import mode of pytest
 
 HEIGHT, WIDTH, CLASSES = 32, 48, 5
 

@@ -6,6 +6,7 @@ import pytest
 from edgeseg.backends._cpu import (
     Pinned,
     cpu_hardware,
+    emulates_bf16,
     family_notes,
     parse_cpuinfo,
     thread_count,
@@ -67,3 +68,12 @@ def test_pinning_to_a_core_that_is_not_here():
     with pytest.raises(TargetError, match="4095"):
         Pinned((4095,))
     assert sys.platform
+
+
+@pytest.mark.skipif("bf16" not in cpu_hardware().family, reason="this CPU has no bf16")
+@pytest.mark.parametrize(
+    ("limit", "emulated"), [("", False), ("AVX512_CORE_VNNI", True), ("avx512_core_bf16", False)]
+)
+def test_bf16_is_emulated_where_it_is_switched_off(limit, emulated, monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit or "ALL")
+    assert emulates_bf16() is emulated

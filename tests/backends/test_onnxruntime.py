@@ -1,8 +1,10 @@
 import json
 import sys
 
+import engines
 import numpy as np
 import pytest
+from engines import run
 
 from edgeseg.backends import backend_for
 from edgeseg.backends.onnxruntime import read_profile
@@ -14,25 +16,8 @@ from edgeseg.errors import GraphError, MissingDependency, MissingDevice, TargetE
 ort = pytest.importorskip("onnxruntime")
 
 
-def make(graph, folder, text="ort-fp32", **settings):
-    target = Target.parse(text)
-    backend = backend_for(target)
-    built = backend.build(graph, target, folder, BuildSettings())
-    record = EngineRecord(
-        target=text,
-        graph="",
-        engine_version=built.engine_version,
-        hardware=built.hardware,
-        camera_size=(1, 1),
-    )
-    return built, backend.open(folder / built.entry, record, OpenSettings(**settings))
-
-
-def run(engine, frames):
-    request = engine.request()
-    request.write({"frames": frames})
-    assert request.execute() > 0
-    return request.read()["class_map"]
+def make(graph, folder, text="ort-fp32", **more):
+    return engines.make(graph, folder, text, **more)
 
 
 def test_engine_is_the_graph(deploy, folder, frames):

@@ -1,11 +1,13 @@
 import sys
 
+import engines
 import numpy as np
 import pytest
+from engines import run
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import EngineRecord, Hardware
-from edgeseg.core.ports import BuildSettings, OpenSettings
+from edgeseg.core.bundle import Hardware
+from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.errors import GraphError, MissingDevice, TargetError, UnsupportedOperator
 
@@ -16,25 +18,8 @@ def abilities():
     return ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def make(graph, folder, text="openvino-fp32+threads=1", hardware=None, **settings):
-    target = Target.parse(text)
-    backend = backend_for(target)
-    built = backend.build(graph, target, folder, BuildSettings())
-    record = EngineRecord(
-        target=text,
-        graph="",
-        engine_version=built.engine_version,
-        hardware=hardware or built.hardware,
-        camera_size=(1, 1),
-    )
-    return built, backend.open(folder / built.entry, record, OpenSettings(**settings))
-
-
-def run(engine, frames):
-    request = engine.request()
-    request.write({"frames": frames})
-    assert request.execute() > 0
-    return request.read()["class_map"]
+def make(graph, folder, text="openvino-fp32+threads=1", **more):
+    return engines.make(graph, folder, text, **more)
 
 
 def test_signature_and_threads(deploy, folder, frames):

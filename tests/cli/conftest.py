@@ -1,9 +1,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+RECIPE = """
+schema_version = 1
+name = "small"
+targets = ["{}"]
+camera_size = [64, 64]
+bench = false
+[model]
+name = "demo"
+input_size = [64, 64]
+[data]
+limit = {}
+"""
 
 
 @dataclass
@@ -29,3 +44,13 @@ def edgeseg(monkeypatch, capfd, tmp_path):
         return Outcome(code if isinstance(code, int) else int(bool(code)), out, err)
 
     return run
+
+
+@pytest.fixture
+def small_recipe(tmp_path: Path) -> Callable[..., None]:
+    """Write `small.toml`: the demo network at 64x64, scored on `limit` streets, not timed."""
+
+    def write(*targets: str, limit: int) -> None:
+        (tmp_path / "small.toml").write_text(RECIPE.format('", "'.join(targets), limit))
+
+    return write

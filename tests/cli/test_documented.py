@@ -17,6 +17,7 @@ WORK = {
     "schema": "edgeseg.flow.listing.schema",
     "train": "edgeseg.flow.train.train",
     "export": "edgeseg.flow.make.export",
+    "quantize": "edgeseg.flow.quantize.quantize",
     "build": "edgeseg.flow.build.build",
     "bench": "edgeseg.flow.bench.bench",
     "verify": "edgeseg.flow.prove.verify_bundle",

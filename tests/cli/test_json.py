@@ -16,18 +16,6 @@ from edgeseg.datasets import open_dataset
 SMALL = ("--model", "demo", "--input-size", "64x64")
 QUICK = ("--min-runs", "2", "--min-seconds", "0")
 STREETS = ("--data", "synthetic-streets")
-RECIPE = """
-schema_version = 1
-name = "small"
-targets = ["ort-fp32", "trt-fp16"]
-camera_size = [64, 64]
-bench = false
-[model]
-name = "demo"
-input_size = [64, 64]
-[data]
-limit = 1
-"""
 COMMANDS = {
     "train": (
         *SMALL,
@@ -75,9 +63,9 @@ def bundle(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def document(edgeseg, bundle, tmp_path):
+def document(edgeseg, bundle, small_recipe, tmp_path):
     """Run an entry of COMMANDS with --json, and read all of standard output as one document."""
-    (tmp_path / "small.toml").write_text(RECIPE)
+    small_recipe("ort-fp32", "trt-fp16", limit=1)
     (tmp_path / "images").mkdir()
     streets = open_dataset("synthetic-streets").split("val")
     for index in range(2):

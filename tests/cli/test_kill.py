@@ -11,19 +11,6 @@ from pathlib import Path
 
 import pytest
 
-RECIPE = """
-schema_version = 1
-name = "small"
-targets = ["ort-fp32", "openvino-fp32"]
-camera_size = [64, 64]
-bench = false
-[model]
-name = "demo"
-input_size = [64, 64]
-[data]
-limit = 4
-"""
-
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
@@ -65,8 +52,8 @@ def test_export(tmp_path, moment):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["demo-ort-fp32"]
 
 
-def test_run_resumes(tmp_path):
-    (tmp_path / "small.toml").write_text(RECIPE)
+def test_run_resumes(tmp_path, small_recipe):
+    small_recipe("ort-fp32", "openvino-fp32", limit=4)
     kill_when(start(tmp_path, "run", "small.toml"), tmp_path / "runs", "demo-ort-fp32")
     first = tmp_path / "runs" / "small" / "bundles" / "demo-ort-fp32" / "manifest.json"
     before = first.stat().st_mtime_ns

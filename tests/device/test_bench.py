@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
-from edgeseg.core.bundle import Bundle
 from edgeseg.device.bench import BenchSettings, bench, bench_call, bench_pair, compare
-from edgeseg.device.environment import MemoryWatch
 from edgeseg.errors import BundleError, InputError
 
 QUICK = BenchSettings(warmup=2, min_runs=40, min_seconds=0.0, blocks=10, throughput_seconds=0.1)
@@ -21,7 +20,7 @@ def test_a_measurement_has_both_clocks_and_says_how(make_bundle):
     assert (result.bundle, result.target, result.batch, result.streams) == ("toy", "toy-fp32", 2, 1)
     expected = 2 * 1e3 / (sum(result.host_samples_ms) / 40)
     assert result.throughput_fps == pytest.approx(expected)
-    assert result.memory_mb is None or result.memory_mb >= 0
+    assert (result.memory_mb is not None) == sys.platform.startswith("linux")
     assert result.before.cpu == result.after.cpu
     assert "copies included" in result.settings["host"]
     assert result.valid == (not result.reasons)
@@ -112,12 +111,6 @@ def test_few_blocks_make_a_ratio_invalid():
 def test_settings_that_measure_nothing_are_refused(make_bundle, wrong):
     with pytest.raises(InputError, match="at least"):
         bench(make_bundle(), BenchSettings(**wrong))
-
-
-def test_memory_growth_is_never_negative(make_bundle):
-    assert Bundle.open(make_bundle()).id
-    growth = MemoryWatch().growth_mb()
-    assert growth is None or growth >= 0
 
 
 def test_warnings_of_the_engine_stay_with_the_measurement(make_bundle):

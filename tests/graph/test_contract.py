@@ -19,7 +19,7 @@ def test_a_sigmoid_behind_a_resize_is_found():
         helper.make_node("Sigmoid", ["image"], ["p"], name="act"),
         helper.make_node("Identity", ["p"], ["scores"]),
     )
-    assert (found.activation, found.score_map, found.full_size) == ("sigmoid", True, True)
+    assert (found.activation, found.score_map) == ("sigmoid", True)
     assert "Sigmoid 'act'" in found.evidence
 
 

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from onnx import helper
 from small_graphs import model_of, network
 
-from edgeseg.errors import UnsupportedOperator
 from edgeseg.graph.fp16 import to_fp16
 from edgeseg.graph.info import graph_info
-from edgeseg.graph.operators import require_supported, unsupported
 
 
 def test_counts_of_a_small_network():
@@ -50,10 +47,3 @@ def test_macs_of_every_counted_operator():
         "flat": 0,
         "gemm": 224 * 224 * 5,
     }
-
-
-def test_operators_an_engine_lacks_are_named_with_their_nodes():
-    assert [n.name for n in unsupported(network(), {"Conv"})] == ["r1"]
-    require_supported(network(), {"Conv", "Relu"}, engine="an engine")
-    with pytest.raises(UnsupportedOperator, match=r"TensorRT 10\.3 does not have: Conv 'c1', Conv 'c2'"):
-        require_supported(network(), {"Relu"}, engine="TensorRT 10.3")

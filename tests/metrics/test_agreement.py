@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError
-from edgeseg.metrics import agreement, class_agreement
+from edgeseg.metrics import agreement
 
 
 def test_share_of_equal_pixels():
@@ -20,12 +20,6 @@ def test_only_masked_pixels_are_compared():
     assert agreement(a, b, np.array([[True, True, False, True]])) == pytest.approx(2 / 3)
     with pytest.raises(InputError, match="no pixel"):
         agreement(a, b, np.zeros((1, 4), bool))
-
-
-def test_per_class():
-    a, b = np.array([[0, 0, 1, 1]]), np.array([[0, 0, 0, 1]])
-    assert class_agreement(a, b, 3)[:2].tolist() == [2 / 3, 0.5]
-    assert np.isnan(class_agreement(a, b, 3)[2])
 
 
 def test_shapes_that_differ():

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from torch import nn
 
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.recipe import ModelChoice
@@ -146,6 +147,36 @@ def test_a_file_that_imports_its_neighbour(tmp_path: Path):
     assert len(resolve(ModelChoice(name=f"{tmp_path / 'net.py'}:make", input_size=SIZE)).spec.classes) == 4
 
 
+def test_helpers_of_the_same_name_beside_two_files_do_not_mix(tmp_path: Path):
+    for folder, channels in (("one", 3), ("two", 5)):
+        (tmp_path / folder / "layers").mkdir(parents=True)
+        (tmp_path / folder / "layers" / "__init__.py").write_text("")
+        (tmp_path / folder / "layers" / "head.py").write_text(f"channels = {channels}\n")
+        (tmp_path / folder / "width.py").write_text(f"width = {channels}\n")
+        (tmp_path / folder / "net.py").write_text(
+            "from torch import nn\nfrom layers.head import channels\nfrom width import width\n"
+            "def make():\n    return nn.Sequential(nn.Conv2d(3, width, 1), nn.Conv2d(width, channels, 1))\n"
+        )
+    for folder, channels in (("one", 3), ("two", 5), ("one", 3)):
+        loaded = resolve(ModelChoice(name=f"{tmp_path / folder / 'net.py'}:make", input_size=SIZE))
+        assert [c.out_channels for c in loaded.module] == [channels, channels]
+
+
+def test_a_factory_that_loads_its_own_weights(tmp_path: Path):
+    torch.save(nn.Conv2d(3, 4, 1).state_dict(), tmp_path / "own.pt")
+    file = tmp_path / "net.py"
+    file.write_text(
+        "import torch\nfrom torch import nn\ndef make(head=False):\n    conv = nn.Conv2d(3, 4, 1)\n"
+        f"    conv.load_state_dict(torch.load({str(tmp_path / 'own.pt')!r}, weights_only=True))\n"
+        "    return nn.Sequential(conv, nn.Conv2d(4, 4, 1)) if head else conv\n"
+    )
+    loaded = resolve(ModelChoice(name=f"{file}:make", input_size=SIZE))
+    assert loaded.spec.weights is not None and loaded.spec.weights.file == "net.py"
+    assert not any("no weights" in note for note in loaded.notes)
+    partly = resolve(ModelChoice(name=f"{file}:make", options={"head": True}, input_size=SIZE))
+    assert partly.spec.weights is None and "no weights were given" in partly.notes[0]
+
+
 def test_missing_file_and_unknown_option(net: str, tmp_path: Path):
     with pytest.raises(ModelError, match=r"gone\.py does not exist"):
         resolve(ModelChoice(name=f"{tmp_path / 'gone.py'}:make"))
@@ -198,13 +229,6 @@ def test_a_broken_exported_program(tmp_path: Path):
         resolve(ModelChoice(name=str(tmp_path / "gone.pt2")), trust_file=True)
 
 
-def test_an_onnx_file_is_left_to_the_graph(tmp_path: Path):
-    file = tmp_path / "net.onnx"
-    file.write_bytes(b"onnx")
-    loaded = resolve(ModelChoice(name=str(file), input_size=SIZE, classes=3))
-    assert loaded.module is None and loaded.onnx_file == file
-    assert loaded.spec.source.kind == "onnx" and len(loaded.spec.source.sha256) == 64
-    with pytest.raises(ModelError, match="does not exist"):
-        resolve(ModelChoice(name=str(tmp_path / "gone.onnx"), input_size=SIZE))
-    with pytest.raises(ModelError, match="holds its own"):
-        resolve(ModelChoice(name=str(file), weights="w.pt", input_size=SIZE))
+def test_an_onnx_file_is_no_torch_network():
+    with pytest.raises(ModelError, match=r"(?s)net\.onnx is an ONNX file.*PyTorch"):
+        resolve(ModelChoice(name="net.onnx"))

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseg.runtime.activation import activation_of
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_it_is_read_from_the_values(channels: int):
+    logits = np.random.default_rng(0).normal(size=(2, channels, 6, 6)).astype(np.float32)
+    assert activation_of(logits) == "logits"
+    assert activation_of(1 / (1 + np.exp(-logits))) == "sigmoid"
+
+
+def test_softmax_sums_to_one():
+    logits = np.random.default_rng(0).normal(size=(2, 5, 6, 6))
+    exponentials = np.exp(logits)
+    assert activation_of(exponentials / exponentials.sum(1, keepdims=True)) == "softmax"
