@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -214,11 +215,13 @@ def backend(name: str) -> Backend:
 
 
 def package(extra: str = "ort", needed_for: str = "the engine ONNX Runtime") -> Any:
-    """The module `onnxruntime`, with its telemetry off: it reports nothing and warns of nothing.
+    """The module `onnxruntime`, with its telemetry off: it reports nothing, warns of nothing and makes no folder.
 
     Raises:
         MissingDependency: not installed.
     """
+    for name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):  # read on import; 1.31 knows the first
+        os.environ.setdefault(name, "1")
     try:
         import onnxruntime
     except ImportError:

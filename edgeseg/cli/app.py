@@ -15,7 +15,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from edgeseg import __version__
-from edgeseg.cli import calibrate_commands, list_commands, make_commands, prove_commands, run_commands
+from edgeseg.cli import (
+    calibrate_commands,
+    list_commands,
+    make_commands,
+    prove_commands,
+    quantize_commands,
+    run_commands,
+)
 from edgeseg.errors import EdgesegError
 
 HELP = """Take a trained segmentation network to a fast engine, and prove what it costs.
@@ -65,7 +72,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
-for group in (make_commands, prove_commands, run_commands, list_commands):
+for group in (make_commands, quantize_commands, prove_commands, run_commands, list_commands):
     for command in group.COMMANDS:
         app.command()(_guarded(command))
 calibrate = typer.Typer(help=calibrate_commands.HELP, rich_markup_mode=None, no_args_is_help=True)

@@ -28,6 +28,10 @@ def train(
             "all: `edgeseg schema train`. Repeatable.",
         ),
     ] = [],  # noqa: B006
+    track: Annotated[
+        str,
+        typer.Option(help="Where curves go: tensorboard or wandb.", show_default="tensorboard"),
+    ] = "",
     limit: Annotated[int, typer.Option(help="Use only the first N images of each split; 0: all.", min=0)] = 0,
     trust_file: o.TrustFile = False,
     json: o.Json = False,
@@ -40,7 +44,7 @@ def train(
     from edgeseg.flow.train import train
 
     choice = choices.model_choice(model, weights, classes, input_size, option, contract)
-    settings = o.pairs(setting, "--train")
+    settings = o.pairs(setting, "--train") | ({"track": track} if track else {})
     with progress.shown() as report:
         result = train(
             choice,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
@@ -16,6 +17,25 @@ from edgeseg.quantize.probe import ProbeEngine, open_probe
 
 Feeds = Iterable[Mapping[str, Array]]
 """Inputs by name, batch after batch. Read more than once: a list, or an object that starts anew on `iter`."""
+
+
+class _Some:
+    """Every `step`th of some feeds, anew whenever it is iterated."""
+
+    def __init__(self, feeds: Feeds, step: int) -> None:
+        self._feeds = feeds
+        self._step = step
+
+    def __iter__(self) -> Iterator[Mapping[str, Array]]:
+        return islice(iter(self._feeds), 0, None, self._step)
+
+
+def spread(feeds: Feeds, count: int) -> Feeds:
+    """About `count` batches, evenly spread; all where their number is not known or smaller."""
+    step = len(feeds) // count if isinstance(feeds, Sized) else 1
+    return _Some(feeds, step) if step > 1 else feeds
+
+
 _STATISTICS = {"low": "ReduceMin", "high": "ReduceMax", "mean": "ReduceMean"}
 SAMPLE = 1 << 15
 """Values of a tensor that enter its histogram per batch. Its extremes are exact."""
@@ -42,7 +62,7 @@ def collect(
     probed = _with_statistics(model, [t for t in tensors if t not in sources], sample)
     probe = open_probe(probed, engine, threads=threads)
     histograms = {name: Histogram() for name in tensors}
-    total = len(feeds) if isinstance(feeds, Sequence) else 0
+    total = len(feeds) if isinstance(feeds, Sized) else 0
     varied = False
     for count, feed in enumerate(feeds, start=1):
         for name, value in feed.items():

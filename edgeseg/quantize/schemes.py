@@ -29,6 +29,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             scale of its input; engines that need a pair on both sides ask for it.
         int32_bias: store biases as int32 with the scale input x weight; else they stay float32.
         merge_upsampling: nearest upsampling and the convolution behind it become one transposed convolution.
+        probe: engine that collects ranges: the one that will run the result, where it can tell inner tensors.
         rest: float type of what is not int8, in engines that read it from the graph, and of all scales.
     """
 
@@ -40,6 +41,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repeat: bool = False
     int32_bias: bool = False
     merge_upsampling: bool = False
+    probe: Literal["onnxruntime", "openvino"] = "onnxruntime"
     rest: Literal["fp32", "fp16"] = "fp32"
 
     def form(self, *, non_negative: bool, joined: bool) -> Form:
@@ -70,7 +72,14 @@ SCHEMES: dict[str, Scheme] = {
             repeat=True,
             rest="fp16",
         ),
-        Scheme(name="x86", non_negative="unsigned", other="signed", joined="offset", merge_upsampling=True),
+        Scheme(
+            name="x86",
+            non_negative="unsigned",
+            other="signed",
+            joined="offset",
+            merge_upsampling=True,
+            probe="openvino",
+        ),
         Scheme(
             name="onnxruntime",
             non_negative="unsigned",

@@ -1,0 +1,158 @@
+"""Does the planner find the fastest plan? All plans over at most 10 blocks are forecast, the best 20 timed.
+
+    EDGESEG_DATA=... python benchmarks/planner.py [--b0 WEIGHTS] [--output benchmarks/results/planner.json]
+
+CamVid at 360x480, openvino-int8, no limit on accuracy, so that only time decides. First the planner chooses.
+Then every plan is forecast from what it measured; the 20 fastest forecasts, its choice, all int8 and float
+are built again and timed in turn, by their whole time without profiling. For each plan the table has the
+paired ratio to float and its 95% interval. Passed: the interval of the ratio between the choice and the
+fastest plan touches 1. Networks: Mobile-UNet with the weights of EDGESEG_DATA, and Eff-UNet-B0, a swish
+network (without --b0 its weights are random: its times are true).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgeseg.core.recipe import Budget, ModelChoice
+from edgeseg.core.target import Target
+from edgeseg.datasets import Dataset, open_dataset
+from edgeseg.datasets.calibration import spread
+from edgeseg.datasets.held_out import held_out_images
+from edgeseg.datasets.pictures import Inputs
+from edgeseg.device.environment import read_environment
+from edgeseg.device.statistics import paired_ratio
+from edgeseg.graph.export import export_torch
+from edgeseg.graph.fold import fold
+from edgeseg.models.load import resolve
+from edgeseg.quantize.planner import Search
+from edgeseg.quantize.planner_forecast import all_plans
+from edgeseg.quantize.planner_lab import FloatNodes
+from edgeseg.quantize.planner_settings import PlanSettings
+from edgeseg.quantize.planner_trial import TargetLab
+from edgeseg.quantize.ptq import calibrate
+from edgeseg.quantize.schemes import scheme_for
+
+TARGET = Target.parse("openvino-int8")
+INPUT, CAMERA = (384, 480), (360, 480)
+BLOCKS, BEST = 10, 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--b0", default="", help="weights of Eff-UNet-B0")
+    parser.add_argument("--only", choices=("mobile-unet", "eff-unet-b0"))
+    parser.add_argument("--turns", type=int, default=4, help="times 6 turns of 4 runs per plan")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    data = Path(os.environ["EDGESEG_DATA"])
+    networks = {
+        "mobile-unet": ModelChoice(name="mobile-unet", weights=str(data / "weights" / "munet_camvid.pt")),
+        "eff-unet-b0": ModelChoice(
+            name="eff-unet", weights=arguments.b0, options={"encoder": "tu-tf_efficientnet_b0"}
+        ),
+    }
+    dataset = open_dataset("camvid", data / "camvid")
+    result: dict[str, Any] = {"cpu": read_environment().cpu, "target": str(TARGET)}
+    for name, choice in networks.items():
+        if arguments.only in (None, name):
+            result[name] = examine(choice, dataset, arguments.turns)
+            print(name, summary(result[name]), flush=True)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(msgspec.to_builtins(result), indent=2) + "\n")
+    return 0 if all(found["passed"] for found in result.values() if isinstance(found, dict)) else 1
+
+
+def examine(choice: ModelChoice, dataset: Dataset, turns: int) -> dict[str, Any]:
+    choice = msgspec.structs.replace(choice, input_size=INPUT)
+    loaded = resolve(choice, classes=dataset.classes, ignore_index=dataset.ignore_index)
+    graph = fold(export_torch(loaded.module, INPUT))
+    images = spread(dataset.split("train"), 64)
+    inputs = Inputs(images, loaded.spec, CAMERA, name=graph.graph.input[0].name)
+    begin = time.perf_counter()
+    calibrated = calibrate(graph, inputs, scheme_for(TARGET.engine))
+    calibration_s = time.perf_counter() - begin
+    held_out = held_out_images(dataset, "train", (images,), count=40)
+    begin = time.perf_counter()
+    with TargetLab(calibrated, loaded.spec, CAMERA, held_out, TARGET) as lab:
+        search = Search(
+            calibrated.model, calibrated.groups, lab, Budget(), PlanSettings(blocks=BLOCKS), report
+        ).run()
+    planning_s = time.perf_counter() - begin
+    chosen = search.best.int8 if search.best else np.zeros(len(search.blocks), bool)
+    plans, rows = contestants(search, chosen)
+    with TargetLab(calibrated, loaded.spec, CAMERA, held_out, TARGET, profile=False) as lab:
+        timed = whole_times(lab, rows, turns)
+    ours = next(i for i, plan in enumerate(plans) if (plan == chosen).all())
+    medians = [float(np.median(np.concatenate(blocks))) for blocks in timed]
+    best = int(np.argmin(medians))
+    against_best = paired_ratio(timed[ours], timed[best], a="choice", b="fastest")
+    table = [
+        {
+            "float_blocks": [s.block.name for s, int8 in zip(search.blocks, plan) if not int8],
+            "forecast_ms": float(search.forecast(plan[None])[0]),
+            "ms": median,
+            "against_float": paired_ratio(blocks, timed[0], a="plan", b="float"),
+            "chosen": index == ours,
+        }
+        for index, (plan, blocks, median) in enumerate(zip(plans, timed, medians))
+    ]
+    return {
+        "random_weights": not choice.weights,
+        "blocks": [s.block.name for s in search.blocks],
+        "plans_forecast": 2 ** len(search.blocks),
+        "calibration_s": calibration_s,
+        "planning_s": planning_s,
+        "choice_against_fastest": against_best,
+        "passed": against_best.low <= 1.0 or ours == best,
+        "plans": table,
+    }
+
+
+def contestants(search: Search, chosen: np.ndarray) -> tuple[list[np.ndarray], list[FloatNodes]]:
+    """Float first, then all int8, the choice, and the fastest forecasts."""
+    every = all_plans(len(search.blocks))
+    order = np.argsort(search.forecast(every), kind="stable")[:BEST]
+    count = len(search.blocks)
+    plans = [np.zeros(count, bool), np.ones(count, bool), chosen, *every[order]]
+    unique = list({plan.tobytes(): plan for plan in plans}.values())
+    return unique, [search.floats(plan) for plan in unique]
+
+
+def whole_times(lab: TargetLab, plans: list[FloatNodes], turns: int) -> list[list[list[float]]]:
+    found: list[list[list[float]]] = [[] for _ in plans]
+    for _ in range(turns):
+        for blocks, timed in zip(found, lab.race(plans)):
+            blocks.extend(timed.blocks)
+    return found
+
+
+def summary(found: dict[str, Any]) -> str:
+    r = found["choice_against_fastest"]
+    ours = next(row for row in found["plans"] if row["chosen"])
+    return (
+        f"planned in {found['planning_s']:.0f} s after {found['calibration_s']:.0f} s of calibration; "
+        f"the choice takes {ours['against_float'].ratio:.3f} of float; "
+        f"over the fastest of {len(found['plans'])} timed plans {r.ratio:.3f} [{r.low:.3f}, {r.high:.3f}]: "
+        f"{'passed' if found['passed'] else 'MISSED'}"
+    )
+
+
+def report(message: str, done: int = 0, total: int = 0) -> None:
+    if not done:
+        print(f"  {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

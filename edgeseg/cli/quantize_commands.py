@@ -1,0 +1,92 @@
+"""The command quantize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeseg.cli import options as o
+
+
+def quantize(
+    model: o.Model,
+    target: Annotated[
+        list[str],
+        typer.Option(
+            help="An int8 target, as in openvino-int8 or trt-int8@orin. Repeatable.", show_default=False
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[=ROOT]",
+            help="Images to calibrate with and to compare plans on; with labels, the drop of mIoU counts, "
+            "without (images=FOLDER) the agreement with the float masks.",
+            show_default=False,
+        ),
+    ],
+    output: o.Output = Path("bundles"),
+    weights: o.WeightsFile = "",
+    classes: o.Classes = "",
+    input_size: o.InputSize = "",
+    camera_size: o.CameraSize = "",
+    option: o.ModelOption = [],  # noqa: B006
+    contract: o.Contract = [],  # noqa: B006
+    budget_drop: Annotated[
+        float, typer.Option(help="Largest loss of mIoU against the FP32 network, in points.", min=0.0)
+    ] = 0.5,
+    budget_class: Annotated[
+        list[str],
+        typer.Option(metavar="CLASS=POINTS", help="The same for the IoU of one class. Repeatable."),
+    ] = [],  # noqa: B006
+    plan: Annotated[
+        bool, typer.Option(help="Measure which blocks to keep in float; without, everything is int8.")
+    ] = True,
+    calibration: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST|N",
+            help="A calibration list, or how many images of the split train.",
+            show_default="64",
+        ),
+    ] = "",
+    held_out: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST|N",
+            help="A list of the images that decide between plans, or how many of the split train; they "
+            "neither calibrate nor validate.",
+            show_default="40",
+        ),
+    ] = "",
+    setting: Annotated[
+        list[str],
+        typer.Option(
+            "--ptq",
+            metavar="KEY=VALUE",
+            help="How ranges are chosen, as in ranges=mse equalize=true. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    blocks: Annotated[int, typer.Option(help="Plan with at most N blocks.", min=1, max=16)] = 10,
+    trust_file: o.TrustFile = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+) -> None:
+    """Turn a network into the fastest int8 engine within an accuracy budget, one per target."""
+    from edgeseg.cli import choices, progress, quantize_findings
+    from edgeseg.flow.quantize import quantize
+
+    choice = choices.model_choice(model, weights, classes, input_size, option, contract)
+    recipe = choices.quantize_recipe(choice, target, camera_size, data, budget_drop, budget_class)
+    settings = {"ptq": o.pairs(setting, "--ptq"), **({"plan": {"blocks": blocks}} if plan else {})}
+    with progress.shown() as report:
+        results = quantize(
+            recipe, Path.cwd(), output, plan=plan, calibration=calibration, held_out=held_out,
+            settings=settings, overwrite=overwrite, trust_file=trust_file, progress=report,
+        )  # fmt: skip
+    raise typer.Exit(quantize_findings.quantized(results, json))
+
+
+COMMANDS = (quantize,)

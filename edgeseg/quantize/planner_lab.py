@@ -1,0 +1,55 @@
+"""What the planner needs measured, as a contract."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from edgeseg.quantize.planner_tables import Loss
+
+FloatNodes = frozenset[str]
+"""The nodes of a plan that stay float; all others that can be are int8."""
+
+
+class Timed(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Attributes:
+        blocks: milliseconds, one list per turn.
+        node_ms: of each weighted node, with what the engine runs between it and the next; empty where the
+            engine tells no times of layers.
+    """
+
+    blocks: list[list[float]]
+    node_ms: Mapping[str, float] = {}
+
+    @property
+    def milliseconds(self) -> float:
+        """Sum of the layers, each at its best; without them the median of the runs."""
+        if self.node_ms:
+            return sum(self.node_ms.values())
+        return statistics.median(sample for block in self.blocks for sample in block)
+
+    def more(self, blocks: list[list[float]]) -> Timed:
+        """With further turns."""
+        return msgspec.structs.replace(self, blocks=[*self.blocks, *blocks])
+
+
+class Lab(Protocol):
+    """
+    Attributes:
+        times: latency can be measured here.
+    """
+
+    @property
+    def times(self) -> bool: ...
+
+    def race(self, plans: Sequence[FloatNodes]) -> Sequence[Timed]:
+        """Build plans and time them in turn."""
+        ...
+
+    def loss(self, plan: FloatNodes, *, quick: bool = False) -> Loss:
+        """Loss against the FP32 network on the held-out images; `quick`: on a few of them."""
+        ...

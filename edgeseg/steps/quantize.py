@@ -1,0 +1,202 @@
+"""ONNX bundle -> the same network with int8 Q/DQ pairs, as one scheme of engines wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeseg.core.bundle import (
+    Bundle,
+    BundleDraft,
+    Kind,
+    Manifest,
+    NodePrecision,
+    Quantization,
+    StepRecord,
+)
+from edgeseg.core.documents import write_document
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.plugins import unknown
+from edgeseg.core.recipe import Budget
+from edgeseg.core.target import Target
+from edgeseg.core.versions import versions
+from edgeseg.errors import DataError, GraphError
+from edgeseg.quantize.planner_settings import PlanSettings
+from edgeseg.quantize.planner_tables import PlannedPrecision
+from edgeseg.quantize.ptq import Calibrated, PtqSettings, Quantized, apply, calibrate
+from edgeseg.quantize.schemes import SCHEMES, SchemeName
+from edgeseg.steps import Context
+
+if TYPE_CHECKING:
+    from edgeseg.datasets import Dataset
+    from edgeseg.datasets.split import Split
+
+NAMES = ("quantize",)
+
+GRAPH, QUANTIZED, TABLES = "graph.onnx", "quantized.onnx", "plan.json"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        images: how many images of the training split calibrate, evenly spread over it.
+        list: a calibration list that names them instead.
+        keep: nodes that stay float, by name.
+        ptq: how ranges and scales are chosen.
+        plan: measure which blocks to keep in float; None: everything is int8.
+        held_out: a calibration list of the images that decide; empty: `plan.images` of the training split.
+        scheme: whose int8; the target decides.
+        target, budget: what is planned for; the target and the budget of the recipe.
+    """
+
+    images: int = 64
+    list: str = ""
+    keep: tuple[str, ...] = ()
+    ptq: PtqSettings = PtqSettings()
+    plan: PlanSettings | None = None
+    held_out: str = ""
+    scheme: SchemeName = "x86"
+    target: str = ""
+    budget: Budget = Budget()
+
+
+class Quantize:
+    accepts: tuple[Kind, ...] = ("onnx",)
+    produces: Kind = "qdq"
+    settings = Settings
+
+    def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
+        import onnx
+
+        from edgeseg.datasets.pictures import Inputs
+        from edgeseg.graph._edit import shape_of
+
+        spec = parent.manifest.model
+        _require_classes(settings.budget, spec)
+        plain = onnx.load(str(parent.file(parent.manifest.graph)))
+        source = plain.graph.input[0]
+        images = calibration_split(settings, context)
+        inputs = Inputs(images, spec, context.camera_size, name=source.name, batch=int(shape_of(source)[0]))
+        calibrated = calibrate(
+            plain, inputs, SCHEMES[settings.scheme], settings.ptq, progress=context.progress
+        )
+        planned = _planned(calibrated, spec, images, settings, context) if settings.plan else None
+        result = apply(calibrated, planned.plan if planned else dict.fromkeys(settings.keep, "float"))
+        onnx.save(plain, str(draft.path / GRAPH))
+        onnx.save(result.model, str(draft.path / QUANTIZED))
+        if planned:
+            write_document(draft.path / TABLES, planned)
+        plan: dict[str, NodePrecision] = {**planned.plan} if planned else precisions(calibrated, result)
+        return Manifest(
+            kind="qdq",
+            name=f"{spec.name}-int8-{settings.scheme}",
+            model=spec,
+            graph=GRAPH,
+            quantization=Quantization(
+                graph=QUANTIZED,
+                scheme=settings.scheme,
+                plan=plan,
+                calibration=f"{len(images)} images of {images.dataset}/{images.name}",
+                tables=TABLES if planned else "",
+            ),
+            step=StepRecord(name="quantize"),
+            checks=parent.manifest.checks,
+            notes=(*parent.manifest.notes, *result.notes, *((planned.verdict,) if planned else ())),
+            tools=versions("onnx", "onnxruntime"),
+        )
+
+
+def step(name: str) -> Quantize:
+    return Quantize()
+
+
+def calibration_split(settings: Settings, context: Context) -> Split:
+    """The images that calibrate.
+
+    Raises:
+        DataError: no data, no such split, a list that does not fit, or images that are also in the
+            validation split.
+    """
+    from edgeseg.datasets.calibration import calibration_images
+
+    if context.dataset is None:
+        raise DataError(
+            "int8 needs images to calibrate with, and no data was given",
+            expected="--data, or a [data] section in the recipe",
+            hint="images without labels do: --data images=FOLDER",
+        )
+    return calibration_images(
+        context.dataset,
+        context.train,
+        _validation(context.dataset, context.validation),
+        count=settings.images,
+        listed=Path(settings.list) if settings.list else None,
+        progress=context.progress,
+    )
+
+
+def _require_classes(budget: Budget, spec: ModelSpec) -> None:
+    """Raise InputError, listing the classes, when the budget names one the network does not have."""
+    for name in budget.max_class_drop:
+        if name not in spec.class_names:
+            raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
+
+
+def _validation(dataset: Dataset, name: str) -> Split | None:
+    return dataset.split(name) if name in dataset.splits() else None
+
+
+def _planned(
+    calibrated: Calibrated, spec: ModelSpec, images: Split, settings: Settings, context: Context
+) -> PlannedPrecision:
+    """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
+    from edgeseg.datasets.held_out import held_out_images
+    from edgeseg.quantize.planner_trial import TargetLab
+    from edgeseg.quantize.planner_verdict import plan_precision
+
+    assert context.dataset is not None and settings.plan is not None
+    validation = _validation(context.dataset, context.validation)
+    held_out = held_out_images(
+        context.dataset,
+        images.name,
+        (images, validation) if validation else (images,),
+        count=settings.plan.images,
+        listed=Path(settings.held_out) if settings.held_out else None,
+        progress=context.progress,
+    )
+    target = Target.parse(settings.target)
+    keep = frozenset(settings.keep)
+    with TargetLab(
+        calibrated, spec, context.camera_size, held_out, target, keep=keep, progress=context.progress
+    ) as lab:
+        groups = [group for group in calibrated.groups if keep.isdisjoint(group.nodes)]
+        planned = plan_precision(
+            calibrated.model, groups, lab, settings.budget, settings.plan, progress=context.progress
+        )
+    return msgspec.structs.replace(
+        planned,
+        target=settings.target,
+        plan={**planned.plan, **dict.fromkeys(keep, "float")},
+        held_out=f"{len(held_out)} images of {held_out.dataset}/{held_out.name}",
+        labelled=lab.labelled,
+    )
+
+
+def precisions(calibrated: Calibrated, result: Quantized) -> dict[str, NodePrecision]:
+    """What each node that could be int8 became.
+
+    Raises:
+        GraphError: nothing became int8.
+    """
+    stored = {node.output[0] for node in result.model.graph.node if node.op_type == "DequantizeLinear"}
+    made = {n.name for n in result.model.graph.node if len(n.input) > 1 and n.input[1] in stored}
+    names = [node for group in calibrated.groups for node in group.nodes]
+    if not made.intersection(names):
+        raise GraphError(
+            "no layer of the network is int8 in this plan",
+            expected="at least one convolution or matrix product with a constant weight in int8",
+            hint="build a float target instead",
+        )
+    return {name: "int8" if name in made else "float" for name in names}

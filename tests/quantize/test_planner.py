@@ -1,0 +1,221 @@
+"""The search on networks whose times and losses are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import msgspec
+import numpy as np
+import pytest
+from patterns import Net
+
+from edgeseg.core.recipe import Budget
+from edgeseg.quantize.groups import groups_of
+from edgeseg.quantize.placement import place
+from edgeseg.quantize.planner_lab import FloatNodes, Timed
+from edgeseg.quantize.planner_settings import PlanSettings
+from edgeseg.quantize.planner_tables import Loss, PlannedPrecision
+from edgeseg.quantize.planner_verdict import plan_precision
+from edgeseg.quantize.schemes import SCHEMES
+
+
+class KnownLab:
+    """A chain of layers `l0`, `l1`, ...: milliseconds in float and int8, a price per border, points lost."""
+
+    def __init__(
+        self,
+        slow: Sequence[float],
+        fast: Sequence[float],
+        lost: Sequence[float],
+        *,
+        border: float = 0.0,
+        road: Sequence[float] = (),
+        times: bool = True,
+        layers: bool = True,
+        noise: float = 0.0,
+        base: float = 0.0,
+    ) -> None:
+        self.slow, self.fast, self.lost = (np.array(v, float) for v in (slow, fast, lost))
+        self.road = np.array(road or np.zeros(len(slow)), float)
+        self.border, self.times, self.layers, self.noise, self.base = border, times, layers, noise, base
+        self.scored: list[FloatNodes] = []
+        self.raced: list[FloatNodes] = []
+        self.rng = np.random.default_rng(0)
+        net, tensor = Net(), "image"
+        for index in range(len(slow)):
+            tensor = net.conv(f"l{index}", tensor, 3, 3)
+        self.model = net.model(tensor)
+        self.groups = groups_of(self.model, place(self.model, SCHEMES["x86"]))
+
+    def int8(self, plan: FloatNodes) -> np.ndarray:
+        return np.array([f"l{i}" not in plan for i in range(len(self.slow))])
+
+    def node_ms(self, int8: np.ndarray) -> np.ndarray:
+        taken = np.where(int8, self.fast, self.slow)
+        taken[1:] += self.border * (int8[1:] != int8[:-1])
+        return taken
+
+    def race(self, plans: Sequence[FloatNodes]) -> list[Timed]:
+        self.raced += plans
+        return [self._timed(self.node_ms(self.int8(plan))) for plan in plans]
+
+    def _timed(self, taken: np.ndarray) -> Timed:
+        total = taken.sum() * (1 + self.noise * self.rng.random((6, 4)))
+        names = {f"l{i}": float(ms) for i, ms in enumerate(taken)} if self.layers else {}
+        return Timed(blocks=total.tolist(), node_ms=names)
+
+    def loss(self, plan: FloatNodes, *, quick: bool = False) -> Loss:
+        if not quick:
+            self.scored.append(plan)
+        int8 = self.int8(plan)
+        drop, road = float(self.base + self.lost[int8].sum()), float(self.road[int8].sum())
+        return Loss(drop=drop, class_drop={"road": road}, changed=2 * drop, class_changed={"road": 2 * road})
+
+    def plan(self, budget: Budget, **settings: int) -> PlannedPrecision:
+        return plan_precision(self.model, self.groups, self, budget, PlanSettings(**settings))  # type: ignore[arg-type]
+
+    def best(self, budget: Budget) -> float:
+        """By trying every plan."""
+        found = [float(self.slow.sum())]
+        for bits in product((False, True), repeat=len(self.slow)):
+            int8 = np.array(bits)
+            road = self.road[int8].sum() <= budget.max_class_drop.get("road", np.inf)
+            most = np.inf if budget.max_drop is None else budget.max_drop
+            if road and self.base + self.lost[int8].sum() <= most:
+                found.append(float(self.node_ms(int8).sum()))
+        return min(found)
+
+    def time_of(self, plan: Mapping[str, str]) -> float:
+        return float(self.node_ms(np.array([plan[f"l{i}"] == "int8" for i in range(len(self.slow))])).sum())
+
+
+def drop(points: float, **classes: float) -> Budget:
+    return Budget(max_drop=points, max_class_drop=classes)
+
+
+def test_all_int8_when_it_is_fast_and_within_the_budget() -> None:
+    lab = KnownLab([4, 4, 4, 4], [1, 1, 1, 1], [0.1, 0.1, 0.1, 0.1])
+    found = lab.plan(drop(0.5))
+    assert set(found.plan.values()) == {"int8"} and found.met and found.latency == "measured"
+    assert "all blocks are int8: 0.25 of the time of float" in found.verdict
+    assert [row.drop for row in found.blocks] == [None] * 4  # losing alone cannot change the decision
+    assert [row.gain_ms for row in found.blocks] == [3] * 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_fastest_plan_within_the_budget(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    slow = rng.uniform(1, 10, 7)
+    lab = KnownLab(slow, slow * rng.uniform(0.3, 1.2, 7), rng.exponential(0.3, 7), base=0.02)
+    budget = drop(float(rng.uniform(0.2, 0.8)))
+    found = lab.plan(budget)
+    assert lab.time_of(found.plan) == pytest.approx(lab.best(budget), rel=0.011)
+    assert found.met
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_borders_between_precisions_cost(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    slow = rng.uniform(1, 4, 7)
+    lab = KnownLab(slow, slow * rng.uniform(0.6, 1.4, 7), np.zeros(7), border=0.5)
+    assert lab.time_of(lab.plan(drop(0.5)).plan) <= 1.03 * lab.best(drop(0.5))
+
+
+def test_a_block_that_int8_slows_down_stays_float() -> None:
+    lab = KnownLab([4, 4, 4, 4], [1, 6, 1, 1], [0, 0, 0, 0])
+    found = lab.plan(drop(0.5))
+    assert found.plan == {"l0": "int8", "l1": "float", "l2": "int8", "l3": "int8"}
+    assert found.blocks[1].gain_ms == -2 and found.floats == ("l1",)
+
+
+def test_the_limit_of_a_class_binds() -> None:
+    lab = KnownLab([4, 4, 4, 4], [1, 1, 1, 2], [0.1] * 4, road=[0, 3, 0, 0.5])
+    budget = drop(0.5, road=1.0)
+    found = lab.plan(budget)
+    assert found.plan["l1"] == "float" and list(found.plan.values()).count("int8") == 3
+    assert next(row for row in found.plans if row.chosen).class_drop == {"road": 0.5}
+
+
+def test_float_ships_where_it_wins() -> None:
+    lab = KnownLab([1, 1, 1], [2, 2, 2], [0, 0, 0])
+    found = lab.plan(drop(0.5))
+    assert set(found.plan.values()) == {"float"} and found.met
+    assert "float wins" in found.verdict
+    assert next(row for row in found.plans if row.chosen).name == "float"
+
+
+def test_float_wins_where_borders_eat_the_gain() -> None:
+    lab = KnownLab([2, 2, 2], [1.9, 2.5, 1.9], [0, 0, 0], border=1.0)
+    found = lab.plan(drop(0.5))
+    assert set(found.plan.values()) == {"float"} and "float wins" in found.verdict
+
+
+def test_a_budget_that_cannot_be_met() -> None:
+    lab = KnownLab([4, 4, 4], [1, 1, 1], [2, 3, 4])
+    found = lab.plan(drop(0.5))
+    assert not found.met
+    assert found.plan == {"l0": "int8", "l1": "float", "l2": "float"}
+    assert "nearest one drops mIoU by 2.00 (budget 0.5) points" in found.verdict
+    assert "quantisation-aware training" in found.verdict and "calibration images" in found.verdict
+
+
+def test_a_budget_that_float_misses_too() -> None:
+    found = KnownLab([1, 1], [2, 2], [0, 0], base=0.3).plan(drop(0.1))
+    assert not found.met and "even float drops mIoU by 0.30 (budget 0.1)" in found.verdict
+
+
+def test_without_latency_the_most_work_in_int8_within_the_budget() -> None:
+    lab = KnownLab([1] * 4, [1] * 4, [0.1, 0.9, 0.1, 0.1], times=False)
+    found = lab.plan(drop(0.5))
+    assert found.latency == "unmeasured" and found.met and lab.raced == []
+    assert found.plan == {"l0": "int8", "l1": "float", "l2": "int8", "l3": "int8"}
+    assert all(row.milliseconds is None and row.ratio is None for row in found.plans)
+    assert "latency unmeasured" in found.verdict
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_engine_that_tells_no_times_of_layers(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    slow = rng.uniform(1, 10, 6)
+    lab = KnownLab(slow, slow * rng.uniform(0.3, 1.2, 6), rng.exponential(0.3, 6), layers=False)
+    found = lab.plan(drop(0.5))
+    assert lab.time_of(found.plan) == pytest.approx(lab.best(drop(0.5)), rel=0.011)
+    assert found.blocks[0].float_ms is None and found.blocks[0].gain_ms is not None
+
+
+def test_the_guilty_layer_of_a_block_is_found() -> None:
+    lost = [0.0] * 12
+    lost[5] = 3.0
+    lab = KnownLab([2] * 12, [1] * 12, lost)
+    found = lab.plan(drop(0.5), blocks=3)
+    assert [name for name, precision in found.plan.items() if precision == "float"] == ["l5"]
+    assert max(found.blocks, key=lambda row: row.drop or 0).name == "l5"
+
+
+def test_a_noisy_machine_does_not_ship_float() -> None:
+    lab = KnownLab([4] * 4, [3.5] * 4, [0] * 4, noise=0.4)
+    assert set(lab.plan(drop(0.5)).plan.values()) == {"int8"}
+
+
+def test_a_budget_without_limits_on_accuracy_allows_half_a_point() -> None:
+    found = KnownLab([4, 4], [1, 1], [0.4, 0.4]).plan(Budget(max_size_mb=3))
+    assert found.budget.max_drop == 0.5 and sorted(found.plan.values()) == ["float", "int8"]
+
+
+def test_tables_survive_json() -> None:
+    found = KnownLab([4, 4, 4], [1, 1, 5], [0.3, 0.3, 0.3]).plan(drop(0.5))
+    assert msgspec.json.decode(msgspec.json.encode(found), type=PlannedPrecision) == found
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"blocks": 17}, "blocks is 17, expected 1 to 16"),
+        ({"images": 0}, "images is 0"),
+        ({"rounds": 0}, "rounds"),
+    ],
+)
+def test_settings_that_plan_nothing(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PlanSettings(**settings)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from patterns import Net
+
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classes
+from edgeseg.core.ports import Layer
+from edgeseg.core.target import Target
+from edgeseg.datasets.split import Split
+from edgeseg.quantize.planner_trial import TargetLab, by_node
+from edgeseg.quantize.ptq import PtqSettings, calibrate
+from edgeseg.quantize.schemes import scheme_for
+
+CAMERA = (24, 32)
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, *CAMERA, 3), dtype=np.uint8)
+
+
+def split(classes: tuple[ClassInfo, ...]) -> Split:
+    return Split(
+        dataset="noise",
+        name="train",
+        ids=tuple(map(str, range(6))),
+        classes=classes,
+        ignore_index=None,
+        read_image=lambda name: PIXELS[int(name)],
+        read_label=lambda name: PIXELS[int(name), ..., 0] % 3,
+    )
+
+
+def lab(
+    target: str, *, labels: bool = True, task: str = "semantic", keep: frozenset[str] = frozenset()
+) -> TargetLab:
+    net = Net()
+    a = net.op("Relu", "act", net.conv("c1", "image", 3, 8))
+    b = net.op("Relu", "act2", net.conv("c2", a, 8, 8))
+    model = net.model(net.conv("c3", b, 8, 3), shape=(1, 3, *CAMERA))
+    spec = ModelSpec(
+        name="small",
+        source=Source(kind="zoo", ref="small"),
+        task=task,
+        input_size=CAMERA,
+        classes=default_classes(3),
+    )  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    feeds = [{"image": rng.normal(size=(1, 3, *CAMERA)).astype(np.float32)} for _ in range(2)]
+    scheme = scheme_for(Target.parse(target).engine)
+    calibrated = calibrate(model, feeds, scheme, PtqSettings(correct_bias=False))
+    images = split(default_classes(3) if labels else ())
+    return TargetLab(calibrated, spec, CAMERA, images, Target.parse(target), keep=keep)
+
+
+FLOAT = frozenset({"c1", "c2", "c3"})
+
+
+@pytest.mark.parametrize("target", ["openvino-int8", "ort-int8", "trt-int8@orin"])
+def test_float_keeps_the_masks_and_int8_changes_some(target: str) -> None:
+    if target.startswith("openvino"):
+        pytest.importorskip("openvino")
+    with lab(target) as found:
+        kept, changed = found.loss(FLOAT), found.loss(frozenset())
+    assert kept.changed < 3 and changed.changed > kept.changed
+    assert set(changed.class_drop) == {c.name for c in default_classes(3)}
+    assert np.mean(list(changed.class_changed.values())) == pytest.approx(changed.changed)
+
+
+def test_without_labels_the_drop_is_what_changed() -> None:
+    with lab("ort-int8", labels=False) as found:
+        loss = found.loss(frozenset())
+    assert not found.labelled and loss.drop == loss.changed and loss.class_drop == loss.class_changed
+
+
+def test_bit_masks_are_compared_class_by_class() -> None:
+    with lab("ort-int8", task="multilabel") as found:
+        loss = found.loss(frozenset({"c1"}))
+    assert not found.labelled and 0 < loss.drop < 50 and len(loss.class_changed) == 3
+
+
+def test_kept_nodes_are_float_in_every_plan() -> None:
+    with lab("ort-int8", keep=FLOAT) as found:
+        assert found.loss(frozenset()).changed == 0
+
+
+def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
+    pytest.importorskip("openvino")
+    with lab("openvino-int8") as found:
+        timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
+    for one in timed:
+        assert len(one.blocks) == 6 and all(ms > 0 for turn in one.blocks for ms in turn)
+        assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0
+
+
+def test_a_target_that_is_not_here_is_not_timed() -> None:
+    assert not lab("trt-int8@orin").times
+
+
+def test_layers_count_for_the_weighted_node_before_them() -> None:
+    layers = [
+        Layer(name="reorder", kind="Reorder"),
+        Layer(name="c1/WithoutBiases", kind="Convolution", nodes=("c1/WithoutBiases", "c1", "act")),
+        Layer(name="add", kind="Eltwise", nodes=("add",)),
+        Layer(name="c2", kind="Convolution"),
+        Layer(name="head", kind="Convert"),
+    ]
+    assert by_node(layers, [1, 2, 4, 8, 16], ["c1", "c2"]) == {"c1": 7, "c2": 24}
+
+
+def test_an_engine_that_names_few_of_its_layers_tells_nothing() -> None:
+    layers = [Layer(name="c1", kind="Convolution"), Layer(name="fused", kind="Convolution")]
+    assert by_node(layers, [1, 2], ["c1", "c2", "c3"]) == {}
