@@ -215,7 +215,7 @@ def backend(name: str) -> Backend:
 
 
 def package(extra: str = "ort", needed_for: str = "the engine ONNX Runtime") -> Any:
-    """The module `onnxruntime`, with its telemetry off: it reports nothing, warns of nothing and makes no folder.
+    """The module `onnxruntime`, with its telemetry off: it reports nothing and makes no folder.
 
     Raises:
         MissingDependency: not installed.

@@ -32,6 +32,11 @@ def quantized(results: Sequence[QuantizeResult], json: bool) -> int:
 
 
 def _tables(planned: PlannedPrecision) -> None:
+    tried = [(t.ranges, _on(t.correct_bias), _on(t.equalize), number(t.loss)) for t in planned.methods]
+    if tried:
+        table(
+            "int8 everywhere", ("ranges", "bias correction", "equalisation", "masks changed"), tried, left=3
+        )
     columns = (
         "block",
         "layers",
@@ -60,6 +65,10 @@ def _tables(planned: PlannedPrecision) -> None:
     if not planned.labelled:
         line("no labels: mIoU is the agreement with the masks of the FP32 network")
     line(f"planned in {planned.seconds:.0f} s")
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
 
 
 def _block(row: BlockRow) -> tuple[object, ...]:

@@ -73,6 +73,7 @@ def quantize(
         )
     step: dict[str, Any] = {"images": CALIBRATION_IMAGES, **(settings or {}), **_images(calibration, "list")}
     if plan:
+        step.setdefault("methods", "given" if step.get("ptq") else "auto")
         chosen = _images(held_out, "held_out")
         step["plan"] = {**step.get("plan", {}), **{k: v for k, v in chosen.items() if k == "images"}}
         step |= {k: v for k, v in chosen.items() if k == "held_out"}

@@ -8,6 +8,7 @@ import msgspec
 from onnx import ModelProto
 
 from edgeseg.core.ports import Progress, silent
+from edgeseg.quantize.planner_tables import MethodTrial
 from edgeseg.quantize.ptq import Calibrated, PtqSettings, calibrate, with_methods
 from edgeseg.quantize.ranges import Feeds
 from edgeseg.quantize.schemes import Scheme
@@ -22,18 +23,6 @@ RANGES: tuple[tuple[RangeMethod, float], ...] = (
 """Methods and their percentile, in the order they are tried."""
 Lose = Callable[[Calibrated], float]
 """What int8 everywhere loses on held-out images; less is better."""
-
-
-class MethodTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Attributes:
-        loss: of int8 everywhere with these methods, in points.
-    """
-
-    ranges: str
-    correct_bias: bool
-    equalize: bool
-    loss: float
 
 
 def choose_methods(

@@ -86,6 +86,18 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     chosen: bool = False
 
 
+class MethodTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        loss: `Loss.changed` of int8 everywhere with these methods.
+    """
+
+    ranges: str
+    correct_bias: bool
+    equalize: bool
+    loss: float
+
+
 class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Attributes:
@@ -94,6 +106,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         latency: `unmeasured`: made on accuracy alone; `edgeseg build` compares with float on the device.
         held_out: the images that decided, in words.
         labelled: they have labels; else `drop` is disagreement with the masks of the FP32 network.
+        methods: what was tried when int8 everywhere missed the budget; the best of them was planned with.
         seconds: that planning took, without calibration.
     """
 
@@ -110,6 +123,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     plans: tuple[PlanRow, ...]
     held_out: str = ""
     labelled: bool = True
+    methods: tuple[MethodTrial, ...] = ()
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 

@@ -80,6 +80,22 @@ class TargetLab:
         self._engines: OrderedDict[FloatNodes, _Trial] = OrderedDict()
         self._losses: dict[tuple[FloatNodes, bool], Loss] = {}
 
+    def like(self, calibrated: Calibrated) -> TargetLab:
+        """A lab for the same network with other ranges, which reads no image again."""
+        other = TargetLab(
+            calibrated,
+            self.spec,
+            self.camera,
+            self._images,
+            self.target,
+            keep=self._keep,
+            profile=self._profile,
+            progress=self._progress,
+        )
+        shared = {"_frames": self._frames, "_masks": self._masks}
+        other.__dict__.update(shared | ({"_labels": self._labels} if self.labelled else {}))
+        return other
+
     def __enter__(self) -> TargetLab:
         return self
 
@@ -107,6 +123,11 @@ class TargetLab:
             found = [trial.class_map(self._frames[i]) for i in chosen]
             self._losses[plan, quick] = self._compare(found, chosen)
         return self._losses[plan, quick]
+
+    def loss_of(self, calibrated: Calibrated) -> float:
+        """`Loss.changed` of int8 everywhere, by other ranges."""
+        with self.like(calibrated) as other:
+            return other.loss(frozenset()).changed
 
     @cached_property
     def _frames(self) -> list[Array]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -24,13 +25,16 @@ from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.errors import DataError, GraphError
 from edgeseg.quantize.planner_settings import PlanSettings
-from edgeseg.quantize.planner_tables import PlannedPrecision
+from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision
 from edgeseg.quantize.ptq import Calibrated, PtqSettings, Quantized, apply, calibrate
 from edgeseg.quantize.schemes import SCHEMES, SchemeName
 from edgeseg.steps import Context
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from edgeseg.datasets import Dataset
+    from edgeseg.datasets.pictures import Inputs
     from edgeseg.datasets.split import Split
 
 NAMES = ("quantize",)
@@ -45,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list: a calibration list that names them instead.
         keep: nodes that stay float, by name.
         ptq: how ranges and scales are chosen.
+        methods: `given`: those of `ptq`; `auto`: where int8 everywhere misses the budget, the best of ranges,
+            bias correction and equalisation on the held-out images. Needs `plan`.
         plan: measure which blocks to keep in float; None: everything is int8.
         held_out: a calibration list of the images that decide; empty: `plan.images` of the training split.
         scheme: whose int8; the target decides.
@@ -55,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     list: str = ""
     keep: tuple[str, ...] = ()
     ptq: PtqSettings = PtqSettings()
+    methods: Literal["given", "auto"] = "given"
     plan: PlanSettings | None = None
     held_out: str = ""
     scheme: SchemeName = "x86"
@@ -82,7 +89,9 @@ class Quantize:
         calibrated = calibrate(
             plain, inputs, SCHEMES[settings.scheme], settings.ptq, progress=context.progress
         )
-        planned = _planned(calibrated, spec, images, settings, context) if settings.plan else None
+        planned = None
+        if settings.plan:
+            calibrated, planned = _planned(calibrated, plain, inputs, spec, settings, context)
         result = apply(calibrated, planned.plan if planned else dict.fromkeys(settings.keep, "float"))
         onnx.save(plain, str(draft.path / GRAPH))
         onnx.save(result.model, str(draft.path / QUANTIZED))
@@ -149,14 +158,21 @@ def _validation(dataset: Dataset, name: str) -> Split | None:
 
 
 def _planned(
-    calibrated: Calibrated, spec: ModelSpec, images: Split, settings: Settings, context: Context
-) -> PlannedPrecision:
+    calibrated: Calibrated,
+    plain: ModelProto,
+    inputs: Inputs,
+    spec: ModelSpec,
+    settings: Settings,
+    context: Context,
+) -> tuple[Calibrated, PlannedPrecision]:
     """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
     from edgeseg.datasets.held_out import held_out_images
+    from edgeseg.quantize.methods import choose_methods
     from edgeseg.quantize.planner_trial import TargetLab
     from edgeseg.quantize.planner_verdict import plan_precision
 
     assert context.dataset is not None and settings.plan is not None
+    images = inputs.split
     validation = _validation(context.dataset, context.validation)
     held_out = held_out_images(
         context.dataset,
@@ -168,19 +184,29 @@ def _planned(
     )
     target = Target.parse(settings.target)
     keep = frozenset(settings.keep)
-    with TargetLab(
-        calibrated, spec, context.camera_size, held_out, target, keep=keep, progress=context.progress
-    ) as lab:
+    trials: tuple[MethodTrial, ...] = ()
+    with ExitStack() as labs:
+        lab = labs.enter_context(
+            TargetLab(
+                calibrated, spec, context.camera_size, held_out, target, keep=keep, progress=context.progress
+            )
+        )
+        if settings.methods == "auto" and lab.loss(frozenset()).excess(settings.budget) > 0:
+            calibrated, trials = choose_methods(
+                plain, inputs, calibrated.scheme, settings.ptq, lab.loss_of, progress=context.progress
+            )
+            lab = labs.enter_context(lab.like(calibrated))
         groups = [group for group in calibrated.groups if keep.isdisjoint(group.nodes)]
         planned = plan_precision(
             calibrated.model, groups, lab, settings.budget, settings.plan, progress=context.progress
         )
-    return msgspec.structs.replace(
+    return calibrated, msgspec.structs.replace(
         planned,
         target=settings.target,
         plan={**planned.plan, **dict.fromkeys(keep, "float")},
         held_out=f"{len(held_out)} images of {held_out.dataset}/{held_out.name}",
         labelled=lab.labelled,
+        methods=trials,
     )
 
 
