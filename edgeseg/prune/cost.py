@@ -76,6 +76,16 @@ class Costs:
         ]
         return sum(c[0] for c in counts), sum(c[1] for c in counts)
 
+    def prices(self, units: tuple[Unit, ...], *, parameters: bool = False) -> dict[str, float]:
+        """MACs, or parameters, that one channel of each unit costs while the others are whole."""
+        whole = self.after((), {})
+        found = {}
+        for unit in units:
+            part = max(1, unit.width // 2)
+            less = self.after(units, {unit.layer: np.arange(part)})
+            found[unit.layer] = (whole[parameters] - less[parameters]) / part
+        return found
+
 
 def _measured(module: nn.Module, input_size: Size) -> dict[str, _Layer]:
     layers: dict[str, _Layer] = {}

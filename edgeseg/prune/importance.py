@@ -1,8 +1,12 @@
-"""How much each channel of a unit matters. Scores are not negative; the smallest go first."""
+"""How much each channel of a unit matters. Scores are not negative; the smallest go first.
+
+`taylor` says what the loss loses, which `per_cost` divides by what a channel costs: one measure for all
+layers. The others say nothing across layers, so their scores are divided by the mean over the unit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,9 +35,6 @@ def score(
 ) -> dict[str, Scores]:
     """Scores [width] of the units, by layer. A unit that the measure says nothing about is left out.
 
-    All but `random` are divided by their mean over the unit, so that layers can be compared: without that,
-    `taylor` empties the deep layers, which have the parameters and not the MACs.
-
     Args:
         losses: for `taylor`; the network is in evaluation mode, its weights and gradients stay as they are.
         seed: of `random`.
@@ -50,7 +51,7 @@ def score(
             raise InputError("importance 'taylor' has no images", hint="add a [data] section, or use l1")
         effects = _effects(module, losses)
         seen = (u for u in units if any(link.layer in effects for link in u.links))
-        return {unit.layer: _over_mean(_sum(unit, effects)) for unit in seen}
+        return {unit.layer: _sum(unit, effects) for unit in seen}
     if importance == "l1":
         per_layer = {
             link.layer: _l1(link.module) for u in units for link in u.links if _has(link.module, _WEIGHTED)
@@ -66,6 +67,11 @@ def score(
     relative = {name: value / max(value.mean(), 1e-30) for name, value in per_layer.items()}
     touched = (u for u in units if any(k.side == "out" and k.layer in relative for k in u.links))
     return {unit.layer: _over_mean(_sum(unit, relative)) for unit in touched}
+
+
+def per_cost(scores: Mapping[str, Scores], prices: Mapping[str, float]) -> dict[str, Scores]:
+    """Scores over what a channel of the unit costs: where the same cost does least harm goes first."""
+    return {layer: values / max(prices[layer], 1e-30) for layer, values in scores.items()}
 
 
 def _has(module: nn.Module, kinds: tuple[type, ...]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest
 from edgeseg.core.plugins import PluginFolder
@@ -19,6 +19,9 @@ from edgeseg.errors import RecipeError
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Dataset
+
+SAME: Literal["same"] = "same"
+"""A step that produces what it was given."""
 
 STEPS = PluginFolder("edgeseg.steps", "step", listing="edgeseg schema steps", error=RecipeError)
 
@@ -66,12 +69,12 @@ class Step(Protocol):
     """One kind of work.
 
     Attributes:
-        accepts: kinds of the parent; `produces`: kind of the child.
+        accepts: kinds of the parent; `produces`: kind of the child, or `same` as the parent.
         settings: a msgspec.Struct type whose fields are the settings of a recipe.
     """
 
     accepts: tuple[Kind, ...]
-    produces: Kind
+    produces: Kind | Literal["same"]
     settings: type[Any]
 
     def run(self, parent: Bundle, settings: Any, draft: BundleDraft, context: Context) -> Manifest:

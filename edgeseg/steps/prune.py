@@ -1,82 +1,70 @@
-"""torch bundle -> torch bundle with fewer channels, fine-tuned if wished; interrupted work resumes."""
+"""A network with fewer channels, fine-tuned if wished; interrupted work resumes.
+
+A torch bundle gives a torch bundle: the factory, what was taken, the weights that remain. An ONNX bundle
+gives an ONNX bundle: the file is lifted, pruned and exported again.
+"""
 
 from __future__ import annotations
 
-import copy
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord, file_sha256
-from edgeseg.core.documents import encode, read_json
-from edgeseg.core.model_spec import ModelSpec, Pruned, Weights
-from edgeseg.core.target import Target
+from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.model_spec import ModelSpec, Weights
+from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.versions import versions
 from edgeseg.errors import RecipeError
-from edgeseg.prune.settings import PruneSettings
-from edgeseg.steps import Context
-from edgeseg.training.settings import TrainSettings
+from edgeseg.runtime.preprocess import preprocess
+from edgeseg.steps import SAME, Context
+from edgeseg.steps._pruning import Pruning, Settings
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from pathlib import Path
 
-    from edgeseg.prune.cost import Costs, Removal
-    from edgeseg.prune.units import Unit
+    from torch import nn
+
+    from edgeseg.graph.lift import LiftedModule
 
 NAMES = ("prune",)
 
-WEIGHTS = "weights.safetensors"
-UNITS = {"macs": (1e9, "GMAC"), "parameters": (1e6, "M parameters"), "latency": (1.0, "ms")}
-LATENCY_TRIES = 32
-
-
-class Settings(PruneSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Attributes:
-        finetune: training settings after every round; its loss may hold `distil`, which compares with the
-            network before pruning. None: the weights that remain stay as they are.
-    """
-
-    finetune: TrainSettings | None = None
-
-
-class Round(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one round took, kept beside its training: measured latency may choose otherwise the next time."""
-
-    SCHEMA_VERSION: ClassVar[int] = 1
-
-    schema_version: int = 1
-    pruning: tuple[Pruned, ...]
+WEIGHTS, GRAPH = "weights.safetensors", "graph.onnx"
 
 
 class Prune:
-    accepts: tuple[Kind, ...] = ("torch",)
-    produces: Kind = "torch"
+    accepts: tuple[Kind, ...] = ("torch", "onnx")
+    produces = SAME
     settings = Settings
 
     def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
-        from edgeseg.models.checkpoint import write_safetensors
         from edgeseg.models.load import open_network
 
-        _require(settings, context)
-        spec = parent.manifest.model
-        module = open_network(parent, trust_file=context.trust_file)
-        work = _Work(module, spec, settings, context)
+        kind, spec = parent.manifest.kind, parent.manifest.model
+        _require(settings, spec, kind, context)
+        if kind == "onnx":
+            module = _lifted(parent)
+            named = tuple(module.fx_names.get(name, name) for name in settings.protect)
+            settings = msgspec.structs.replace(settings, protect=named)
+        else:
+            module = open_network(parent, trust_file=context.trust_file)
+        work = Pruning(module, spec, settings, context)
         notes = [work.round(number) for number in range(1, settings.rounds + 1)]
-        write_safetensors(draft.path / WEIGHTS, module)
-        source = msgspec.structs.replace(spec.source, pruning=(*spec.source.pruning, *work.history))
-        weights = Weights(file=WEIGHTS, sha256=file_sha256(draft.path / WEIGHTS))
+        file = draft.path / (GRAPH if kind == "onnx" else WEIGHTS)
+        checks = (_write_onnx if kind == "onnx" else _write_weights)(file, module, spec, context)
+        trained = spec.weights is not None or settings.finetune is not None
         return Manifest(
-            kind="torch",
+            kind=kind,
             name=f"{spec.name}-pruned",
             model=msgspec.structs.replace(
-                spec, source=source, weights=weights if spec.weights or settings.finetune else None
+                spec,
+                source=msgspec.structs.replace(spec.source, pruning=(*spec.source.pruning, *work.history)),
+                weights=Weights(file=file.name, sha256=file_sha256(file)) if trained else None,
+                postprocess=_contract(spec, kind),
             ),
-            weights=WEIGHTS,
+            weights=file.name if kind == "torch" else "",
+            graph=file.name if kind == "onnx" else "",
             step=StepRecord(name="prune"),
+            checks=checks,
             notes=(*parent.manifest.notes, work.summary(), *filter(None, notes)),
             tools=versions("torch", "torch-pruning", "accelerate", "timm", "segmentation-models-pytorch"),
         )
@@ -86,161 +74,57 @@ def step(name: str) -> Prune:
     return Prune()
 
 
-def _require(settings: Settings, context: Context) -> None:
-    if (settings.finetune or settings.importance == "taylor") and context.dataset is None:
+def _require(settings: Settings, spec: ModelSpec, kind: Kind, context: Context) -> None:
+    learns = settings.finetune is not None or settings.importance == "taylor"
+    if learns and (context.dataset is None or not context.dataset.classes):
         what = "fine-tunes" if settings.finetune else "ranks channels by 'taylor'"
-        raise RecipeError(f"the step 'prune' {what} without data", hint="add a [data] section to the recipe")
+        raise RecipeError(
+            f"the step 'prune' {what} without labelled data", hint="add a [data] section to the recipe"
+        )
     if settings.measures and context.measure is None:
         raise RecipeError(f"the step 'prune' measures {settings.target}, and nothing here measures")
-
-
-class _Work:
-    """A network that becomes narrower round by round.
-
-    Attributes:
-        history: what was taken so far.
-    """
-
-    def __init__(self, module: nn.Module, spec: ModelSpec, settings: Settings, context: Context) -> None:
-        from edgeseg.prune.cost import Costs
-        from edgeseg.prune.units import find_units
-
-        self.module, self.spec, self.settings, self.context = module, spec, settings, context
-        self.history: tuple[Pruned, ...] = ()
-        self.teacher = copy.deepcopy(module)
-        units = find_units(module, spec.input_size, settings.protect)
-        self.floors = {u.layer: max(1, int(settings.layer_keep * u.width)) for u in units}
-        self.steps = self._staircase(max(u.width for u in units)) if settings.staircase else ()
-        self.before = Costs(module, spec.input_size)
-        self.base = self._cost_now(self.before)
-
-    def round(self, number: int) -> str:
-        """Prune to the round's share of the goal, fine-tune. Returns a note about the fine-tuning, if any."""
-        from edgeseg.models.pruning import replay
-
-        folder = self.context.work / f"round-{number}"
-        record = folder / "round.json"
-        if not record.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            cuts = self._choose(self.base * self.settings.keep ** (number / self.settings.rounds))
-            part = record.with_suffix(".part")
-            part.write_bytes(encode(Round(pruning=cuts)))
-            part.replace(record)
-        cuts = read_json(record, Round).pruning
-        replay(self.module, cuts, self.spec.input_size)
-        self.history += cuts
-        return self._finetune(self.settings.finetune, folder, number) if self.settings.finetune else ""
-
-    def summary(self) -> str:
-        from edgeseg.prune.cost import Costs
-
-        now = Costs(self.module, self.spec.input_size)
-        return (
-            f"pruned by {self.settings.importance}: "
-            f"{self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC, "
-            f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters"
-        )
-
-    def _choose(self, limit: float) -> tuple[Pruned, ...]:
-        from edgeseg.prune.cost import Costs
-        from edgeseg.prune.importance import score
-        from edgeseg.prune.search import PLENTY, shrink
-        from edgeseg.prune.units import find_units
-
-        chosen = self.settings
-        self.context.progress(f"choosing channels by {chosen.importance}")
-        units = find_units(self.module, self.spec.input_size, chosen.protect)
-        scores = score(chosen.importance, self.module, units, losses=self._losses, seed=chosen.seed)
-        costs = Costs(self.module, self.spec.input_size)
-        scale, unit = UNITS[chosen.by]
-        return shrink(
-            units,
-            scores,
-            lambda removal: self._cost(removal, units, costs) / scale,
-            limit / scale,
-            floors=self.floors,
-            multiple=chosen.multiple,
-            steps=self.steps,
-            tries=LATENCY_TRIES if chosen.by == "latency" else PLENTY,
-            what=f"the network's {unit}",
-        )
-
-    def _cost(self, removal: Removal, units: tuple[Unit, ...], costs: Costs) -> float:
-        from edgeseg.models.pruning import replay
-
-        if self.settings.by == "latency":
-            candidate = copy.deepcopy(self.module)
-            cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
-            replay(candidate, cuts, self.spec.input_size)
-            return self._latency(candidate)
-        macs, parameters = costs.after(units, removal)
-        return macs if self.settings.by == "macs" else parameters
-
-    def _cost_now(self, costs: Costs) -> float:
-        if self.settings.by == "latency":
-            return self._latency(self.module)
-        return costs.macs if self.settings.by == "macs" else costs.parameters
-
-    def _latency(self, module: nn.Module) -> float:
-        """Milliseconds of the exported network on the target."""
-        import onnx
-
-        from edgeseg.graph.export import export_torch
-        from edgeseg.graph.fold import fold
-
-        assert self.context.measure is not None
-        self.context.work.mkdir(parents=True, exist_ok=True)
-        path = self.context.work / "candidate.onnx"
-        onnx.save(fold(export_torch(module, self.spec.input_size)), str(path))
-        return self.context.measure(path, Target.parse(self.settings.target))
-
-    def _staircase(self, widest: int) -> tuple[int, ...]:
-        from edgeseg.prune.staircase import measure_staircase, probe_widths, treads
-
-        assert self.context.measure is not None
-        height, width = self.spec.input_size
-        size = (max(1, height // 8), max(1, width // 8))
-        target = Target.parse(self.settings.target)
-        return treads(
-            measure_staircase(self.context.measure, target, probe_widths(widest), size, self.context.progress)
-        )
-
-    def _losses(self, module: nn.Module) -> Iterator[Tensor]:
-        """Cross-entropy of single images as they are, without augmentation."""
-        from edgeseg.training.data import Samples
-        from edgeseg.training.evaluate import loss_of
-
-        plain = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)
-        images = _split(self.context, self.context.train).limit(self.settings.images)
-        samples = Samples(images, self.spec, plain)
-        for index in range(len(images)):
-            yield loss_of(module, *samples[0, index], self.spec)
-
-    def _finetune(self, settings: TrainSettings, folder: Path, number: int) -> str:
-        from edgeseg.models.checkpoint import load_into, read_state_dict
-        from edgeseg.training.loop import train
-
-        context = self.context
-        result = train(
-            self.module,
-            _split(context, context.train),
-            _split(context, context.validation),
-            self.spec,
-            settings,
-            folder / "training",
-            context.progress,
-            resume=True,
-            teacher=self.teacher,
-        )
-        load_into(self.module, read_state_dict(result.weights), result.weights)
-        self.module.eval()
-        shutil.rmtree(folder / "training" / "tensorboard", ignore_errors=True)
-        return (
-            f"round {number} of {self.settings.rounds}: fine-tuned to mIoU {100 * result.card.miou:.2f} "
-            f"on {context.validation}"
+    if kind == "onnx" and settings.finetune and settings.finetune.crop not in (None, spec.input_size):
+        raise RecipeError(
+            f"the step 'prune' fine-tunes an ONNX file on crops of {settings.finetune.crop}",
+            expected=f"its input size {spec.input_size}, which is fixed in the file",
+            hint="leave crop out",
         )
 
 
-def _split(context: Context, name: str) -> Any:
-    assert context.dataset is not None
-    return context.dataset.split(name).limit(context.limit)
+def _contract(spec: ModelSpec, kind: Kind) -> Postprocess:
+    """Of the scores; a file that was lifted has no other output any more."""
+    return msgspec.structs.replace(spec.postprocess, output="") if kind == "onnx" else spec.postprocess
+
+
+def _lifted(parent: Bundle) -> LiftedModule:
+    """The network of an ONNX bundle as a torch module that returns its scores."""
+    from edgeseg.graph.fold import fold
+    from edgeseg.graph.simplify import simplify
+    from edgeseg.graph.source import make_static, read_onnx
+    from edgeseg.quantize.qat import lift_output
+
+    spec = parent.manifest.model
+    file = read_onnx(parent.file(parent.manifest.graph))
+    static = make_static(file, input_size=spec.input_size, batch=1)
+    return lift_output(fold(simplify(static)), spec.postprocess.output)
+
+
+def _write_weights(file: Path, module: nn.Module, spec: ModelSpec, context: Context) -> tuple[Check, ...]:
+    from edgeseg.models.checkpoint import write_safetensors
+
+    write_safetensors(file, module)
+    return ()
+
+
+def _write_onnx(file: Path, module: nn.Module, spec: ModelSpec, context: Context) -> tuple[Check, ...]:
+    """Export the lifted network and compare the graph with it."""
+    import onnx
+
+    from edgeseg.graph.check import check_against_torch
+    from edgeseg.graph.export import export_torch
+    from edgeseg.graph.fold import fold
+
+    graph = fold(export_torch(module, spec.input_size))
+    onnx.save(graph, str(file))
+    real = preprocess(context.frames.take(1), spec.preprocess, spec.input_size)
+    return check_against_torch(graph, module, spec.input_size, 1, {context.frames.kind: real})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ from edgeseg.training.data import Share, loader, share_of
 from edgeseg.training.evaluate import confusion_of
 from edgeseg.training.losses import class_logits, parse_loss
 from edgeseg.training.processes import accelerator_for
-from edgeseg.training.results import Scalars, round_to_half, write_best
+from edgeseg.training.results import round_to_half, write_best
 from edgeseg.training.schedule import learning_rate
 from edgeseg.training.settings import TrainSettings
 from edgeseg.training.state import Journal, Validation
+from edgeseg.training.taps import Taps
+from edgeseg.training.tracking import open_tracker
 
 REFRESH_STEPS = 16
 """Batches from which BatchNorm statistics of SWA weights are measured."""
@@ -64,6 +66,7 @@ def train(
     resume: bool = False,
     command: str = "",
     teacher: torch.nn.Module | None = None,
+    features: Sequence[str] = (),
 ) -> TrainResult:
     """Train `module` and keep the best weights by dataset-level mIoU on `val`.
 
@@ -76,12 +79,14 @@ def train(
         resume: go on from `folder` if it holds a training.
         command: the command line, for the card.
         teacher: the network that the loss `distil` compares with: the same input, scores and classes.
+        features: names of submodules that `module` and `teacher` both have; the loss `features` compares what
+            they return.
 
     Raises:
-        InputError: settings that cannot work, `distil` without a teacher, a folder that holds another
-            training, a loss that is no longer finite.
+        InputError: settings that cannot work, `distil` or `features` without a teacher, a folder that holds
+            another training, a loss that is no longer finite.
     """
-    run = _Run(module, train, val, spec, settings, folder, progress, command, teacher)
+    run = _Run(module, train, val, spec, settings, folder, progress, command, teacher, features)
     run.start(resume)
     run.fit()
     return run.finish()
@@ -99,6 +104,7 @@ class _Run:
         progress: Progress,
         command: str,
         teacher: torch.nn.Module | None,
+        features: Sequence[str],
     ) -> None:
         _check(train, val, spec)
         self.loss = parse_loss(settings.loss)
@@ -106,14 +112,18 @@ class _Run:
             raise InputError(
                 f"the loss '{settings.loss}' has no network to distil from",
                 expected="ce, dice, focal and their sums",
-                hint="distil while fine-tuning a pruned network, in the step 'prune'",
+                hint="distil in the steps 'prune' and 'qat', which have the network before",
+            )
+        if self.loss.compares_features and not features:
+            raise InputError(
+                f"the loss '{settings.loss}' has no inner maps to compare", hint="name some as features"
             )
         self.train, self.val, self.spec, self.settings = train, val, spec, settings
         self.folder, self.command = folder, command
         self.accelerator = accelerator_for(settings)
         self.main = self.accelerator.is_main_process
         self.progress = progress if self.main else silent
-        self.origin = saved.origin_of(module, train, val, spec, self.progress)
+        self.origin = saved.origin_of(module, train, val, spec, features, self.progress)
         self.share = share_of(settings, self.accelerator.process_index, self.accelerator.num_processes)
         self.total, self.interval = settings.total_steps(len(train)), settings.validation_interval(len(train))
         self.step = 0
@@ -123,6 +133,8 @@ class _Run:
         self.teacher = teacher.to(self.accelerator.device).eval() if teacher and self.loss.distils else None
         self.model, self.optimizer = self.accelerator.prepare(module, _optimizer(module, settings))
         self.module: torch.nn.Module = self.accelerator.unwrap_model(self.model)
+        compared = features if self.teacher is not None and self.loss.compares_features else ()
+        self.taps = Taps((self.module, *filter(None, [self.teacher])), compared)
         self.average = Average(
             settings.average,
             self.module,
@@ -145,7 +157,7 @@ class _Run:
             if self.accelerator.scaler is not None and journal.scaler:
                 self.accelerator.scaler.load_state_dict(journal.scaler)
         self.accelerator.wait_for_everyone()
-        self.scalars = Scalars(self.folder, self.step) if self.main else None
+        self.scalars = open_tracker(self.folder, self.step, self.settings) if self.main else None
 
     def fit(self) -> None:
         self.model.train()
@@ -163,6 +175,7 @@ class _Run:
 
     def finish(self) -> TrainResult:
         self.accelerator.wait_for_everyone()
+        self.taps.remove()
         if self.scalars:
             self.scalars.close()
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False).eval()
@@ -195,7 +208,7 @@ class _Run:
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
                 taught = self._logits(self.teacher(image), label)
-        loss = self.loss(logits, label, taught)
+        loss = self.loss(logits, label, taught, self.taps.pairs())
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()

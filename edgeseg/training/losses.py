@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ IGNORE = 255
 FOCUS = 2.0
 TEMPERATURE = 2.0
 DISTIL = "distil"
+FEATURES = "features"
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -53,30 +54,51 @@ def distil(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     return TEMPERATURE**2 * divergence.sum(dim=1).mean()
 
 
+def feature_distance(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """Squared distance of inner maps from the teacher's (FitNets, Romero et al. 2015, arXiv:1412.6550),
+    relative to the teacher's squared norm, mean over the pairs (student, teacher)."""
+    parts = []
+    for student, teacher in pairs:
+        student, teacher = student.float(), teacher.float()
+        parts.append((student - teacher).square().sum() / teacher.square().sum().clamp(min=1e-12))
+    return torch.stack(parts).mean()
+
+
 LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dice": dice, "focal": focal}
-NAMES = (*LOSSES, DISTIL)
+NAMES = (*LOSSES, DISTIL, FEATURES)
 
 
 @dataclass(frozen=True)
 class LossSum:
     """A weighted sum of losses by name.
 
-    Call it with logits [N,C,H,W], labels int64 [N,H,W] and, if it `distils`, the teacher's logits [N,C,H,W].
+    Call it with logits [N,C,H,W], labels int64 [N,H,W] and, if it `distils`, the teacher's logits [N,C,H,W]
+    and pairs of inner maps (student, teacher).
     """
 
     terms: tuple[tuple[float, str], ...]
 
     @property
     def distils(self) -> bool:
-        return any(name == DISTIL for _, name in self.terms)
+        return any(name in (DISTIL, FEATURES) for _, name in self.terms)
+
+    @property
+    def compares_features(self) -> bool:
+        return any(name == FEATURES for _, name in self.terms)
 
     def __call__(
-        self, logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None = None
+        self,
+        logits: torch.Tensor,
+        label: torch.Tensor,
+        teacher: torch.Tensor | None = None,
+        features: Sequence[tuple[torch.Tensor, torch.Tensor]] = (),
     ) -> torch.Tensor:
         parts = []
         for weight, name in self.terms:
-            if name != DISTIL:
+            if name in LOSSES:
                 parts.append(weight * LOSSES[name](logits, label))
+            elif name == FEATURES:
+                parts.append(weight * feature_distance(features))
             elif teacher is not None:
                 parts.append(weight * distil(logits, teacher))
         return torch.stack(parts).sum()

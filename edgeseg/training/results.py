@@ -11,7 +11,6 @@ import torch
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import encode
 from edgeseg.core.model_spec import ModelSpec
-from edgeseg.errors import MissingDependency
 from edgeseg.models.card import Card
 from edgeseg.models.checkpoint import stored, write_safetensors
 from edgeseg.training.settings import TrainSettings
@@ -57,21 +56,3 @@ def round_to_half(module: torch.nn.Module) -> None:
     with torch.no_grad():
         for tensor in module.state_dict().values():
             tensor.copy_(stored(tensor, half=True))
-
-
-class Scalars:
-    """Scalars by step, for TensorBoard. Steps at or after `step` of an earlier run are dropped."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ModuleNotFoundError as fault:
-            raise MissingDependency("tensorboard", "train", needed_for="training curves") from fault
-        self._writer = SummaryWriter(folder / "tensorboard", purge_step=step + 1)
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        self._writer.close()

@@ -17,8 +17,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         batch: images per optimiser step, over all processes and accumulated parts.
         accumulate: parts a batch is computed in, to save memory.
         lr: highest learning rate; `warmup`: share of the steps it takes to reach it.
-        loss: sum of `ce`, `dice` and `focal` with optional weights: `0.5*ce+dice`; `distil` where there is a
-            network to learn from.
+        loss: sum of `ce`, `dice` and `focal` with optional weights: `0.5*ce+dice`; `distil` and `features`
+            where there is a network to learn from.
         crop: (height, width) of training crops; None: the network's input size.
         flip: probability of a horizontal flip.
         scale: range of the random resize.
@@ -29,6 +29,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         validate_every: steps between validations, each of which saves the state; 0: once per epoch.
         half: validate and store the best weights as float16.
         workers: processes that prepare images; 0: none.
+        track: where curves go: `tensorboard` files, or Weights & Biases (`wandb`; with WANDB_MODE=offline
+            they stay in the folder).
     """
 
     epochs: int = 40
@@ -53,6 +55,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     half: bool = False
     workers: int = 0
     seed: int = 0
+    track: Literal["tensorboard", "wandb"] = "tensorboard"
 
     def __post_init__(self) -> None:
         for name in ("batch", "accumulate"):
@@ -66,7 +69,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         _require("ema_decay", self.ema_decay, 0.0 < self.ema_decay < 1.0, "between 0 and 1")
         _require("scale", self.scale, 0.0 < self.scale[0] <= self.scale[1], "0 < smallest <= largest")
         _require("crop", self.crop, self.crop is None or min(self.crop) > 0, "positive height and width")
-        for name in ("optimizer", "schedule", "average", "precision"):
+        for name in _CHOICES:
             known = _CHOICES[name]
             _require(name, getattr(self, name), getattr(self, name) in known, f"one of {', '.join(known)}")
 
@@ -82,6 +85,7 @@ _CHOICES = {
     "schedule": ("poly", "cosine", "constant"),
     "average": ("none", "ema", "swa"),
     "precision": ("fp32", "bf16", "fp16"),
+    "track": ("tensorboard", "wandb"),
 }
 
 

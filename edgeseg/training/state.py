@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +38,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         training, validation: data and number of images of the split; `_sha256`: of pixels and labels.
         network: its specification, without the name of a weights file.
         weights_sha256: of the weights it started from.
+        features: inner maps that are compared with a teacher's.
     """
 
     training: str
@@ -45,10 +47,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validation_sha256: str
     network: ModelSpec
     weights_sha256: str
+    features: tuple[str, ...] = ()
 
 
 def origin_of(
-    module: nn.Module, train: Split, val: Split, spec: ModelSpec, progress: Progress = silent
+    module: nn.Module,
+    train: Split,
+    val: Split,
+    spec: ModelSpec,
+    features: Sequence[str] = (),
+    progress: Progress = silent,
 ) -> Origin:
     """Reads every image and label once."""
     return Origin(
@@ -58,6 +66,7 @@ def origin_of(
         validation_sha256=val.fingerprint(progress),
         network=msgspec.structs.replace(spec, weights=None),
         weights_sha256=_weights_sha256(module),
+        features=tuple(features),
     )
 
 
@@ -130,7 +139,7 @@ def require_same(journal: Journal, settings: TrainSettings, origin: Origin, fold
     """Raise InputError when another training is resumed, naming the first thing that differs."""
     now, then = (_flat(s, o) for s, o in ((settings, origin), (journal.settings, journal.origin)))
     for name, value in then.items():
-        if name != "workers" and now[name] != value:
+        if name not in ("workers", "track") and now[name] != value:
             raise InputError(
                 f"the training in {folder} has {name} {value}, now it is {now[name]}",
                 expected="the network, weights, data and settings it was started with",

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.prune import find_units, score
-from edgeseg.prune.importance import by_output
+from edgeseg.prune import Costs, find_units, score
+from edgeseg.prune.importance import by_output, per_cost
 
 
 def scores_of(importance, network, size, **options):
@@ -54,6 +54,22 @@ def test_taylor_sees_that_a_channel_nobody_reads_does_not_matter(network, size):
     found = scores_of("taylor", network, size, losses=losses)["merge"]
     assert found[7] == 0.0 and np.delete(found, 7).max() > 0.0
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_where_a_channel_costs_more_the_same_effect_ranks_lower(network, size):
+    units = find_units(network, size)
+    prices = Costs(network, size).prices(units)
+    assert prices["merge"] > prices["squeeze"] > 0
+    same = {unit.layer: np.ones(unit.width) for unit in units}
+    found = per_cost(same, prices)
+    assert found["merge"].max() < found["squeeze"].min()
+
+
+def test_prices_are_what_leaves_with_a_channel(network, size):
+    units, costs = find_units(network, size), Costs(network, size)
+    whole, less = costs.after((), {}), costs.after(units, {"merge": np.arange(12)})
+    assert costs.prices(units)["merge"] * 12 == pytest.approx(whole[0] - less[0])
+    assert costs.prices(units, parameters=True)["merge"] * 12 == pytest.approx(whole[1] - less[1])
 
 
 def test_taylor_needs_images(network, size):

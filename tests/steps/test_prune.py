@@ -125,7 +125,7 @@ def test_a_changed_history_is_refused(prune, tmp_path):
 
 @pytest.fixture
 def few_measurements(monkeypatch):
-    monkeypatch.setattr("edgeseg.steps.prune.LATENCY_TRIES", 3)
+    monkeypatch.setattr("edgeseg.steps._pruning.LATENCY_TRIES", 3)
 
 
 def test_latency_is_brought_down_by_measuring_the_exported_network(prune, parent, few_measurements):
@@ -185,7 +185,7 @@ def test_bad_input_is_one_clear_error_and_leaves_nothing(prune, tmp_path, settin
 
 @pytest.mark.parametrize("settings", [{"importance": "taylor"}, {"finetune": FINETUNE}])
 def test_what_needs_images_says_so(prune, settings):
-    with pytest.raises(RecipeError, match="without data"):
+    with pytest.raises(RecipeError, match="without labelled data"):
         prune(**settings, context={"dataset": None})
 
 
@@ -201,10 +201,9 @@ def recipe(*uses: str, **settings) -> Recipe:
     )
 
 
-@pytest.mark.parametrize("uses", [("export", "prune"), ("prune",)])
-def test_steps_that_do_not_chain_are_refused_before_any_work(uses):
-    with pytest.raises(RecipeError, match="kind"):
-        make_plan(recipe(*uses), Path.cwd())
+def test_a_recipe_that_only_prunes_a_torch_network_is_refused_before_any_work():
+    with pytest.raises(RecipeError, match="kind 'torch'"):
+        make_plan(recipe("prune"), Path.cwd())
 
 
 @pytest.mark.parametrize(("name", "value"), [("keep", 2.0), ("kepe", 0.5), ("importance", "l3")])
@@ -229,3 +228,21 @@ def test_finetuning_defaults_are_those_of_training():
     step = STEPS.load("prune").step("prune")
     assert msgspec.convert({"finetune": {}}, step.settings).finetune == TrainSettings()
     assert step.settings().finetune is None
+
+
+def test_images_that_choose_the_weights_are_not_trained_on(prune, monkeypatch):
+    from edgeseg.training import loop
+
+    seen = []
+    train = loop.train
+
+    def watch(module, images, held_out, *rest, **options):
+        seen.append((images, held_out))
+        return train(module, images, held_out, *rest, **options)
+
+    monkeypatch.setattr(loop, "train", watch)
+    prune(keep=0.7, finetune=FINETUNE, context={"limit": 8}, held_out=2)
+    images, held_out = seen[0]
+    assert (len(images), len(held_out)) == (6, 2)
+    assert not set(images.ids) & set(held_out.ids)
+    assert images.name == "train" and "held out" in held_out.name

@@ -103,7 +103,7 @@ def _write(editor: Editor, name: str, path: str, value: Array) -> None:
             hint="a pruned network is exported as a new file instead",
         )
     old.CopyFrom(
-        numpy_helper.from_array(np.ascontiguousarray(value.reshape(before.shape), before.dtype), name)
+        numpy_helper.from_array(np.array(value.reshape(before.shape), before.dtype, order="C"), name)
     )
 
 
@@ -112,6 +112,6 @@ def _replace_computed(editor: Editor, name: str, value: Array) -> None:
     producer = editor.producer[name]
     producer.output[list(producer.output).index(name)] = editor.unique(f"{name}_before")
     tensor = editor.graph.initializer.add()
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    tensor.CopyFrom(numpy_helper.from_array(np.array(value, order="C"), name))
     editor.initializers[name] = tensor
     editor.refresh()

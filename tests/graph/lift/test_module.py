@@ -85,6 +85,12 @@ def test_writing_back_untouched_weights_changes_no_byte(network):
     ]
 
 
+def test_a_constant_without_axes_keeps_its_shape(make):
+    network = make([("Mul", ["x", "six"], {})], {"x": (1, 3, 4, 4)}, {"six": np.array(6, np.float32)})
+    (written,) = write_back(lift(network), network).graph.initializer
+    assert list(written.dims) == []
+
+
 def test_trained_weights_reach_the_file(network):
     lifted = lift(network)
     with torch.no_grad():

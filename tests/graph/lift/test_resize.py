@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from edgeseg.errors import UnsupportedOperator
@@ -102,6 +103,13 @@ def test_what_torch_has_is_a_torch_module(make, agree, attributes, mode, corners
     module = next(agree(resized(make, attributes, scales=(1, 1, 2, 2))).children())
     assert type(module) is nn.Upsample
     assert (module.mode, module.align_corners) == (mode, corners)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_whole_factors_serve_other_input_sizes(make, agree, mode):
+    module = agree(resized(make, {"mode": mode}, scales=(1, 1, 2, 3)))
+    height, width = module(torch.zeros(1, 2, 4, 4)).shape[2:]
+    assert (height, width) == (8, 12)
 
 
 def test_asymmetric_linear_is_not_what_torch_has(make, agree):
