@@ -1,0 +1,209 @@
+"""What the step `prune` does to a network, whatever it was opened from."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from edgeseg.core.documents import encode, read_json
+from edgeseg.core.model_spec import ModelSpec, Pruned
+from edgeseg.core.target import Target
+from edgeseg.prune.settings import PruneSettings
+from edgeseg.steps import Context
+from edgeseg.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeseg.datasets.split import Split
+    from edgeseg.prune.cost import Costs, Removal
+    from edgeseg.prune.units import Unit
+
+UNITS = {"macs": (1e9, "GMAC"), "parameters": (1e6, "M parameters"), "latency": (1.0, "ms")}
+LATENCY_TRIES = 32
+HELD_OUT_SHARE = 4
+
+
+class Settings(PruneSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        finetune: training settings after every round; its loss may hold `distil`, which compares with the
+            network before pruning. None: the weights that remain stay as they are.
+        held_out: images at the end of the training split that choose the best weights and are not trained
+            on, at most a quarter of it. The validation split is never read.
+    """
+
+    finetune: TrainSettings | None = None
+    held_out: int = 40
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one round took, kept beside its training: measured latency may choose otherwise the next time."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int = 1
+    pruning: tuple[Pruned, ...]
+
+
+class Pruning:
+    """A network that becomes narrower round by round.
+
+    Attributes:
+        history: what was taken so far.
+    """
+
+    def __init__(self, module: nn.Module, spec: ModelSpec, settings: Settings, context: Context) -> None:
+        from edgeseg.prune.cost import Costs
+        from edgeseg.prune.units import find_units
+
+        self.module, self.spec, self.settings, self.context = module, spec, settings, context
+        self.history: tuple[Pruned, ...] = ()
+        self.teacher = copy.deepcopy(module)
+        units = find_units(module, spec.input_size, settings.protect)
+        self.floors = {u.layer: max(1, int(settings.layer_keep * u.width)) for u in units}
+        self.steps = self._staircase(max(u.width for u in units)) if settings.staircase else ()
+        self.before = Costs(module, spec.input_size)
+        self.base = self._cost_now(self.before)
+
+    def round(self, number: int) -> str:
+        """Prune to the round's share of the goal, fine-tune. Returns a note about the fine-tuning, if any."""
+        from edgeseg.models.pruning import replay
+
+        folder = self.context.work / f"round-{number}"
+        record = folder / "round.json"
+        if not record.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            cuts = self._choose(self.base * self.settings.keep ** (number / self.settings.rounds))
+            part = record.with_suffix(".part")
+            part.write_bytes(encode(Round(pruning=cuts)))
+            part.replace(record)
+        cuts = read_json(record, Round).pruning
+        replay(self.module, cuts, self.spec.input_size)
+        self.history += cuts
+        return self._finetune(self.settings.finetune, folder, number) if self.settings.finetune else ""
+
+    def summary(self) -> str:
+        from edgeseg.prune.cost import Costs
+
+        now = Costs(self.module, self.spec.input_size)
+        return (
+            f"pruned by {self.settings.importance}: "
+            f"{self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC, "
+            f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters"
+        )
+
+    def _choose(self, limit: float) -> tuple[Pruned, ...]:
+        from edgeseg.prune.cost import Costs
+        from edgeseg.prune.importance import per_cost, score
+        from edgeseg.prune.search import PLENTY, shrink
+        from edgeseg.prune.units import find_units
+
+        chosen = self.settings
+        self.context.progress(f"choosing channels by {chosen.importance}")
+        units = find_units(self.module, self.spec.input_size, chosen.protect)
+        scores = score(chosen.importance, self.module, units, losses=self._losses, seed=chosen.seed)
+        costs = Costs(self.module, self.spec.input_size)
+        if chosen.importance == "taylor":
+            scores = per_cost(scores, costs.prices(units, parameters=chosen.by == "parameters"))
+        scale, unit = UNITS[chosen.by]
+        return shrink(
+            units,
+            scores,
+            lambda removal: self._cost(removal, units, costs) / scale,
+            limit / scale,
+            floors=self.floors,
+            multiple=chosen.multiple,
+            steps=self.steps,
+            tries=LATENCY_TRIES if chosen.by == "latency" else PLENTY,
+            what=f"the network's {unit}",
+        )
+
+    def _cost(self, removal: Removal, units: tuple[Unit, ...], costs: Costs) -> float:
+        from edgeseg.models.pruning import replay
+
+        if self.settings.by == "latency":
+            candidate = copy.deepcopy(self.module)
+            cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
+            replay(candidate, cuts, self.spec.input_size)
+            return self._latency(candidate)
+        macs, parameters = costs.after(units, removal)
+        return macs if self.settings.by == "macs" else parameters
+
+    def _cost_now(self, costs: Costs) -> float:
+        if self.settings.by == "latency":
+            return self._latency(self.module)
+        return costs.macs if self.settings.by == "macs" else costs.parameters
+
+    def _latency(self, module: nn.Module) -> float:
+        """Milliseconds of the exported network on the target."""
+        import onnx
+
+        from edgeseg.graph.export import export_torch
+        from edgeseg.graph.fold import fold
+
+        assert self.context.measure is not None
+        self.context.work.mkdir(parents=True, exist_ok=True)
+        path = self.context.work / "candidate.onnx"
+        onnx.save(fold(export_torch(module, self.spec.input_size)), str(path))
+        return self.context.measure(path, Target.parse(self.settings.target))
+
+    def _staircase(self, widest: int) -> tuple[int, ...]:
+        from edgeseg.prune.staircase import measure_staircase, probe_widths, treads
+
+        assert self.context.measure is not None
+        height, width = self.spec.input_size
+        size = (max(1, height // 8), max(1, width // 8))
+        target = Target.parse(self.settings.target)
+        return treads(
+            measure_staircase(self.context.measure, target, probe_widths(widest), size, self.context.progress)
+        )
+
+    def _losses(self, module: nn.Module) -> Iterator[Tensor]:
+        """Cross-entropy of single images as they are, without augmentation."""
+        from edgeseg.datasets.calibration import spread
+        from edgeseg.training.data import Samples
+        from edgeseg.training.evaluate import loss_of
+
+        plain = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)
+        images = spread(_splits(self.settings, self.context)[0], self.settings.images)
+        samples = Samples(images, self.spec, plain)
+        for index in range(len(images)):
+            yield loss_of(module, *samples[0, index], self.spec)
+
+    def _finetune(self, settings: TrainSettings, folder: Path, number: int) -> str:
+        from edgeseg.models.checkpoint import load_into, read_state_dict
+        from edgeseg.training.loop import train
+
+        context = self.context
+        result = train(
+            self.module,
+            *_splits(self.settings, context),
+            self.spec,
+            settings,
+            folder / "training",
+            context.progress,
+            resume=True,
+            teacher=self.teacher,
+        )
+        load_into(self.module, read_state_dict(result.weights), result.weights)
+        self.module.eval()
+        shutil.rmtree(folder / "training" / "tensorboard", ignore_errors=True)
+        return (
+            f"round {number} of {self.settings.rounds}: fine-tuned to mIoU {100 * result.card.miou:.2f} "
+            "on held-out training images"
+        )
+
+
+def _splits(settings: Settings, context: Context) -> tuple[Split, Split]:
+    """The images to learn from, and those at the end of the training split that choose the weights."""
+    assert context.dataset is not None
+    images = context.dataset.split(context.train).limit(context.limit)
+    cut = len(images) - max(1, min(settings.held_out, len(images) // HELD_OUT_SHARE))
+    return images.limit(cut), replace(images, name=f"{images.name} (held out)", ids=images.ids[cut:])
