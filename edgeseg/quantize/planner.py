@@ -205,6 +205,8 @@ class Search:
             picked = gentlest(plans, times, losses, limits, self.settings.candidates, done)
         if not picked:
             return False
+        whole = np.flatnonzero(plans.all(axis=1))
+        picked = [*picked, *(i for i in whole if number == 0 and i not in picked)]
         fresh = [
             Tried(
                 int8=plans[i],
@@ -232,7 +234,7 @@ class Search:
 
     def _judge(self) -> None:
         """Score the plans from the fastest on until one is within the budget."""
-        for one in sorted(self.tried, key=lambda t: t.milliseconds or 0.0):
+        for one in sorted(self.tried, key=_speed):
             if not self._faster(one):
                 continue
             if one.loss is None:
@@ -300,6 +302,11 @@ class Search:
         """The nodes that stay float where blocks are int8 as given, [blocks]."""
         kept = (s.block.nodes for s, chosen in zip(self.blocks, int8) if not chosen)
         return frozenset(node for nodes in kept for node in nodes)
+
+
+def _speed(one: Tried) -> float:
+    """Its time over that of float, taken in turns: sums of layers leave out what lies between them."""
+    return one.ratio.ratio if one.ratio else 0.0
 
 
 def _ratio(plan: list[list[float]], float_: list[list[float]]) -> PairedRatio:

@@ -34,7 +34,7 @@ from edgeseg.quantize.planner_tables import Loss
 from edgeseg.quantize.ptq import Calibrated, apply
 
 QUICK_IMAGES = 12
-TURNS, RUNS = 6, 4
+TURNS, RUNS = 10, 4
 """Plans take turns; each turn is one run that is not counted and RUNS that are."""
 PROFILED = 16
 KEPT_ENGINES = 8

@@ -37,7 +37,7 @@ def spread(feeds: Feeds, count: int) -> Feeds:
 
 
 _STATISTICS = {"low": "ReduceMin", "high": "ReduceMax", "mean": "ReduceMean"}
-SAMPLE = 1 << 15
+SAMPLE = 1 << 13
 """Values of a tensor that enter its histogram per batch. Its extremes are exact."""
 
 
