@@ -37,6 +37,7 @@ COMMANDS = {
     "predict": ("{bundle}", "images"),
     "inspect": ("{bundle}",),
     "inspect --profile": ("{bundle}", "--profile", "--layers"),
+    "quantize": (*SMALL, "--target", "ort-int8", "--data", "images=images", "--no-plan", "-o", "int8"),
     "plan": ("small.toml",),
     "run": ("small.toml",),
     "models": (),

@@ -8,7 +8,7 @@ from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classe
 from edgeseg.core.ports import Layer
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
-from edgeseg.quantize.planner_trial import TargetLab, by_node
+from edgeseg.quantize.planner_trial import TURNS, TargetLab, by_node
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
 
@@ -86,7 +86,7 @@ def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     with lab("openvino-int8") as found:
         timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
     for one in timed:
-        assert len(one.blocks) == 6 and all(ms > 0 for turn in one.blocks for ms in turn)
+        assert len(one.blocks) == TURNS and all(ms > 0 for turn in one.blocks for ms in turn)
         assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0
 
 
