@@ -74,6 +74,7 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         batch: frames per call.
         camera_size: (height, width) of the uint8 NHWC frames the engine takes.
         settings: build settings beyond the target (workspace_mb, cuda_graph, ...).
+        rival: of int8 that nobody has timed; where both can run, a build makes both and keeps the faster.
     """
 
     target: str
@@ -87,10 +88,11 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
     settings: dict[str, str | int | float | bool] = {}
+    rival: Rival | None = None
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Frames and the class map the float network gives for them, for the self-check on open.
+    """Frames and the class map the network gives for them, for the self-check on open.
 
     The `.npz` file holds `frames` uint8 [N,H,W,3], `class_map` uint8 [N,H,W] and `sure` bool
     [N,H,W]: pixels whose two best scores lie clearly apart, the only ones that are compared.
@@ -98,6 +100,22 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     file: str = "golden.npz"
     min_agreement: float = 0.995
+
+
+class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same network in the engine's own float, which int8 has to beat on the device.
+
+    Attributes:
+        graph: its typed deploy graph.
+        precisions: its target has the first of them that the device computes in.
+        golden: what its engine gives.
+        notes: those of its bundle, should it win.
+    """
+
+    graph: str
+    precisions: tuple[str, ...]
+    golden: Golden | None
+    notes: tuple[str, ...] = ()
 
 
 NodePrecision = Literal["int8", "float", "bf16", "fp16", "fp32"]

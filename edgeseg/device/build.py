@@ -9,15 +9,29 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, EngineRecord, Manifest, StepRecord, draft, settings_key
+from edgeseg.core.bundle import (
+    MANIFEST,
+    Bundle,
+    BundleDraft,
+    EngineRecord,
+    Manifest,
+    StepRecord,
+    draft,
+    settings_key,
+)
 from edgeseg.core.ports import BuildSettings, OpenSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
+from edgeseg.device import gate
+from edgeseg.device.bench import BenchSettings, bench_pair
 from edgeseg.errors import BundleError
 from edgeseg.runtime.session import Session
 
 ENGINE_FOLDER = "engine"
 DEFAULT = BuildSettings()
+NOT_RUN = "built here, not run: its self-check is made when it is opened on its device"
+OUTDATED = ("not built here", NOT_RUN, gate.PREFIX)
+"""How notes begin that another build makes untrue."""
 
 
 def build(
@@ -32,7 +46,7 @@ def build(
 
     The child appears at `output` whole or not at all, with the parent recorded, after its engine gave
     the golden class maps. Where the engine can be built but not run (`rtx-*` ahead of time) a note
-    says that it was not checked.
+    says that it was not checked. An int8 bundle with a float rival becomes the faster of the two engines.
 
     Raises:
         BundleError: a bundle without a typed graph, `output` exists, or the self-check failed.
@@ -45,18 +59,12 @@ def build(
             expected="a bundle of kind 'deferred' or 'engine'",
             hint="make one with `edgeseg export --target ...`",
         )
-    target = Target.parse(bundle.engine.target)
-    can_run = backend_for(target).availability(target).run
+    rival = gate.float_rival(bundle)
     with draft(output, overwrite=overwrite) as result:
-        _copy(bundle, result.path)
-        record, notes = make_engine(bundle.engine, result.path, settings, progress)
-        if not can_run:
-            notes = (*notes, "built here, not run: its self-check is made when it is opened on its device")
-        result.finish(_manifest(bundle, record, settings, notes))
-        if can_run and result.manifest is not None:
-            progress(f"{target}: self-check")
-            child = Bundle(result.path, result.manifest, "")
-            Session(child, OpenSettings(cache=settings.cache), warm_up=0).close()
+        if rival is None:
+            _fill(result, bundle, bundle.manifest, settings, progress)
+        else:
+            _faster(result, bundle, rival, settings, progress)
     return Bundle.open(output)
 
 
@@ -79,11 +87,52 @@ def ready(path: Path | str, cache: Path, progress: Progress = silent) -> Path:
     return child
 
 
-def _copy(bundle: Bundle, folder: Path) -> None:
-    """Everything but a former engine."""
+def _fill(
+    result: BundleDraft, bundle: Bundle, manifest: Manifest, settings: BuildSettings, progress: Progress
+) -> None:
+    """Write the child of `bundle` whose engine is that of `manifest`, and check it where it can run."""
+    assert manifest.engine is not None
+    target = Target.parse(manifest.engine.target)
+    can_run = backend_for(target).availability(target).run
+    _copy(bundle, manifest, result.path)
+    record, notes = make_engine(manifest.engine, result.path, settings, progress)
+    if record.rival:
+        notes = (*notes, gate.UNTIMED)
+    if not can_run:
+        notes = (*notes, NOT_RUN)
+    result.finish(_manifest(bundle, manifest, record, settings, notes))
+    if can_run and result.manifest is not None:
+        progress(f"{target}: self-check")
+        child = Bundle(result.path, result.manifest, "")
+        Session(child, OpenSettings(cache=settings.cache), warm_up=0).close()
+
+
+def _faster(
+    result: BundleDraft, bundle: Bundle, rival: Manifest, settings: BuildSettings, progress: Progress
+) -> None:
+    """Build int8 and its float rival, time them in turn on the device clock, keep one."""
+    places = result.path / "int8", result.path / "float"
+    for place, manifest in zip(places, (bundle.manifest, rival)):
+        with draft(place) as side:
+            _fill(side, bundle, manifest, settings, progress)
+    timing = BenchSettings(cache=settings.cache, check=False)
+    _, against, ratio, _ = bench_pair(*places, timing, progress)
+    winner = places[0] if gate.int8_wins(ratio) else places[1]
+    manifest = Bundle.open(winner, check_files=False).manifest
+    (winner / MANIFEST).unlink()
+    for path in winner.iterdir():
+        path.rename(result.path / path.name)
+    for place in places:
+        shutil.rmtree(place)
+    notes = (n for n in manifest.notes if not n.startswith(gate.PREFIX))
+    result.finish(msgspec.structs.replace(manifest, notes=(*notes, gate.verdict(ratio, against.target))))
+
+
+def _copy(bundle: Bundle, manifest: Manifest, folder: Path) -> None:
+    """The files of `manifest`, which `bundle` holds: everything but a former engine."""
     entry = bundle.engine.entry
     former = PurePosixPath(entry).parent if entry else None
-    for name in bundle.manifest.files:
+    for name in manifest.files:
         if PurePosixPath(name).parent == former:
             continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -118,10 +167,14 @@ def make_engine(
 
 
 def _manifest(
-    bundle: Bundle, record: EngineRecord, settings: BuildSettings, notes: tuple[str, ...]
+    bundle: Bundle,
+    manifest: Manifest,
+    record: EngineRecord,
+    settings: BuildSettings,
+    notes: tuple[str, ...],
 ) -> Manifest:
     return msgspec.structs.replace(
-        bundle.manifest,
+        manifest,
         kind="engine",
         parent=bundle.as_parent(),
         step=StepRecord(
@@ -129,7 +182,7 @@ def _manifest(
             settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
         ),
         engine=record,
-        notes=(*(n for n in bundle.manifest.notes if not n.startswith("not built here")), *notes),
-        tools={**bundle.manifest.tools, **versions("numpy", "msgspec"), record.engine: record.engine_version},
+        notes=(*(n for n in manifest.notes if not n.startswith(OUTDATED)), *notes),
+        tools={**manifest.tools, **versions("numpy", "msgspec"), record.engine: record.engine_version},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

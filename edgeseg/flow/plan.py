@@ -19,8 +19,8 @@ from edgeseg.errors import InputError, RecipeError
 from edgeseg.flow.data import Data, open_data, split_of
 from edgeseg.steps import SAME, STEPS
 
-LISTS = ("list", "held_out")
-"""Settings of steps that name calibration lists."""
+LISTS = {"quantize": ("list", "held_out")}
+"""Settings that name calibration lists, by step."""
 
 
 class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +167,7 @@ def planned_step(choice: StepChoice, where: str) -> PlannedStep:
 
 def _with_lists(choice: StepChoice, base: Path) -> StepChoice:
     """Calibration lists relative to `base`; the files must exist."""
-    named = {key: choice.settings[key] for key in LISTS if choice.settings.get(key)}
+    named = {key: choice.settings[key] for key in LISTS.get(choice.use, ()) if choice.settings.get(key)}
     located = {key: str(_existing(base / str(path), "calibration list")) for key, path in named.items()}
     return msgspec.structs.replace(choice, settings={**choice.settings, **located})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,15 @@ from edgeseg.core.bundle import (
     Kind,
     Manifest,
     Quantization,
+    Rival,
     StepRecord,
 )
-from edgeseg.core.ports import Array, Backend, BuildSettings
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Backend, BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device.build import make_engine
+from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
 from edgeseg.steps import Context
 
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
 NAMES = ("build",)
 
 GRAPH = "graph.onnx"
-DEPLOY = "deploy.onnx"
+DEPLOY, FLOAT_DEPLOY = "deploy.onnx", "deploy_float.onnx"
+FLOAT_GOLDEN = "golden_float.npz"
+HINTS = ("bf16", "fp16", "fp32")
+"""Floats of an engine that chooses by hint, as int8 engines choose for what stays float."""
 MAXIMA_FRAMES = 8
 
 
@@ -61,35 +66,31 @@ class Build:
     def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
         import onnx
 
-        from edgeseg.graph.check import golden
-        from edgeseg.graph.deploy import compose
-        from edgeseg.graph.source import to_opset
-        from edgeseg.graph.upsampling import merge_upsampling
-
         target = Target.parse(settings.target)
         backend = backend_for(target)
         spec = parent.manifest.model
         network = onnx.load(str(parent.file(_network(parent, target))))
-        deploy = compose(network, spec, context.camera_size, confidence=settings.confidence)
-        frames = context.frames.take(_batch(deploy))
-
-        context.progress(f"{target}: golden frames")
-        checked = _golden(draft, backend, partial(golden, deploy, network, spec, frames))
-        if backend.merges_upsampling:
-            merged = merge_upsampling(network)
-            deploy = compose(merged, spec, context.camera_size, confidence=settings.confidence)
         rest = _rest(parent, target) if backend.reads_precision else ""
-        typed, kept = _half(deploy, target, context) if rest == "fp16" else (deploy, ())
-        onnx.save(to_opset(typed, backend.opset()), str(draft.path / DEPLOY))
+        write = partial(_write, spec=spec, rest=rest, settings=settings, draft=draft, context=context)
+        checked, kept = write(network, DEPLOY, Golden())
         shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)
         quantization = _keep_quantization(parent, draft, rest, kept)
-
+        rival = None
+        if quantization and not backend.availability(target).run:
+            golden, wide = write(onnx.load(str(draft.path / GRAPH)), FLOAT_DEPLOY, Golden(file=FLOAT_GOLDEN))
+            rival = Rival(
+                graph=FLOAT_DEPLOY,
+                precisions=(rest,) if rest else HINTS,
+                golden=golden,
+                notes=(*parent.manifest.notes, *_kept_notes(wide)),
+            )
         record = EngineRecord(
             target=str(target),
             graph=DEPLOY,
-            batch=len(frames),
+            batch=_batch(network),
             camera_size=context.camera_size,
             settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
+            rival=rival,
         )
         record, built_notes = _engine(backend, target, record, draft, settings, context)
         return Manifest(
@@ -102,7 +103,7 @@ class Build:
             engine=record,
             golden=checked,
             checks=parent.manifest.checks,
-            notes=(*parent.manifest.notes, *_kept_notes(kept), *built_notes),
+            notes=(*parent.manifest.notes, *_kept_notes(kept), *built_notes, *((UNTIMED,) if rival else ())),
             tools=versions("onnx", "onnxruntime"),
         )
 
@@ -111,18 +112,46 @@ def step(name: str) -> Build:
     return Build()
 
 
-def _golden(draft: BundleDraft, backend: Backend, make: Callable[[], dict[str, Array]]) -> Golden | None:
-    """Write the golden frames; an engine that computes nothing has none."""
-    if not backend.computes:
-        return None
-    record = Golden()
-    arrays: Any = make()
-    np.savez_compressed(draft.path / record.file, **arrays)
-    return record
+def _write(
+    network: ModelProto,
+    file: str,
+    golden: Golden,
+    *,
+    spec: ModelSpec,
+    rest: str,
+    settings: Settings,
+    draft: BundleDraft,
+    context: Context,
+) -> tuple[Golden | None, tuple[str, ...]]:
+    """Write the typed deploy graph of a network as `file`, and its golden frames.
+
+    Returns:
+        `golden`, but None for an engine that computes nothing; and the nodes that stayed fp32.
+    """
+    import onnx
+
+    from edgeseg.graph.check import golden as golden_arrays
+    from edgeseg.graph.deploy import compose
+    from edgeseg.graph.source import to_opset
+    from edgeseg.graph.upsampling import merge_upsampling
+
+    target = Target.parse(settings.target)
+    backend = backend_for(target)
+    deploy = compose(network, spec, context.camera_size, confidence=settings.confidence)
+    if backend.computes:
+        context.progress(f"{target}: golden frames")
+        arrays: Any = golden_arrays(deploy, network, spec, context.frames.take(_batch(network)))
+        np.savez_compressed(draft.path / golden.file, **arrays)
+    if backend.merges_upsampling:
+        merged = merge_upsampling(network)
+        deploy = compose(merged, spec, context.camera_size, confidence=settings.confidence)
+    typed, kept = _half(deploy, target, context) if rest == "fp16" else (deploy, ())
+    onnx.save(to_opset(typed, backend.opset()), str(draft.path / file))
+    return golden if backend.computes else None, kept
 
 
-def _batch(deploy: ModelProto) -> int:
-    return deploy.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+def _batch(network: ModelProto) -> int:
+    return network.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
 
 def _network(parent: Bundle, target: Target) -> str:

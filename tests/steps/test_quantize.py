@@ -10,7 +10,12 @@ import pytest
 from noise_data import NoiseData
 
 from edgeseg.backends import backend_for
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.measurement import PairedRatio
+from edgeseg.core.ports import Availability
 from edgeseg.core.target import Target
+from edgeseg.device import bench, gate
+from edgeseg.device import build as device_build
 from edgeseg.errors import BundleError, DataError, EdgesegError, GraphError, TargetError
 from edgeseg.runtime import load
 
@@ -69,6 +74,93 @@ def test_tensorrt_gets_typed_fp16_around_int8(quantise, run_step, text, kind):
     pairs = [n for n in deploy.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert pairs and {types[n.input[1]] for n in pairs} == {onnx.TensorProto.FLOAT16}
     assert {types[n.input[2]] for n in pairs} == {onnx.TensorProto.INT8}
+    if not backend_for(Target.parse(text)).availability(Target.parse(text)).run:
+        rival = child.engine.rival
+        kinds = {t.data_type for t in onnx.load(str(child.file(rival.graph))).graph.initializer}
+        assert rival.precisions == ("fp16",) and onnx.TensorProto.FLOAT16 in kinds
+
+
+@pytest.fixture(params=["openvino-int8", "ort-int8"])
+def deferred(request, quantise, run_step, monkeypatch):
+    """An int8 bundle from a machine that could not make its engine; here it can be made."""
+    target = Target.parse(request.param)
+    pytest.importorskip(PACKAGES[target.engine])
+    quantised, away = (
+        quantise(SCHEMES[target.engine]),
+        Availability(build=False, run=False, reason="far away"),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(type(backend_for(target)), "availability", lambda *_: away)
+        return run_step("build", quantised, target=request.param)
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Both engines are really timed, for a moment; then the interval of the ratio is what the test says."""
+
+    def end(high):
+        def pair(int8, float_, settings, progress):
+            quick = bench.BenchSettings(warmup=1, min_runs=4, min_seconds=0, blocks=2, check=False)
+            a, b, real, _ = bench.bench_pair(int8, float_, quick, progress)
+            assert (real.clock, real.blocks) == ("device", 2) and real.ratio > 0
+            said = PairedRatio(a=real.a, b=real.b, clock="device", blocks=20, ratio=0.9, low=0.8, high=high)
+            return a, b, said, said
+
+        monkeypatch.setattr(device_build, "bench_pair", pair)
+
+    return end
+
+
+def test_a_deferred_int8_bundle_carries_its_float_rival(deferred, graph):
+    rival = deferred.engine.rival
+    assert deferred.manifest.kind == "deferred" and gate.UNTIMED in deferred.manifest.notes
+    operators = {n.op_type for n in onnx.load(str(deferred.file(rival.graph))).graph.node}
+    assert not operators & {"QuantizeLinear", "DequantizeLinear"}
+    assert rival.precisions == (("fp32",) if "ort" in deferred.engine.target else ("bf16", "fp16", "fp32"))
+    assert rival.golden.file in deferred.manifest.files and rival.notes == graph.manifest.notes
+
+
+def test_int8_that_is_faster_on_the_device_ships(deferred, tmp_path, timed):
+    timed(0.95)
+    child = device_build.build(deferred, tmp_path / "child")
+    assert child.engine.target == deferred.engine.target and child.manifest.quantization is not None
+    assert set(deferred.manifest.files) < set(child.manifest.files)
+    (note,) = (n for n in child.manifest.notes if n.startswith(gate.PREFIX))
+    assert "0.90 of the time" in note and note.endswith("int8 ships")
+    load(child.path).close()
+
+
+def test_float_ships_where_int8_is_not_faster_for_certain(deferred, tmp_path, timed):
+    timed(1.0)
+    child = device_build.build(deferred, tmp_path / "child")
+    found, target = child.manifest, Target.parse(child.engine.target)
+    assert target.precision != "int8" and found.name.endswith(target.folder)
+    assert found.parent == deferred.as_parent() and found.quantization is None and child.engine.rival is None
+    assert {f for f in found.files if not f.startswith("engine/")} == {
+        "graph.onnx", "deploy_float.onnx", "golden_float.npz",
+    }  # fmt: skip
+    assert f"{target} ships" in found.notes[-1] and gate.UNTIMED not in found.notes
+    assert not any("not built here" in n for n in found.notes)
+    assert sorted(p.name for p in child.path.iterdir()) == sorted(
+        ["manifest.json", "engine", "graph.onnx", "deploy_float.onnx", "golden_float.npz"]
+    )
+    load(child.path).close()
+    rebuilt = device_build.build(Bundle.open(child.path), tmp_path / "again")
+    assert rebuilt.engine.target == str(target)
+
+
+def test_a_gate_that_breaks_leaves_nothing(deferred, tmp_path, monkeypatch):
+    monkeypatch.setattr(device_build, "bench_pair", lambda *_: 1 / 0)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ZeroDivisionError):
+        device_build.build(deferred, tmp_path / "child")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_int8_engines_that_were_made_where_they_run_have_no_rival(quantise, run_step):
+    pytest.importorskip("onnxruntime")
+    child = run_step("build", quantise("onnxruntime"), target="ort-int8")
+    assert child.engine.rival is None and gate.UNTIMED not in child.manifest.notes
 
 
 def test_an_int8_target_needs_a_qdq_bundle_of_its_scheme(graph, quantise, run_step):

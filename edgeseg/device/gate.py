@@ -1,0 +1,59 @@
+"""The break-even gate: int8 that nobody has timed ships only where it is faster than float."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgeseg.backends import backend_for
+from edgeseg.backends._cpu import emulates_bf16
+from edgeseg.core.bundle import Bundle, Manifest
+from edgeseg.core.measurement import PairedRatio
+from edgeseg.core.target import Target
+
+PREFIX = "int8 against float: "
+UNTIMED = f"{PREFIX}not timed; on the device, `edgeseg build` makes both engines and keeps the faster"
+
+
+def float_rival(bundle: Bundle) -> Manifest | None:
+    """The bundle as if it were that of its float rival: target, graphs, golden frames, notes and files.
+
+    None where it has no rival, or where this machine cannot time the two.
+    """
+    manifest, record = bundle.manifest, bundle.engine
+    rival, quantization = record.rival, manifest.quantization
+    target = Target.parse(record.target)
+    can = backend_for(target).availability
+    if rival is None or quantization is None or not can(target).run:
+        return None
+    precisions = (p for p in rival.precisions if not (p == "bf16" and emulates_bf16()))
+    floats = (msgspec.structs.replace(target, precision=p) for p in precisions)
+    chosen = next((one for one in floats if can(one).run), None)
+    if chosen is None:
+        return None
+    golden = manifest.golden.file if manifest.golden else ""
+    int8_only = {record.graph, golden, quantization.graph, quantization.tables}
+    return msgspec.structs.replace(
+        manifest,
+        name=f"{manifest.model.name}-{chosen.folder}",
+        quantization=None,
+        engine=msgspec.structs.replace(record, target=str(chosen), graph=rival.graph, rival=None),
+        golden=rival.golden,
+        notes=rival.notes,
+        files={name: entry for name, entry in manifest.files.items() if name not in int8_only},
+    )
+
+
+def int8_wins(ratio: PairedRatio) -> bool:
+    """Is int8 (A) faster than float (B) for certain?"""
+    return ratio.high < 1
+
+
+def verdict(ratio: PairedRatio, rival: str) -> str:
+    """What was measured and what ships, as a note. `rival`: the float target."""
+    ships = (
+        "int8 ships" if int8_wins(ratio) else f"{rival} ships, and other notes on int8 are about the parent"
+    )
+    return (
+        f"{PREFIX}{ratio.ratio:.2f} of the time of {rival} on this device "
+        f"(95% interval {ratio.low:.2f} to {ratio.high:.2f}); {ships}"
+    )
