@@ -28,13 +28,18 @@ from edgeseg.runtime.preprocess import preprocess
 
 RESULT = Path(__file__).parent / "results" / "own_onnx.json"
 FILES = {
-    "u2netp": ((320, 320), {}),
-    "ch_PP-OCRv4_det_infer": ((320, 480), {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}),
+    "u2netp": ((320, 320), {}, {}),
+    "ch_PP-OCRv4_det_infer": (
+        (320, 480),
+        {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
+        {"ranges": "percentile", "percentile": 99.999},
+    ),
 }
+"""Input size, pixel contract, and how ranges are read: what `edgeseg quantize` tries on calibration images."""
 TARGETS = ("openvino-int8", "ort-int8", "rtx-int8", "trt-int8")
 CALIBRATION = 64
 JUDGED = 40
-QAT = {"steps": 60, "batch": 4}
+QAT = {"steps": 60, "batch": 4, "lr": 1e-4, "validate_every": 30, "held_out": 12}
 WORDS = ("EXIT", "Platform 9", "No parking", "Rue de la Paix", "24 km", "OPEN", "Bus stop", "Hotel Adler")
 EPSILON = 1e-6
 
@@ -91,7 +96,7 @@ def agreement(floats: np.ndarray, others: np.ndarray, threshold: float = 0.5) ->
 
 
 def run(name: str, data: Path, work: Path) -> dict[str, object]:
-    size, preprocessing = FILES[name]
+    size, preprocessing, ptq = FILES[name]
     calibration, judged = write_images(
         data / "pennfudan" / "PNGImages", work / name, text=name.startswith("ch_PP")
     )
@@ -110,7 +115,7 @@ def run(name: str, data: Path, work: Path) -> dict[str, object]:
             model=model,
             data=DataChoice(name="images", root=str(calibration)),
             camera_size=size,
-            steps=(StepChoice(use="export"), StepChoice(use="quantize"), *extra),
+            steps=(StepChoice(use="export"), StepChoice(use="quantize", settings={"ptq": ptq}), *extra),
             targets=TARGETS if way == "ptq" else TARGETS[:1],
         )
         bundles = export(recipe, Path.cwd(), work / name / way, overwrite=True, progress=print)
