@@ -1,0 +1,214 @@
+"""Q/DQ bundle -> the same Q/DQ graph with trained weights and scales; interrupted work resumes."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord
+from edgeseg.core.versions import versions
+from edgeseg.errors import BundleError, DataError, InputError, RecipeError
+from edgeseg.steps import Context
+from edgeseg.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from edgeseg.core.model_spec import ModelSpec
+    from edgeseg.datasets.split import Split
+    from edgeseg.graph.lift import LiftedModule
+
+NAMES = ("qat",)
+
+AUTO = ("auto",)
+HELD_OUT_SHARE = 4
+
+
+class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Training settings, with defaults for a network that is trained already, and:
+
+    Attributes:
+        features: nodes whose outputs the loss `features` compares with the float network's, by name; `auto`:
+            those that `quantize.features.choose_features` takes.
+        scales: `learn`: scales are trained with the weights; `keep`: they stay as calibrated.
+        held_out: images at the end of the training split that choose the best weights and are not trained
+            on, at most a quarter of it. The validation split is never read.
+        labels: of the data, or the class maps of the float `network`. Images without labels have only those.
+    """
+
+    steps: int = 200
+    batch: int = 4
+    lr: float = 3e-5
+    weight_decay: float = 0.0
+    loss: str = "distil+features"
+    schedule: Literal["poly", "cosine", "constant"] = "cosine"
+    average: Literal["none", "ema", "swa"] = "ema"
+    ema_decay: float = 0.97
+    features: tuple[str, ...] = AUTO
+    scales: Literal["learn", "keep"] = "learn"
+    held_out: int = 40
+    labels: Literal["data", "network"] = "data"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.half:
+            raise InputError("half is true", expected="false: scales are smaller than float16 can hold")
+        if self.held_out < 1:
+            raise InputError(f"held_out is {self.held_out}", expected="at least 1")
+
+    def training(self) -> TrainSettings:
+        """What the training loop reads."""
+        return TrainSettings(**{name: getattr(self, name) for name in TrainSettings.__struct_fields__})
+
+
+class Qat:
+    accepts: tuple[Kind, ...] = ("qdq",)
+    produces: Kind = "qdq"
+    settings = Settings
+
+    def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
+        import onnx
+
+        made = parent.manifest.quantization
+        if made is None:
+            raise BundleError(
+                f"{parent.path} has no Q/DQ graph",
+                expected="a bundle of kind 'qdq', from the step 'quantize'",
+            )
+        plain, quantized = (onnx.load(str(parent.file(n))) for n in (parent.manifest.graph, made.graph))
+        spec, images = parent.manifest.model, splits(settings, context)
+        trained, notes = train_graph(plain, quantized, made.scheme, spec, settings, context, *images)
+        shutil.copyfile(parent.file(parent.manifest.graph), draft.path / parent.manifest.graph)
+        onnx.save(trained, str(draft.path / made.graph))
+        if made.tables:
+            shutil.copyfile(parent.file(made.tables), draft.path / made.tables)
+        return Manifest(
+            kind="qdq",
+            name=f"{parent.manifest.name}-qat",
+            model=spec,
+            graph=parent.manifest.graph,
+            quantization=made,
+            step=StepRecord(name="qat"),
+            checks=parent.manifest.checks,
+            notes=(*parent.manifest.notes, *notes),
+            tools=versions("torch", "accelerate", "onnx", "onnxruntime"),
+        )
+
+
+def step(name: str) -> Qat:
+    return Qat()
+
+
+def splits(settings: Settings, context: Context) -> tuple[Split, Split]:
+    """The images to train on, and those at the end of the training split that choose the weights.
+
+    Raises:
+        RecipeError: no data. DataError: fewer than two images.
+    """
+    dataset = context.dataset
+    if dataset is None:
+        raise RecipeError("the step 'qat' has no data", hint="add a [data] section to the recipe")
+    name = context.train if context.train in dataset.splits() or dataset.classes else dataset.splits()[0]
+    images = dataset.split(name).limit(context.limit)
+    if len(images) < 2:
+        raise DataError(
+            f"{images.dataset}/{images.name} has {len(images)} image(s)",
+            expected="two or more: some are trained on, the others choose the weights",
+        )
+    cut = len(images) - max(1, min(settings.held_out, len(images) // HELD_OUT_SHARE))
+    held_out = replace(images, name=f"{images.name} (held out)", ids=images.ids[cut:])
+    return images.limit(cut), held_out
+
+
+def train_graph(
+    plain: ModelProto,
+    quantized: ModelProto,
+    scheme: str,
+    spec: ModelSpec,
+    settings: Settings,
+    context: Context,
+    train: Split,
+    held_out: Split,
+) -> tuple[ModelProto, tuple[str, ...]]:
+    """The Q/DQ graph after training, and what to tell about it. A graph that training does not improve on the
+    held-out images comes back as it was.
+
+    Args:
+        plain: the float graph, which teaches; `quantized`: made of it by `scheme`.
+
+    Raises:
+        InputError: settings that cannot work; see `training.loop.train`.
+        GraphError: a graph that cannot be trained, a feature that is no node of it.
+    """
+    from edgeseg.graph.upsampling import merge_upsampling
+    from edgeseg.metrics import mean_iou
+    from edgeseg.models.checkpoint import load_into, read_state_dict
+    from edgeseg.quantize.features import choose_features, tap
+    from edgeseg.quantize.qat import lift_output, prepare, write_back
+    from edgeseg.quantize.schemes import SCHEMES
+    from edgeseg.training.evaluate import confusion_of
+    from edgeseg.training.loop import train as fit
+    from edgeseg.training.taught import taught_split
+
+    original = merge_upsampling(plain) if SCHEMES[scheme].merge_upsampling else plain
+    student = prepare(quantized, original, output=spec.postprocess.output)
+    teacher = lift_output(original, spec.postprocess.output)
+    names = choose_features(plain, quantized) if settings.features == AUTO else settings.features
+    if not names:
+        settings = _without_features(settings)
+    features = tap(student.module, names)
+    tap(teacher, names)
+    if settings.scales == "keep":
+        for name, parameter in student.module.named_parameters():
+            parameter.requires_grad_(not name.endswith("log_scale"))
+    _check_crop(student.module, spec, settings)
+    if settings.labels == "network" or not train.classes:
+        train, held_out = (taught_split(split, teacher, spec) for split in (train, held_out))
+    context.progress("scoring the graph before training")
+    before = float(mean_iou(confusion_of(student.module, held_out, spec)))
+    result = fit(
+        student.module,
+        train,
+        held_out,
+        spec,
+        settings.training(),
+        context.work,
+        context.progress,
+        resume=True,
+        teacher=teacher,
+        features=features,
+    )
+    after = result.card.miou
+    note = f"QAT, {result.steps} steps: mIoU {100 * before:.2f} to {100 * after:.2f} on {held_out.name}"
+    if after <= before:
+        return quantized, (f"{note}; no gain, so the graph stays as it was calibrated",)
+    load_into(student.module, read_state_dict(result.weights), result.weights)
+    started = f"{student.masters} of {student.weights} int8 weights started from the float network"
+    return write_back(student.module, quantized), (note, started)
+
+
+def _without_features(settings: Settings) -> Settings:
+    """The same without the loss `features`, for a graph in which nothing is worth comparing."""
+    terms = [term for term in settings.loss.split("+") if "features" not in term]
+    return msgspec.structs.replace(settings, loss="+".join(terms) or "distil")
+
+
+def _check_crop(module: LiftedModule, spec: ModelSpec, settings: Settings) -> None:
+    """Raise InputError when the network holds sizes that do not fit the crop."""
+    import torch
+
+    if settings.crop is None or settings.crop == spec.input_size:
+        return
+    try:
+        with torch.no_grad():
+            module(torch.zeros(1, 3, *settings.crop))
+    except RuntimeError as fault:
+        height, width = spec.input_size
+        raise InputError(
+            f"'{spec.name}' does not run on crops of {settings.crop[0]}x{settings.crop[1]}",
+            expected=f"its input size, {height}x{width}",
+            hint="leave the setting crop out",
+        ) from fault
