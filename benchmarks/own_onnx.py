@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/own_onnx.py
 
 Reads U2-Net-p (salient objects) and the PP-OCRv4 text detector from `$EDGESEG_DATA/onnx` and pedestrian
-images from `$EDGESEG_DATA/pennfudan`; text is drawn on the images for the detector. The first images calibrate
-and train, the others judge: IoU of the masks pooled over all judged pixels, and the correlation of the maps
-before their sigmoid. Every network takes the road of a user:
+images from `$EDGESEG_DATA/pennfudan`; text is drawn on the images for the detector. The first images
+calibrate and train, the others judge: IoU of the masks pooled over all judged pixels, and the correlation of
+the maps before their sigmoid. Every network takes the road of a user:
 `edgeseg export --model FILE.onnx --data images=FOLDER --target openvino-int8`. Writes results/own_onnx.json.
 """
 
@@ -35,7 +35,7 @@ FILES = {
         {"ranges": "percentile", "percentile": 99.999},
     ),
 }
-"""Input size, pixel contract, and how ranges are read: what `edgeseg quantize` tries on calibration images."""
+"""Input size, pixel contract, and how ranges are read, as `edgeseg quantize` found on calibration images."""
 TARGETS = ("openvino-int8", "ort-int8", "rtx-int8", "trt-int8")
 CALIBRATION = 64
 JUDGED = 40

@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/train_camvid.py deeplab -o runs/camvid-deeplab
 
 Starts from the tensors that a trained network of `$EDGESEG_DATA/weights` has under the same name and shape (a
-whole encoder, or all convolutions), then trains on CamVid train with `edgeseg train`. CamVid val is scored once,
-at the end: nothing is chosen on it.
+whole encoder, or all convolutions), then trains on CamVid train with `edgeseg train`. CamVid val is scored
+once, at the end: nothing is chosen on it.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ class Search:
         if not picked:
             return False
         whole = np.flatnonzero(plans.all(axis=1))
-        picked = [*picked, *(i for i in whole if number == 0 and i not in picked)]
+        picked = [*picked, *(int(i) for i in whole if number == 0 and i not in picked)]
         fresh = [
             Tried(
                 int8=plans[i],
@@ -305,8 +305,8 @@ class Search:
 
 
 def _speed(one: Tried) -> float:
-    """Its layers, each at its least, times its least run over that of float: sums of layers leave out what lies
-    between them, whole runs are rarely undisturbed."""
+    """Its layers, each at its least, times its least run over that of float: sums of layers leave out what
+    lies between them, whole runs are rarely undisturbed."""
     if one.timed is None:
         return 0.0
     return one.timed.milliseconds * _least(one.timed.blocks) / _least(one.against)

@@ -79,5 +79,5 @@ def test_a_folder_is_a_dataset_without_labels(tmp_path):
     split = dataset.split("images")
     assert split.ids == ("1.png", "2.png", "3.png") and (split.image(2) == 3).all()
     assert split.fingerprint() != split.limit(2).fingerprint()
-    with pytest.raises(DataError, match="'1.png' has no label"):
+    with pytest.raises(DataError, match=r"'1\.png' has no label"):
         split.label(0)
