@@ -39,7 +39,7 @@ FILES = {
 TARGETS = ("openvino-int8", "ort-int8", "rtx-int8", "trt-int8")
 CALIBRATION = 64
 JUDGED = 40
-QAT = {"steps": 60, "batch": 4, "lr": 1e-4, "validate_every": 30, "held_out": 12}
+QAT = {"steps": 60, "batch": 4, "lr": 1e-5, "validate_every": 20, "held_out": 12}
 WORDS = ("EXIT", "Platform 9", "No parking", "Rue de la Paix", "24 km", "OPEN", "Bus stop", "Hotel Adler")
 EPSILON = 1e-6
 

@@ -93,7 +93,8 @@ def make_plan(
     _check_budget(recipe, data)
     if scored and data.dataset is not None and data.dataset.classes:
         split_of(data.dataset, data_choice)
-    if any(step.use == "train" or step.settings.get("finetune") for step in steps):
+    learns = any(step.use == "train" or step.settings.get("finetune") for step in steps)
+    if learns or (data.dataset and data.dataset.classes and any(step.use == "qat" for step in steps)):
         _check_splits(recipe, data, progress)
     if any(is_int8(target.target) for target in targets):
         int8_steps = int8_steps or (planned_step(StepChoice(use="quantize"), "the default step"),)
