@@ -16,8 +16,6 @@ from edgeseg.flow.make import export
 from edgeseg.flow.plan import is_int8
 from edgeseg.quantize.planner_tables import PlannedPrecision
 
-CALIBRATION_IMAGES = 64
-
 
 class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
     """One engine bundle.
@@ -71,7 +69,7 @@ def quantize(
             "quantize got no data to calibrate with",
             expected="--data NAME[=ROOT]; images without labels do: --data images=FOLDER",
         )
-    step: dict[str, Any] = {"images": CALIBRATION_IMAGES, **(settings or {}), **_images(calibration, "list")}
+    step: dict[str, Any] = {**(settings or {}), **_images(calibration, "list")}
     if plan:
         step.setdefault("methods", "given" if step.get("ptq") else "auto")
         chosen = _images(held_out, "held_out")

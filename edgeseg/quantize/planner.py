@@ -234,7 +234,7 @@ class Search:
 
     def _judge(self) -> None:
         """Score the plans from the fastest on until one is within the budget."""
-        for one in sorted(self.tried, key=_speed):
+        for one in sorted(self.tried, key=speed):
             if not self._faster(one):
                 continue
             if one.loss is None:
@@ -304,7 +304,7 @@ class Search:
         return frozenset(node for nodes in kept for node in nodes)
 
 
-def _speed(one: Tried) -> float:
+def speed(one: Tried) -> float:
     """Its layers, each at its least, times its least run over that of float: sums of layers leave out what
     lies between them, whole runs are rarely undisturbed."""
     if one.timed is None:
