@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SAME: Literal["same"] = "same"
 """A step that produces what it was given."""
 
+GRAPH = "graph.onnx"
+"""The plain network in every bundle that has one."""
 STEPS = PluginFolder("edgeseg.steps", "step", listing="edgeseg schema steps", error=RecipeError)
 
 

@@ -28,14 +28,13 @@ from edgeseg.core.versions import versions
 from edgeseg.device.build import make_engine
 from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
-from edgeseg.steps import Context
+from edgeseg.steps import GRAPH, Context
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 NAMES = ("build",)
 
-GRAPH = "graph.onnx"
 DEPLOY, FLOAT_DEPLOY = "deploy.onnx", "deploy_float.onnx"
 FLOAT_GOLDEN = "golden_float.npz"
 HINTS = ("bf16", "fp16", "fp32")

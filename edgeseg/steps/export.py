@@ -9,14 +9,12 @@ import msgspec
 from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord
 from edgeseg.core.versions import versions
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.steps import Context
+from edgeseg.steps import GRAPH, Context
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 NAMES = ("export",)
-
-GRAPH = "graph.onnx"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.versions import versions
 from edgeseg.errors import RecipeError
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.steps import SAME, Context
+from edgeseg.steps import GRAPH, SAME, Context
 from edgeseg.steps._pruning import Pruning, Settings
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAMES = ("prune",)
 
-WEIGHTS, GRAPH = "weights.safetensors", "graph.onnx"
+WEIGHTS = "weights.safetensors"
 
 
 class Prune:

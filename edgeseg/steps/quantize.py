@@ -28,7 +28,7 @@ from edgeseg.quantize.planner_settings import PlanSettings
 from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision
 from edgeseg.quantize.ptq import Calibrated, PtqSettings, Quantized, apply, calibrate
 from edgeseg.quantize.schemes import SCHEMES, SchemeName
-from edgeseg.steps import Context
+from edgeseg.steps import GRAPH, Context
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 NAMES = ("quantize",)
 
-GRAPH, QUANTIZED, TABLES = "graph.onnx", "quantized.onnx", "plan.json"
+QUANTIZED, TABLES = "quantized.onnx", "plan.json"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
