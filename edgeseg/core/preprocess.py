@@ -43,6 +43,11 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     def padded(self) -> bool:
         return any(self.padding)
 
+    @property
+    def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(first, end) of the rows and of the columns that hold the frame."""
+        return (self.top, self.top + self.scaled[0]), (self.left, self.left + self.scaled[1])
+
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Camera frame (uint8 HWC) to network input (float CHW).

@@ -142,8 +142,8 @@ def sure_pixels(scores: NDArray[np.float32], spec: ModelSpec, place: Placement) 
     """
     if scores.shape[2:] != place.input:
         scores = bilinear(scores, place.input)
-    bottom, right = place.top + place.scaled[0], place.left + place.scaled[1]
-    scores = scores[:, :, place.top : bottom, place.left : right]
+    (top, bottom), (left, right) = place.window
+    scores = scores[:, :, top:bottom, left:right]
     if spec.postprocess.upsample == "scores":
         scores = bilinear(scores, place.frame)
     if spec.task == "semantic" and scores.shape[1] > 1:

@@ -20,7 +20,8 @@ from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Placement, Preprocess, Size
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import Editor, opset_of, shape_of
+from edgeseg.graph._edit import Editor, opset_of, shape_of, static_shapes
+from edgeseg.graph.cropping import crop
 from edgeseg.graph.simplify import with_shapes
 from edgeseg.runtime.postprocess import MAX_CLASSES
 
@@ -47,6 +48,10 @@ def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence
     size, scores, shape = _check(plain, spec)
     place = spec.preprocess.place(camera_size, spec.input_size)
     batch = size[0]
+    at_input = place.padded and shape[2:] == place.input
+    cropped = at_input and crop(editor, scores, place.window, static_shapes(plain))
+    if cropped:
+        shape = (*shape[:2], *place.scaled)
     source = editor.graph.input[0]
     kept = [o for o in editor.graph.output if o.name == scores]
 
@@ -57,7 +62,7 @@ def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence
 
     after = _Writer(editor, POSTPROCESS)
     tensor = after.cast(scores, TensorProto.FLOAT, only_from=kept[0].type.tensor_type.elem_type)
-    _postprocess(after, tensor, shape, spec, place, confidence)
+    _postprocess(after, tensor, shape, spec, place, cropped=cropped, confidence=confidence)
 
     outputs = [helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, [batch, *camera_size])]
     if confidence:
@@ -185,19 +190,24 @@ def _pad(write: _Writer, tensor: str, contract: Preprocess, place: Placement) ->
 
 
 def _postprocess(
-    write: _Writer, scores: str, shape: tuple[int, ...], spec: ModelSpec, place: Placement, confidence: bool
+    write: _Writer,
+    scores: str,
+    shape: tuple[int, ...],
+    spec: ModelSpec,
+    place: Placement,
+    *,
+    cropped: bool,
+    confidence: bool,
 ) -> None:
+    """Scores to the outputs. `cropped`: the scores are those of the frame alone."""
     batch, channels = shape[:2]
-    if shape[2:] != place.input:
-        scores = write.bilinear(scores, shape, place.input, "upsample")
-    size = place.input
-    if place.padded:
-        bounds = [
-            (place.top, place.left),
-            (place.top + place.scaled[0], place.left + place.scaled[1]),
-            (2, 3),
-        ]
-        limits = [write.integers(n, b) for n, b in zip(("crop_starts", "crop_ends", "crop_axes"), bounds)]
+    size = (shape[2], shape[3])
+    if not cropped and size != place.input:
+        scores, size = write.bilinear(scores, shape, place.input, "upsample"), place.input
+    if not cropped and place.padded:
+        (top, bottom), (left, right) = place.window
+        bounds = {"crop_starts": (top, left), "crop_ends": (bottom, right), "crop_axes": (2, 3)}
+        limits = [write.integers(name, bound) for name, bound in bounds.items()]
         scores, size = write.op("Slice", "crop", [scores, *limits]), place.scaled
     if place.resized and spec.postprocess.upsample == "scores":
         scores, size = write.bilinear(scores, shape, place.frame, "to_camera"), place.frame

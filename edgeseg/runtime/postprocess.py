@@ -35,12 +35,8 @@ def class_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement
         raise ModelError(f"scores have the shape {list(scores.shape)}", expected="[N,C,H,W]")
     if scores.shape[2:] != placement.input:
         scores = bilinear(scores, placement.input)
-    scores = scores[
-        :,
-        :,
-        placement.top : placement.top + placement.scaled[0],
-        placement.left : placement.left + placement.scaled[1],
-    ]
+    (top, bottom), (left, right) = placement.window
+    scores = scores[:, :, top:bottom, left:right]
     if spec.postprocess.upsample == "scores":
         return decide(bilinear(scores, placement.frame), spec)
     return nearest(decide(scores, spec), placement.frame)

@@ -42,7 +42,8 @@ def _normalise(
 ) -> None:
     """Write the resized, normalised frames into their place in `result`."""
     multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in contract.affine())
-    inside = result[:, :, place.top : place.top + place.scaled[0], place.left : place.left + place.scaled[1]]
+    (top, bottom), (left, right) = place.window
+    inside = result[:, :, top:bottom, left:right]
     if place.resized:
         np.multiply(bilinear(channels.astype(np.float32), place.scaled), multiplier, out=inside)
     else:

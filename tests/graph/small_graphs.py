@@ -11,6 +11,13 @@ from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.graph._run import run, session
 from edgeseg.graph.simplify import with_shapes
 
+TRANSPOSED = {
+    "4x4": {"kernel_shape": [4, 4], "pads": [1] * 4},
+    "2x2": {"kernel_shape": [2, 2]},
+    "3x3 with output padding": {"kernel_shape": [3, 3], "pads": [1] * 4, "output_padding": [1, 1]},
+}
+"""Attributes of transposed convolutions of stride 2 that double a map."""
+
 
 def model_of(
     nodes: Sequence[NodeProto],
@@ -52,6 +59,38 @@ def network(
         helper.make_node("Conv", ["b", "w2", "b2"], ["scores"], name="c2", pads=[1] * 4),
     ]
     return model_of(nodes, constants, shape=(batch, 3, *size), opset=opset)
+
+
+def decoder(
+    transposed: str = "4x4",
+    *,
+    conv: dict[str, list[int]] | None = None,
+    between: Sequence[NodeProto] = (),
+    size: tuple[int, int] = (32, 48),
+) -> ModelProto:
+    """Stride 2 down, a transposed convolution back up, `between`, and two more convolutions."""
+    rng = np.random.default_rng(3)
+    up = TRANSPOSED[transposed]
+    conv = conv or {"pads": [1] * 4}
+    constants = {
+        "w1": rng.normal(0, 0.4, (8, 3, 3, 3)).astype(np.float32),
+        "wt": rng.normal(0, 0.4, (8, 6, *up["kernel_shape"])).astype(np.float32),
+        "w2": rng.normal(0, 0.4, (6, 6, 3, 3)).astype(np.float32),
+        "w3": rng.normal(0, 0.4, (4, 6, 3, 3)).astype(np.float32),
+        "each": rng.normal(0, 0.4, (6, 1, 1)).astype(np.float32),
+        "step": np.float32(0.05),
+        "zero": np.int8(0),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["a"], name="down", pads=[1] * 4, strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("ConvTranspose", ["b", "wt"], ["c"], name="up", strides=[2, 2], **up),
+        *(between or [helper.make_node("Identity", ["c"], ["d"], name="between")]),
+        helper.make_node("Conv", ["d", "w2"], ["e"], name="conv", **conv),
+        helper.make_node("Relu", ["e"], ["f"], name="relu2"),
+        helper.make_node("Conv", ["f", "w3"], ["scores"], name="head", pads=[1] * 4),
+    ]
+    return model_of(nodes, constants, shape=(1, 3, *size))
 
 
 def spec_of(size: tuple[int, int] = (32, 48), **fields: object) -> ModelSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from small_graphs import network, smooth_frames, spec_of
+from small_graphs import decoder, network, operators, smooth_frames, spec_of
 
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
@@ -64,3 +64,13 @@ def test_every_form_of_the_deploy_graph_builds(case, half):
 @pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
 def test_builds_for_every_generation(capability, half):
     assert engine(deploy("argmax", half=half), capability)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_a_transposed_convolution_that_writes_the_frame_alone_builds(half):
+    """Its pads are larger than its kernel."""
+    model = compose(decoder(size=(96, 96)), spec_of((96, 96)), CAMERA)
+    assert "Slice" not in operators(model)
+    if half:
+        model = to_fp16(model, measure_maxima(model, [{"frames": smooth_frames(1, CAMERA)}]))[0]
+    assert engine(model, "SM86")
