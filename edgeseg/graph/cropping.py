@@ -1,8 +1,8 @@
 """Scores that nobody sees are not computed: the crop of a padded frame moves into a transposed convolution.
 
-A frame laid into a larger input gives scores of which only its own part counts. Layer by layer from the scores
-back, this finds the window that part needs; a transposed convolution writes just that window, by larger
-pads, and the convolutions behind it get smaller maps. The values inside the window stay the same.
+A frame laid into a larger input gives scores of which only its own part counts. Layer by layer from the
+scores back, this finds the window that part needs; a transposed convolution writes just that window, by
+larger pads, and the convolutions behind it get smaller maps. The values inside the window stay the same.
 """
 
 from __future__ import annotations
