@@ -59,6 +59,10 @@ class FakeQuantize(nn.Module):
         zero = self._along(self.zero_point, x)
         return (torch.round(x / self._along(self.scale, x)) + zero).clamp(self.low, self.high)
 
+    def largest(self, x: Tensor) -> Tensor:
+        """What the largest level stands for at the start; broadcasts over `x`."""
+        return self._along(self.start * max(self.high, 1), x)
+
     def extra_repr(self) -> str:
         return f"{self.low}..{self.high}, scales={self.start.numel()}, axis={self.axis}"
 
@@ -89,6 +93,29 @@ class _Round(torch.autograd.Function):
         inside = grad * (steps == steps.clamp(low - 0.5, high + 0.5))
         scale = (grad * levels).sum_to_size(ctx.shape) - (inside * steps).sum_to_size(ctx.shape)
         return inside, scale * ctx.share, None, None, None
+
+
+class Learned(nn.Module):
+    """How a constant of the graph is learned: in units of its own size, seen through its grid.
+
+    Adam moves every number by about the learning rate. In a file whose BatchNorm is folded, channels of one
+    layer differ a thousandfold: what polishes one destroys another. In these units one rate fits all.
+
+    Attributes:
+        unit: buffer that broadcasts over the constant, rounded to a power of two: what is learned is the
+            constant divided by it, to the last bit.
+        grid: what the constant is rounded by; None: it stays float.
+    """
+
+    def __init__(self, unit: Tensor, grid: FakeQuantize | FakeQuantizedBias | None = None) -> None:
+        super().__init__()
+        size = unit.detach().float().clamp(min=torch.finfo(torch.float32).tiny)
+        self.register_buffer("unit", torch.exp2(torch.round(torch.log2(size))))
+        self.grid = grid
+
+    def forward(self, learned: Tensor) -> Tensor:
+        value = learned * self.unit
+        return value if self.grid is None else self.grid(value)
 
 
 class FakeQuantizedBias(nn.Module):

@@ -202,12 +202,9 @@ def choose_grids(
     grids, notes = {}, []
     for pair in placement.pairs:
         if pair.shared not in chosen:
-            grid = choose_grid(
-                merged[pair.shared],
-                method=settings.ranges,
-                form=scheme.form(non_negative=pair.non_negative, joined=pair.joined),
-                percentile=settings.percentile,
-            )
+            seen = merged[pair.shared]
+            form = scheme.form(seen.low, seen.high, non_negative=pair.non_negative, joined=pair.joined)
+            grid = choose_grid(seen, method=settings.ranges, form=form, percentile=settings.percentile)
             scale = float(scheme.scales(np.array(grid.scale)))
             chosen[pair.shared] = msgspec.structs.replace(grid, scale=scale)
         grid = grids[pair.tensor] = chosen[pair.shared]

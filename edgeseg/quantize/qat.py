@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from onnx import ModelProto, NodeProto, numpy_helper
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from edgeseg.core.ports import Array
@@ -22,7 +22,7 @@ from edgeseg.graph.lift import LiftedModule, lift
 from edgeseg.graph.lift import write_back as write_weights
 from edgeseg.graph.lift.ops.quantization import DequantizeLinear, QuantizeLinear
 from edgeseg.graph.lift.registry import TRANSFORMS, Requantized, Transform
-from edgeseg.quantize.fake_quant import FakeQuantize, FakeQuantizedBias
+from edgeseg.quantize.fake_quant import FakeQuantize, FakeQuantizedBias, Learned
 from edgeseg.quantize.insertion import INT8
 from edgeseg.quantize.sharing import SharedScales
 from edgeseg.quantize.weights import quantize_weight
@@ -96,27 +96,30 @@ def write_back(module: LiftedModule, quantized: ModelProto) -> ModelProto:
         for name in names:
             _overwrite(editor, name, module.get_submodule(path).scale.detach().cpu().numpy())
     for stored in about["stored"]:
-        grid = module.get_submodule(stored.grid)
-        levels = grid.levels(module.get_parameter(stored.value)).cpu().numpy()
-        _overwrite(editor, stored.levels, TRANSFORMS[stored.transform](levels))
-        _overwrite(editor, stored.scale, grid.scale.detach().cpu().numpy())
+        learned = module.get_submodule(stored.learned)
+        value = module.get_parameter(stored.value).detach() * learned.unit
+        if learned.grid is not None:
+            value = learned.grid.levels(value)
+            _overwrite(editor, stored.scale, learned.grid.scale.detach().cpu().numpy())
+        _overwrite(editor, stored.constant, TRANSFORMS[stored.transform](value.cpu().numpy()))
     return editor.finish()
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A constant behind a DequantizeLinear, and the parameter it became.
+    """A constant of the graph, and the parameter it became.
 
     Attributes:
-        levels, scale: names of the initialisers.
-        value, grid: paths of the float parameter and of the module that rounds it.
+        constant: name of the initialiser: levels where a DequantizeLinear reads it, else float.
+        scale: name of the scale of levels.
+        value, learned: paths of the parameter and of the `Learned` it is seen through.
         transform: how the parameter was made of the constant.
     """
 
-    levels: str
+    constant: str
     scale: str
     value: str
-    grid: str
+    learned: str
     transform: Transform
 
 
@@ -135,6 +138,7 @@ class _Surgery:
         self.paths: dict[str, str] = {}
         self.stored: list[_Stored] = []
         self.masters: dict[str, bool] = {}
+        self.divided: set[int] = set()
 
     def activations(self) -> None:
         """Replace each Q -> DQ pair by a fake-quantiser."""
@@ -176,10 +180,17 @@ class _Surgery:
             self.module.initializers.pop(first, None)
             found.append((path, transform, node, self._constant(node.input[0])))
         for path, transform, node, levels in sorted(found, key=lambda f: f[3].dtype == np.int32):
-            grid = self._bias(node) if levels.dtype == np.int32 else self._weight(node, levels, transform)
-            if levels.dtype != np.int32:
+            grid: FakeQuantize | FakeQuantizedBias
+            if levels.dtype == np.int32:
+                grid, unit = self._bias(node), self._unit(path, node.output[0])
+            else:
+                grid = self._weight(node, levels, transform)
+                unit = grid.largest(self.module.get_parameter(path))
                 self._start(path, transform, node, levels)
-            self._see_through(path, grid, node, transform)
+            self._see_through(path, Learned(unit, grid), node.input[0], node.input[1], transform)
+        for path, (name, transform) in self._learned().items():
+            del self.module.initializers[path]
+            self._see_through(path, Learned(self._unit(path, name)), name, "", transform)
 
     def finish(self) -> Trainable:
         module = self.module
@@ -227,17 +238,33 @@ class _Surgery:
 
     def _bias(self, node: NodeProto) -> FakeQuantizedBias:
         """The grid of an int32 bias follows the grids of what its layer multiplies."""
-        layer = self.editor.consumers[node.output[0]][0]
-        pair, weight = self.shared.pair_of.get(layer.input[0]), self.editor.producer.get(layer.input[1])
-        grid = None if weight is None else self.grids.get(weight.input[1])
-        if pair is None or grid is None:
+        grids = self._multiplied(node.output[0])
+        if grids is None:
+            layer = self.editor.consumers[node.output[0]][0]
             raise GraphError(
                 f"{layer.op_type} '{layer.name}' has an int32 bias, but its input or its weight is not int8",
                 expected="a Q/DQ graph written by edgeseg",
             )
-        return FakeQuantizedBias(
-            _tensor(self._constant(node.input[1])), self.grids[self.shared.root(pair)], grid
-        )
+        return FakeQuantizedBias(_tensor(self._constant(node.input[1])), *grids)
+
+    def _multiplied(self, bias: str) -> tuple[FakeQuantize, FakeQuantize] | None:
+        """The grids of input and weight of the layer that adds `bias`; None where they are not int8."""
+        layer = self.editor.consumers[bias][0]
+        if len(layer.input) < 3 or layer.input[2] != bias:
+            return None
+        pair, weight = self.shared.pair_of.get(layer.input[0]), self.editor.producer.get(layer.input[1])
+        grid = None if weight is None else self.grids.get(weight.input[1])
+        return None if pair is None or grid is None else (self.grids[self.shared.root(pair)], grid)
+
+    def _unit(self, path: str, name: str) -> Tensor:
+        """What a constant that is no int8 weight is learned in: a bias in the largest products of its layer,
+        others in their mean size."""
+        value = self.module.get_parameter(path).detach()
+        grids = self._multiplied(name)
+        if grids is None:
+            return value.abs().mean()
+        source, weight = (grid.start * grid.high for grid in grids)
+        return source.max() * weight.repeat(max(1, value.numel() // weight.numel()))
 
     def _start(self, path: str, transform: Transform, node: NodeProto, levels: Array) -> None:
         """Start a weight from the float graph, where that has the weight the levels were made of."""
@@ -253,20 +280,26 @@ class _Surgery:
         self.masters[node.input[0]] = known
 
     def _see_through(
-        self, path: str, grid: FakeQuantize | FakeQuantizedBias, node: NodeProto, transform: Transform
+        self, path: str, learned: Learned, constant: str, scale: str, transform: Transform
     ) -> None:
+        """Let a parameter hold what is learned instead of the constant."""
+        parameter = self.module.get_parameter(path)
+        if id(parameter) not in self.divided:
+            self.divided.add(id(parameter))
+            with torch.no_grad():
+                parameter.div_(learned.unit)
         owner, _, name = path.rpartition(".")
         if owner:
-            parametrize.register_parametrization(self.module.get_submodule(owner), name, grid, unsafe=True)
+            parametrize.register_parametrization(self.module.get_submodule(owner), name, learned, unsafe=True)
             value, place = (f"{owner}.parametrizations.{name}.{part}" for part in ("original", "0"))
         else:
-            value, place = path, f"{path}_grid"
-            self.module.add_module(place, grid)
+            value, place = path, f"{path}_learned"
+            self.module.add_module(place, learned)
             for read in [n for n in self.module.graph.nodes if n.op == "get_attr" and n.target == path]:
                 with self.module.graph.inserting_after(read):
                     made = self.module.graph.call_module(place, (read,))
                 read.replace_all_uses_with(made, delete_user_cb=lambda user, made=made: user is not made)
-        self.stored.append(_Stored(node.input[0], node.input[1], value, place, transform))
+        self.stored.append(_Stored(constant, scale, value, place, transform))
 
     def _constant(self, name: str) -> Array:
         value = self.editor.constant(name)
@@ -287,7 +320,7 @@ def _level_limit(editor: Editor) -> int:
     return min(2 ** largest.bit_length() - 1, 127)
 
 
-def _tensor(value: Array) -> torch.Tensor:
+def _tensor(value: Array) -> Tensor:
     return torch.from_numpy(np.array(value, order="C"))
 
 

@@ -52,7 +52,7 @@ def collect(
     progress: Progress = silent,
 ) -> dict[str, Histogram]:
     """Histograms of `tensors`. Extremes and sampling are computed inside the engine, so that of a large
-    tensor only `sample` values, evenly strided over its elements, are copied out per batch.
+    tensor only about `sample` values, evenly spread over the picture, are copied out per batch.
 
     Raises:
         DataError: no images, images that are constant, or NaN or infinite values in them.
@@ -94,7 +94,7 @@ _COUNTED.batches = 1
 
 
 def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int) -> ModelProto:
-    """The graph returning, for each tensor T, `T/low`, `T/high` and `T/mean` [] and `T/sample` [<= sample].
+    """The graph returning, for each tensor T, `T/low`, `T/high` and `T/mean` [] and `T/sample`.
     The mean is there for NaN, which the extremes pass over."""
     editor = Editor(model)
     shapes = static_shapes(model)
@@ -103,36 +103,38 @@ def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int) -> 
     if missing:
         raise GraphError(f"the graph has no tensor '{missing[0]}'")
     del editor.graph.output[:]
-    flat = editor.add_initializer("statistics/flat", np.array([-1], np.int64))
-    first = editor.add_initializer("statistics/first", np.array([0], np.int64))
     for name in tensors:
-        size = math.prod(shapes[name])
         for word, kind in _STATISTICS.items():
             editor.graph.node.append(helper.make_node(kind, [name], [f"{name}/{word}"], keepdims=0))
             _output(editor, f"{name}/{word}", [])
-        editor.graph.node.append(helper.make_node("Reshape", [name, flat], [f"{name}/flat"]))
-        step = _stride(size, sample, shapes[name][-1] if shapes[name] else 1)
-        end = editor.add_initializer(f"{name}/end", np.array([size], np.int64))
-        stride = editor.add_initializer(f"{name}/stride", np.array([step], np.int64))
-        editor.graph.node.append(
-            helper.make_node("Slice", [f"{name}/flat", first, end, first, stride], [f"{name}/sample"])
-        )
-        _output(editor, f"{name}/sample", [-(-size // step)])
+        _sample(editor, name, shapes[name], sample)
     result = editor.finish()
     assert opset_of(result) >= 13
     return result
 
 
+def _sample(editor: Editor, name: str, shape: tuple[int, ...], most: int) -> None:
+    """Let the graph return about `most` values of a tensor. Of a map [N,C,H,W] they are whole pixels on a
+    grid: engines keep the channels of a pixel together and would copy the map to walk it in another order."""
+    steps = [1] * len(shape)
+    if len(shape) == 4:
+        steps[2:] = [max(1, math.ceil(math.sqrt(math.prod(shape) / most)))] * 2
+    elif shape:
+        steps[-1] = max(1, -(-math.prod(shape) // most))
+    first = [step // 2 if step // 2 < side else 0 for step, side in zip(steps, shape)]
+    limits = (first, shape, range(len(shape)), steps)
+    words = ("first", "end", "axes", "steps")
+    given = [editor.add_initializer(f"{name}/{w}", np.array(v, np.int64)) for w, v in zip(words, limits)]
+    editor.graph.node.append(helper.make_node("Slice", [name, *given], [f"{name}/sample"]))
+    _output(
+        editor,
+        f"{name}/sample",
+        [-(-(side - start) // step) for side, start, step in zip(shape, first, steps)],
+    )
+
+
 def _output(editor: Editor, name: str, shape: list[int]) -> None:
     editor.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-
-
-def _stride(size: int, sample: int, row: int) -> int:
-    """A step that leaves at most `sample` values and does not walk down one column of the picture."""
-    step = -(-size // sample)
-    while step > 1 and math.gcd(step, row) > 1:
-        step += 1
-    return step
 
 
 def _check_image(name: str, value: Array, count: int) -> bool:

@@ -11,6 +11,9 @@ from edgeseg.errors import TargetError
 from edgeseg.quantize.grid import Float, Form
 from edgeseg.quantize.weights import Float32
 
+SKEW = 4.0
+"""One side of a skewed range is this many times as long as the other: `signed` leaves over a third of its
+levels without a value."""
 SMALLEST_HALF_SCALE = 2.0**-20
 """Four bits of mantissa are left in fp16 there."""
 SchemeName = Literal["tensorrt", "x86", "onnxruntime"]
@@ -23,6 +26,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         non_negative: grid of activations that cannot be negative.
         other: grid of all other activations.
         joined: grid of activations that share their scale through a Concat and may be negative.
+        skewed: grid of activations that hardly reach below zero (or above), as behind HardSwish, Swish and
+            GELU; None: as the others.
         skip_only: quantise one input of a residual Add and leave the other to be fused with the
             convolution that makes it; else quantise both.
         repeat: quantise the output of an operator that only moves or selects values again, with the
@@ -37,6 +42,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     non_negative: Form
     other: Form
     joined: Form
+    skewed: Form | None = None
     skip_only: bool = False
     repeat: bool = False
     int32_bias: bool = False
@@ -44,10 +50,12 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     probe: Literal["onnxruntime", "openvino"] = "onnxruntime"
     rest: Literal["fp32", "fp16"] = "fp32"
 
-    def form(self, *, non_negative: bool, joined: bool) -> Form:
-        """The grid of an activation."""
+    def form(self, low: float, high: float, *, non_negative: bool, joined: bool) -> Form:
+        """The grid of an activation that was seen in [low, high]."""
         if non_negative:
             return self.non_negative
+        if self.skewed and SKEW * min(-low, high) < max(-low, high):
+            return self.skewed
         return self.joined if joined else self.other
 
     def scales(self, values: Float) -> Float32:
@@ -77,6 +85,7 @@ SCHEMES: dict[str, Scheme] = {
             non_negative="unsigned",
             other="signed",
             joined="offset",
+            skewed="affine",
             merge_upsampling=True,
             probe="openvino",
         ),

@@ -41,7 +41,7 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     steps: int = 200
     batch: int = 4
-    lr: float = 3e-5
+    lr: float = 1e-4
     weight_decay: float = 0.0
     loss: str = "distil+features"
     schedule: Literal["poly", "cosine", "constant"] = "cosine"

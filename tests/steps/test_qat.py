@@ -32,7 +32,7 @@ SHORT = {
     "steps": 4,
     "batch": 2,
     "validate_every": 2,
-    "lr": 1e-3,
+    "lr": 5e-3,
     "held_out": 2,
     "color": 0.0,
     "scale": [1, 1],
