@@ -42,8 +42,6 @@ SLACK = (1.25, 1.0, 0.7)
 """Share of the budget up to which forecasts are tried, round by round: a forecast is no measurement."""
 NEGLIGIBLE = 0.01
 """A forecast that is better than the best plan built by less than this share is not worth building."""
-
-
 DOUBTS = 3
 """A plan that may be as slow as float is timed so many times more."""
 
@@ -221,16 +219,26 @@ class Search:
         return True
 
     def _race(self, fresh: Sequence[Tried], number: int) -> None:
+        """Time plans in turn with float; those that may be the fastest once more."""
         if not self.lab.times:
             return
         self.progress(f"timing {len(fresh)} plans in turn with float", number, self.settings.rounds)
-        plans = [self.floats(t.int8) for t in fresh]
-        reference, *found = self.lab.race([self.everything, *plans])
-        for one, plan, timed in zip(fresh, plans, found):
-            one.timed, one.against = timed, reference.blocks
-            one.ratio = _ratio(timed.blocks, reference.blocks)
-            if timed.node_ms:
-                self._observed.append((plan, timed))
+        self._time(fresh)
+        bar = min(one.ratio.high for one in fresh if one.ratio is not None)
+        close = [one for one in fresh if one.ratio is not None and one.ratio.low <= bar]
+        if len(close) > 1:
+            self._time(close)
+        for one in fresh:
+            if one.timed is not None and one.timed.node_ms:
+                self._observed.append((self.floats(one.int8), one.timed))
+
+    def _time(self, plans: Sequence[Tried]) -> None:
+        """Time plans in turn with float, beside the turns they had."""
+        reference, *found = self.lab.race([self.everything, *(self.floats(one.int8) for one in plans)])
+        for one, timed in zip(plans, found):
+            one.timed = timed if one.timed is None else one.timed.more(timed.blocks)
+            one.against = [*one.against, *reference.blocks]
+            one.ratio = paired_ratio(one.timed.blocks, one.against, a="plan", b="float", clock="device")
 
     def _judge(self) -> None:
         """Score the plans from the fastest on until one is within the budget."""
@@ -249,10 +257,7 @@ class Search:
         for _ in range(DOUBTS):
             if one.timed is None or one.ratio is None or one.ratio.high < 1 or one.ratio.low >= 1:
                 break
-            float_again, plan_again = self.lab.race([self.everything, self.floats(one.int8)])
-            one.against = [*one.against, *float_again.blocks]
-            one.timed = one.timed.more(plan_again.blocks)
-            one.ratio = _ratio(one.timed.blocks, one.against)
+            self._time([one])
         return one.ratio is None or one.ratio.high < 1
 
     def _never(self) -> NDArray[np.bool_]:
@@ -305,16 +310,5 @@ class Search:
 
 
 def speed(one: Tried) -> float:
-    """Its layers, each at its least, times its least run over that of float: sums of layers leave out what
-    lies between them, whole runs are rarely undisturbed."""
-    if one.timed is None:
-        return 0.0
-    return one.timed.milliseconds * _least(one.timed.blocks) / _least(one.against)
-
-
-def _least(blocks: list[list[float]]) -> float:
-    return min(sample for block in blocks for sample in block)
-
-
-def _ratio(plan: list[list[float]], float_: list[list[float]]) -> PairedRatio:
-    return paired_ratio(plan, float_, a="plan", b="float", clock="device")
+    """Its whole time over that of float: sums of layers leave out what lies between them."""
+    return 0.0 if one.ratio is None else one.ratio.ratio
