@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgeseg.backends._cache_files import writable
@@ -75,17 +77,20 @@ class OpenVinoEngine:
         """Nodes of the execution graph: fused, with the reorders and conversions OpenVINO inserted."""
         with self._lock:
             times = dict(self._times)
+        return tuple(msgspec.structs.replace(n, milliseconds=times.get(n.name)) for n in self._executed)
+
+    @cached_property
+    def _executed(self) -> tuple[Layer, ...]:
         found = []
         for node in self._compiled.get_runtime_model().get_ordered_ops():
             about = {key: str(value.astype(str)) for key, value in node.get_rt_info().items()}
-            name, kind = node.get_friendly_name(), about.get("layerType", "")
+            kind = about.get("layerType", "")
             if kind not in ("Input", "Output", "Const", "Constant", "Result"):
                 found.append(
                     Layer(
-                        name=name,
+                        name=node.get_friendly_name(),
                         kind=kind,
                         precision=about.get("runtimePrecision", ""),
-                        milliseconds=times.get(name),
                         nodes=tuple(filter(None, about.get("originalLayersNames", "").split(","))),
                     )
                 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from edgeseg.core.preprocess import Size
 from edgeseg.graph._edit import Editor, attribute, ints, set_attribute
 
 Window = tuple[tuple[int, int], tuple[int, int]]
@@ -59,13 +58,15 @@ def _constants(editor: Editor, node: NodeProto) -> bool:
     return all(c is not None and (c.ndim < 2 or c.shape[-2:] == (1, 1)) for c in found)
 
 
-def _wider(pads: list[int], window: Window, size: Size) -> list[int]:
+def _wider(pads: list[int], window: Window, size: tuple[int, ...]) -> list[int]:
     """Pads of a transposed convolution that writes only `window` of the `size` it wrote."""
     (top, bottom), (left, right) = window
     return [pads[0] + top, pads[1] + left, pads[2] + size[0] - bottom, pads[3] + size[1] - right]
 
 
-def _behind(node: NodeProto, window: Window, size: Size, kernel: Size) -> tuple[Window, list[int]]:
+def _behind(
+    node: NodeProto, window: Window, size: tuple[int, ...], kernel: tuple[int, ...]
+) -> tuple[Window, list[int]]:
     """The window of its input that a convolution of stride 1 needs, and its pads around that."""
     pads, dilations = ints(node, "pads", (0, 0, 0, 0)), ints(node, "dilations", (1, 1))
     needed, before, after = [], [], []

@@ -42,6 +42,8 @@ SLACK = (1.25, 1.0, 0.7)
 """Share of the budget up to which forecasts are tried, round by round: a forecast is no measurement."""
 NEGLIGIBLE = 0.01
 """A forecast that is better than the best plan built by less than this share is not worth building."""
+HEATS = 2
+"""Plans of a round that may be the fastest are timed so many times more."""
 DOUBTS = 3
 """A plan that may be as slow as float is timed so many times more."""
 
@@ -219,15 +221,16 @@ class Search:
         return True
 
     def _race(self, fresh: Sequence[Tried], number: int) -> None:
-        """Time plans in turn with float; those that may be the fastest once more."""
+        """Time plans in turn with float; those that may be the fastest again."""
         if not self.lab.times:
             return
         self.progress(f"timing {len(fresh)} plans in turn with float", number, self.settings.rounds)
         self._time(fresh)
-        bar = min(one.ratio.high for one in fresh if one.ratio is not None)
-        close = [one for one in fresh if one.ratio is not None and one.ratio.low <= bar]
-        if len(close) > 1:
-            self._time(close)
+        for _ in range(HEATS):
+            bar = min(one.ratio.high for one in fresh if one.ratio is not None)
+            close = [one for one in fresh if one.ratio is not None and one.ratio.low <= bar]
+            if len(close) > 1:
+                self._time(close)
         for one in fresh:
             if one.timed is not None and one.timed.node_ms:
                 self._observed.append((self.floats(one.int8), one.timed))
@@ -310,5 +313,6 @@ class Search:
 
 
 def speed(one: Tried) -> float:
-    """Its whole time over that of float: sums of layers leave out what lies between them."""
-    return 0.0 if one.ratio is None else one.ratio.ratio
+    """Its layers, each at its least, times its whole time over that of float: sums of layers leave out what
+    lies between them, whole runs are rarely undisturbed."""
+    return one.timed.milliseconds * one.ratio.ratio if one.timed and one.ratio else 0.0
