@@ -43,7 +43,7 @@ ORT = ("onnx", "onnxruntime", "onnxruntime.quantization")
 OURS = ("onnx", "onnxruntime", "openvino", "onnxsim", "edgeseg.flow.make", "edgeseg.quantize.ptq")
 
 FLOAT, DEFAULT, CONTROL, BF16 = "torch-eager", "openvino-default", "nncf-accuracy-control", "edgeseg-bf16"
-PLANNED, PRUNED = "edgeseg-planned", "edgeseg-pruned-qat"
+PLANNED, PRUNED = "edgeseg-planned", "edgeseg-pruned"
 
 CONTESTANTS = (
     Contestant(FLOAT, "PyTorch eager", tools.open_eager, tools.weights_file, isas=NATIVE),
@@ -166,7 +166,7 @@ CONTESTANTS = (
     ),
     Contestant(
         PRUNED,
-        "edgeseg openvino-int8, pruned + QAT",
+        "edgeseg openvino-int8, pruned",
         ours.open_bundle,
         ours.engine_files,
         int8=True,

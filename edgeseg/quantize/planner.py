@@ -42,8 +42,6 @@ SLACK = (1.25, 1.0, 0.7)
 """Share of the budget up to which forecasts are tried, round by round: a forecast is no measurement."""
 NEGLIGIBLE = 0.01
 """A forecast that is better than the best plan built by less than this share is not worth building."""
-HEATS = 2
-"""Plans of a round that may be the fastest are timed so many times more."""
 DOUBTS = 3
 """A plan that may be as slow as float is timed so many times more."""
 
@@ -226,11 +224,10 @@ class Search:
             return
         self.progress(f"timing {len(fresh)} plans in turn with float", number, self.settings.rounds)
         self._time(fresh)
-        for _ in range(HEATS):
-            bar = min(one.ratio.high for one in fresh if one.ratio is not None)
-            close = [one for one in fresh if one.ratio is not None and one.ratio.low <= bar]
-            if len(close) > 1:
-                self._time(close)
+        bar = min(one.ratio.high for one in fresh if one.ratio is not None)
+        close = [one for one in fresh if one.ratio is not None and one.ratio.low <= bar]
+        if len(close) > 1:
+            self._time(close)
         for one in fresh:
             if one.timed is not None and one.timed.node_ms:
                 self._observed.append((self.floats(one.int8), one.timed))

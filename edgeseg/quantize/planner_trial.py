@@ -36,7 +36,7 @@ from edgeseg.quantize.ptq import Calibrated, apply
 QUICK_IMAGES = 12
 TURNS, RUNS = 10, 4
 """Plans take turns; each turn is one run that is not counted and RUNS that are."""
-PROFILED = 16
+PROFILED = 8
 KEPT_ENGINES = 8
 MAXIMA_FRAMES = 8
 

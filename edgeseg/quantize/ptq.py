@@ -56,13 +56,11 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
         model: the Q/DQ graph.
-        groups: what a planner may switch, all of them, whatever the plan was.
         ranges: the grid of every tensor that can be quantised.
         notes: what the user should know, one sentence each.
     """
 
     model: ModelProto
-    groups: tuple[Group, ...]
     ranges: dict[str, Grid]
     notes: tuple[str, ...]
 
@@ -187,7 +185,7 @@ def apply(calibrated: Calibrated, plan: Plan | None = None) -> Quantized:
     )
     if calibrated.shifts:
         model = shift_biases(model, calibrated.shifts)
-    return Quantized(model=model, groups=calibrated.groups, ranges=grids, notes=notes)
+    return Quantized(model=model, ranges=grids, notes=notes)
 
 
 def choose_grids(

@@ -111,7 +111,7 @@ def test_a_winner_passes_in_everything(part):
 
     plan = verdicts("edgeseg-planned", "fail")
     good, bad = verdicts("edgeseg-qat", *["pass"] * 3), verdicts("edgeseg-ptq", "fail", "pass", "pass")
-    pruned, unmatched = verdicts("edgeseg-pruned-qat", *["pass"] * 3), verdicts("edgeseg-planned", "pass")
+    pruned, unmatched = verdicts("edgeseg-pruned", *["pass"] * 3), verdicts("edgeseg-planned", "pass")
     assert findings.winners([*good, *bad, *pruned, *unmatched, *plan]) == ["edgeseg-qat"]
 
 
