@@ -138,7 +138,8 @@ class _Surgery:
         self.paths: dict[str, str] = {}
         self.stored: list[_Stored] = []
         self.masters: dict[str, bool] = {}
-        self.divided: set[int] = set()
+        self.units: dict[int, Tensor] = {}
+        """By id of the parameter: several layers may read one."""
 
     def activations(self) -> None:
         """Replace each Q -> DQ pair by a fake-quantiser."""
@@ -185,8 +186,11 @@ class _Surgery:
                 grid, unit = self._bias(node), self._unit(path, node.output[0])
             else:
                 grid = self._weight(node, levels, transform)
-                unit = grid.largest(self.module.get_parameter(path))
-                self._start(path, transform, node, levels)
+                if self._known(path) is None:
+                    self._start(path, transform, node, levels)
+                whole = grid.axis is None
+                value = self.module.get_parameter(path)
+                unit = self._unit(path, node.output[0]) if whole else grid.largest(value)
             self._see_through(path, Learned(unit, grid), node.input[0], node.input[1], transform)
         for path, (name, transform) in self._learned().items():
             del self.module.initializers[path]
@@ -256,12 +260,16 @@ class _Surgery:
         grid = None if weight is None else self.grids.get(weight.input[1])
         return None if pair is None or grid is None else (self.grids[self.shared.root(pair)], grid)
 
+    def _known(self, path: str) -> Tensor | None:
+        """The unit of a parameter that is divided by it already."""
+        return self.units.get(id(self.module.get_parameter(path)))
+
     def _unit(self, path: str, name: str) -> Tensor:
-        """What a constant that is no int8 weight is learned in: a bias in the largest products of its layer,
-        others in their mean size."""
+        """What a constant without a scale per channel is learned in: the bias of a layer that has such scales
+        in its largest products, others in their mean size. The largest of a whole tensor is an outlier."""
         value = self.module.get_parameter(path).detach()
         grids = self._multiplied(name)
-        if grids is None:
+        if grids is None or grids[1].axis is None:
             return value.abs().mean()
         source, weight = (grid.start * grid.high for grid in grids)
         return source.max() * weight.repeat(max(1, value.numel() // weight.numel()))
@@ -283,11 +291,13 @@ class _Surgery:
         self, path: str, learned: Learned, constant: str, scale: str, transform: Transform
     ) -> None:
         """Let a parameter hold what is learned instead of the constant."""
-        parameter = self.module.get_parameter(path)
-        if id(parameter) not in self.divided:
-            self.divided.add(id(parameter))
+        parameter, known = self.module.get_parameter(path), self._known(path)
+        if known is None:
+            self.units[id(parameter)] = learned.unit
             with torch.no_grad():
                 parameter.div_(learned.unit)
+        else:
+            learned.unit.copy_(known)
         owner, _, name = path.rpartition(".")
         if owner:
             parametrize.register_parametrization(self.module.get_submodule(owner), name, learned, unsafe=True)

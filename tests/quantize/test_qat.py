@@ -207,6 +207,7 @@ def test_a_weight_read_by_two_layers_stays_one() -> None:
     model = quantize(plain, feeds(), SCHEMES["x86"]).model
     found = prepare(model, plain)
     assert (found.weights, found.masters) == (3, 3)
+    require_equal(in_torch(found.module, images()[0]), in_runtime(model, images()[0]))
     train(found.module)
     require_equal(
         in_torch(found.module, images()[0]), in_runtime(write_back(found.module, model), images()[0])
