@@ -45,18 +45,12 @@ def test_the_same_map_from_smaller_ones(transposed, anchor, frame):
     )
 
 
-@pytest.mark.parametrize(
-    ("conv", "margin"),
-    [
-        ({"pads": [2] * 4, "dilations": [2, 2]}, 3),
-        ({"pads": [2, 0, 0, 2]}, 3),
-    ],
-)
-def test_dilation_and_uneven_pads(conv, margin):
+@pytest.mark.parametrize("conv", [{"pads": [2] * 4, "dilations": [2, 2]}, {"pads": [2, 0, 0, 2]}])
+def test_dilation_and_uneven_pads(conv):
     found, expected, deploy = maps(decoder(conv=conv), Preprocess())
     assert "Slice" not in operators(deploy)
     np.testing.assert_array_equal(found, expected)
-    assert rows_written(deploy)[0] <= FRAME[0] + margin
+    assert rows_written(deploy)[0] <= FRAME[0] + 3
 
 
 def test_through_quantisation_and_constants_of_channels():
