@@ -192,9 +192,12 @@ class _Surgery:
                 value = self.module.get_parameter(path)
                 unit = self._unit(path, node.output[0]) if whole else grid.largest(value)
             self._see_through(path, Learned(unit, grid), node.input[0], node.input[1], transform)
-        for path, (name, transform) in self._learned().items():
-            del self.module.initializers[path]
-            self._see_through(path, Learned(self._unit(path, name)), name, "", transform)
+        rest = {id(self.module.get_parameter(p)): (p, *o) for p, o in self._learned().items()}
+        for path, parameter in list(self.module.named_parameters(remove_duplicate=False)):
+            if id(parameter) in rest:
+                first, name, transform = rest[id(parameter)]
+                self.module.initializers.pop(first, None)
+                self._see_through(path, Learned(self._unit(path, name)), name, "", transform)
 
     def finish(self) -> Trainable:
         module = self.module

@@ -202,9 +202,10 @@ def test_a_weight_read_by_two_layers_stays_one() -> None:
     net = Net()
     a = net.op("Relu", "act", net.conv("c1", "image", 3, 8))
     shared = net.constant("w", net.rng.normal(0, 0.2, (8, 8, 1, 1)))
-    twice = net.op("Conv", "second", net.op("Conv", "first", a, shared), shared)
+    bias = net.constant("b", net.rng.normal(0, 0.2, 8))
+    twice = net.op("Conv", "second", net.op("Conv", "first", a, shared, bias), shared, bias)
     plain = net.model(net.conv("c2", twice, 8, 4))
-    model = quantize(plain, feeds(), SCHEMES["x86"]).model
+    model = quantize(plain, feeds(), SCHEMES["x86"], PtqSettings(correct_bias=False)).model
     found = prepare(model, plain)
     assert (found.weights, found.masters) == (3, 3)
     require_equal(in_torch(found.module, images()[0]), in_runtime(model, images()[0]))
