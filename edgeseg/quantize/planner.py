@@ -7,7 +7,8 @@ Pure search: it decides what is built, timed and scored; a `Lab` does it. In thi
 2. Only if that misses the budget: what each block loses alone.
 3. A forecast for each of the 2^blocks plans.
 4. The most promising ones are built, timed in turn with float, and scored from the fastest on until one is
-   within the budget. What they took corrects the forecast; again, until it promises nothing faster.
+   within the budget. What they took corrects the forecast; again, until it promises nothing faster than the
+   best plan so far. Int8 everywhere, timed and scored already, is the first of them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Search:
         blocks: with what each loses alone, where that was measured.
         seen: [plans, blocks] that were timed layer by layer; `block_ms`: time of each block in them.
         start: loss of int8 in all blocks that it makes faster; None: it makes none faster.
-        tried: plans that were built; `best`: the fastest of them within the budget, None: there is none.
+        tried: plans that were built, int8 everywhere first; `best`: the fastest of them within the budget,
+            None: there is none.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Search:
                 measure(self.lab, chosen, self.groups, costs, skip=slow, most=most, progress=self.progress)
             )
         self._border_times()
+        self._open_with_all(self.start if start.all() else None)
         for number in range(self.settings.rounds):
             if not self._round(number):
                 break
@@ -188,6 +191,17 @@ class Search:
             for s, one in zip(self.blocks, single)
         }
 
+    def _open_with_all(self, loss: Loss | None) -> None:
+        """Everything int8, which was timed in turn with float, is the plan to beat if its loss is known and
+        within the budget."""
+        first = Tried(int8=np.ones(len(self.blocks), bool), loss=loss)
+        if self.lab.times:
+            (_, slow), (_, fast), *_ = self._observed
+            first.timed, first.against, first.ratio = fast, [*slow.blocks], _ratio(fast, slow.blocks)
+        self.tried = [first]
+        if loss is not None:
+            self._judge()
+
     def _round(self, number: int) -> bool:
         """Build and judge the most promising plans. False: nothing promising is left."""
         plans = all_plans(len(self.blocks))[1:]
@@ -203,8 +217,6 @@ class Search:
             picked = gentlest(plans, times, losses, limits, self.settings.candidates, done)
         if not picked:
             return False
-        whole = np.flatnonzero(plans.all(axis=1))
-        picked = [*picked, *(int(i) for i in whole if number == 0 and i not in picked)]
         fresh = [
             Tried(
                 int8=plans[i],
@@ -224,8 +236,9 @@ class Search:
             return
         self.progress(f"timing {len(fresh)} plans in turn with float", number, self.settings.rounds)
         self._time(fresh)
-        bar = min(one.ratio.high for one in fresh if one.ratio is not None)
-        close = [one for one in fresh if one.ratio is not None and one.ratio.low <= bar]
+        rivals = [*fresh, *filter(None, [self.best])]
+        bar = min(one.ratio.high for one in rivals if one.ratio is not None)
+        close = [one for one in rivals if one.ratio is not None and one.ratio.low <= bar]
         if len(close) > 1:
             self._time(close)
         for one in fresh:
@@ -238,7 +251,7 @@ class Search:
         for one, timed in zip(plans, found):
             one.timed = timed if one.timed is None else one.timed.more(timed.blocks)
             one.against = [*one.against, *reference.blocks]
-            one.ratio = paired_ratio(one.timed.blocks, one.against, a="plan", b="float", clock="device")
+            one.ratio = _ratio(one.timed, one.against)
 
     def _judge(self) -> None:
         """Score the plans from the fastest on until one is within the budget."""
@@ -293,7 +306,9 @@ class Search:
         losses = [s.loss or none for s in self.blocks]
         alone = np.array([[one.changed, *(one.class_changed.get(n, 0.0) for n in names)] for one in losses]).T
         assert self.start is not None
-        known = [(self._can, self.start)] + [(t.int8, t.loss) for t in self.tried if t.loss is not None]
+        known = [(self._can, self.start)] + [
+            (t.int8, t.loss) for t in self.tried if t.loss not in (None, self.start)
+        ]
         rows = np.array([alone @ int8 for int8, _ in known])
         drops = np.array([[one.drop, *(one.class_drop.get(n, 0.0) for n in names)] for _, one in known])
         scale = np.median(np.maximum(drops, 0.0) / np.maximum(rows, 1e-9), axis=0)
@@ -307,6 +322,10 @@ class Search:
         """The nodes that stay float where blocks are int8 as given, [blocks]."""
         kept = (s.block.nodes for s, chosen in zip(self.blocks, int8) if not chosen)
         return frozenset(node for nodes in kept for node in nodes)
+
+
+def _ratio(timed: Timed, against: Sequence[Sequence[float]]) -> PairedRatio:
+    return paired_ratio(timed.blocks, against, a="plan", b="float", clock="device")
 
 
 def speed(one: Tried) -> float:

@@ -1,4 +1,4 @@
-"""One labelled image to one training sample: resize, crop, flip, colour; then `Preprocess`."""
+"""One labelled image to one training sample: resize, flip, crop, colour; then `Preprocess`."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def training_sample(
     ids = resize_label(label, size)
     if rng.random() < settings.flip:
         pixels, ids = pixels[:, ::-1], ids[:, ::-1]
-    pixels = jitter(pixels, settings.color, rng)
-    return cut(pixels, ids, contract, settings.crop or input_size, rng)
+    wanted = settings.crop or input_size
+    pixels, ids = crop(pixels, ids, wanted, rng)
+    return normalised(jitter(pixels, settings.color, rng), ids, contract, wanted)
 
 
 def resize(image: NDArray[np.uint8], size: Size) -> NDArray[np.float32]:
@@ -72,17 +73,19 @@ def jitter(pixels: NDArray[np.float32], strength: float, rng: np.random.Generato
     return result
 
 
-def cut(
-    pixels: NDArray[np.float32],
-    label: NDArray[np.uint8],
-    contract: Preprocess,
-    size: Size,
-    rng: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A random crop of `size`, normalised; what is smaller is padded as the contract says."""
+def crop(
+    pixels: NDArray[np.float32], label: NDArray[np.uint8], size: Size, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A random part of at most `size`."""
     offsets = [int(rng.integers(0, max(0, have - want) + 1)) for have, want in zip(label.shape, size)]
     inside = tuple(slice(o, o + want) for o, want in zip(offsets, size))
-    pixels, label = pixels[inside], label[inside]
+    return pixels[inside], label[inside]
+
+
+def normalised(
+    pixels: NDArray[np.float32], label: NDArray[np.uint8], contract: Preprocess, size: Size
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As the network reads it; what is smaller than `size` is padded as the contract says."""
     spare = [want - have for have, want in zip(label.shape, size)]
     top, left = (s // 2 if contract.anchor == "center" else 0 for s in spare)
     multiplier, offset = (np.array(v, np.float32) for v in contract.affine())

@@ -23,6 +23,7 @@ from edgeseg.training import state as saved
 from edgeseg.training.average import Average, refresh_statistics
 from edgeseg.training.data import Share, loader, share_of
 from edgeseg.training.evaluate import confusion_of
+from edgeseg.training.layout import NCHW, fast_layout
 from edgeseg.training.losses import class_logits, parse_loss
 from edgeseg.training.processes import accelerator_for
 from edgeseg.training.results import round_to_half, write_best
@@ -126,11 +127,14 @@ class _Run:
         self.origin = saved.origin_of(module, train, val, spec, features, self.progress)
         self.share = share_of(settings, self.accelerator.process_index, self.accelerator.num_processes)
         self.total, self.interval = settings.total_steps(len(train)), settings.validation_interval(len(train))
+        self.layout = fast_layout(module, settings.crop or spec.input_size)
         self.step = 0
         self.best = NOTHING
         self.history: tuple[Validation, ...] = ()
         self.shadow = copy.deepcopy(module).to(self.accelerator.device).eval()
         self.teacher = teacher.to(self.accelerator.device).eval() if teacher and self.loss.distils else None
+        if self.teacher is not None:
+            self.teacher.to(memory_format=self.layout)
         self.model, self.optimizer = self.accelerator.prepare(module, _optimizer(module, settings))
         self.module: torch.nn.Module = self.accelerator.unwrap_model(self.model)
         compared = features if self.teacher is not None and self.loss.compares_features else ()
@@ -179,6 +183,7 @@ class _Run:
         if self.scalars:
             self.scalars.close()
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False).eval()
+        self.module.to(memory_format=NCHW)
         card = read_json(self.folder / "best.json", Card)
         return TrainResult(self.folder / "best.safetensors", card, self.step, self.history)
 
@@ -190,6 +195,7 @@ class _Run:
         losses = []
         for _ in range(self.settings.accumulate):
             image, label = (part.to(self.accelerator.device) for part in next(batches))
+            image = image.to(memory_format=self.layout)
             with self.accelerator.accumulate(self.model):
                 losses.append(self._part(image, label))
         self.average.update(self.module, self.step)
