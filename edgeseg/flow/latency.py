@@ -68,14 +68,12 @@ def _typed(graph: Path, backend: Backend, target: Target, place: Path) -> Path:
     """The graph as the step `build` would hand it to the engine."""
     import onnx
 
-    from edgeseg.graph.fp16 import to_fp16
-    from edgeseg.graph.source import to_opset
+    from edgeseg.graph.typed import typed
     from edgeseg.graph.upsampling import merge_upsampling
 
     model = onnx.load(str(graph))
     if backend.merges_upsampling:
         model = merge_upsampling(model)
-    if backend.reads_precision and target.precision == "fp16":
-        model, _ = to_fp16(model, {})
-    onnx.save(to_opset(model, backend.opset()), str(place))
+    model, _ = typed(model, backend, target.precision, dict)
+    onnx.save(model, str(place))
     return place

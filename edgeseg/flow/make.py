@@ -29,7 +29,6 @@ from edgeseg.flow.load import load
 from edgeseg.flow.plan import Plan, PlannedStep, is_int8, make_plan, planned_target
 from edgeseg.flow.work import made
 from edgeseg.steps import SAME, STEPS, Context
-from edgeseg.steps.build import MAXIMA_FRAMES
 
 REFERENCE = "ort-fp32"
 TOOLS = ("torch", "timm", "segmentation-models-pytorch", "onnx", "onnxsim", "onnxscript")
@@ -198,6 +197,8 @@ class Maker:
         tools: dict[str, str],
         overwrite: bool,
     ) -> Bundle:
+        from edgeseg.graph.typed import MAXIMA_FRAMES
+
         step = STEPS.load(use).step(use)
         frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
         inputs = {

@@ -25,8 +25,7 @@ from edgeseg.device.build import make_engine
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES, compose
-from edgeseg.graph.fp16 import measure_maxima, to_fp16
-from edgeseg.graph.source import to_opset
+from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
 from edgeseg.metrics import confusion
 from edgeseg.metrics.scores import mean_present
 from edgeseg.quantize.planner_lab import FloatNodes, Timed
@@ -38,7 +37,6 @@ TURNS, RUNS = 10, 4
 """Plans take turns; each turn is one run that is not counted and RUNS that are."""
 PROFILED = 8
 KEPT_ENGINES = 8
-MAXIMA_FRAMES = 8
 
 
 class TargetLab:
@@ -199,16 +197,13 @@ class TargetLab:
         if not self.times:
             return _Simulated(deploy, self._batch)
         backend = backend_for(self.target)
-        if backend.reads_precision and self.calibrated.scheme.rest == "fp16":
-            deploy, _ = to_fp16(deploy, self._maxima)
-        deploy = to_opset(deploy, backend.opset())
+        deploy, _ = typed(deploy, backend, self.calibrated.scheme.rest, lambda: self._maxima)
         return _Built(deploy, self.target, self._frames[0], self._batch, self._profile)
 
     @cached_property
     def _maxima(self) -> Mapping[str, float]:
         deploy = compose(self.calibrated.model, self.spec, self.camera)
-        feeds = [{FRAMES: np.stack([frame] * self._batch)} for frame in self._frames[:MAXIMA_FRAMES]]
-        return measure_maxima(deploy, feeds)
+        return frame_maxima(deploy, np.stack(self._frames[:MAXIMA_FRAMES]))
 
 
 class _Trial:

@@ -39,7 +39,6 @@ DEPLOY, FLOAT_DEPLOY = "deploy.onnx", "deploy_float.onnx"
 FLOAT_GOLDEN = "golden_float.npz"
 HINTS = ("bf16", "fp16", "fp32")
 """Floats of an engine that chooses by hint, as int8 engines choose for what stays float."""
-MAXIMA_FRAMES = 8
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +130,7 @@ def _write(
 
     from edgeseg.graph.check import golden as golden_arrays
     from edgeseg.graph.deploy import compose
-    from edgeseg.graph.source import to_opset
+    from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
     from edgeseg.graph.upsampling import merge_upsampling
 
     target = Target.parse(settings.target)
@@ -144,8 +143,13 @@ def _write(
     if backend.merges_upsampling:
         merged = merge_upsampling(network)
         deploy = compose(merged, spec, context.camera_size, confidence=settings.confidence)
-    typed, kept = _half(deploy, target, context) if rest == "fp16" else (deploy, ())
-    onnx.save(to_opset(typed, backend.opset()), str(draft.path / file))
+
+    def maxima() -> dict[str, float]:
+        context.progress(f"{target}: measuring activation ranges")
+        return frame_maxima(deploy, context.frames.take(MAXIMA_FRAMES))
+
+    result, kept = typed(deploy, backend, rest, maxima)
+    onnx.save(result, str(draft.path / file))
     return golden if backend.computes else None, kept
 
 
@@ -212,20 +216,6 @@ def _kept_notes(kept: tuple[str, ...]) -> tuple[str, ...]:
     if not kept:
         return ()
     return (f"kept in fp32, where fp16 would overflow or lose small values: {', '.join(kept)}",)
-
-
-def _half(deploy: ModelProto, target: Target, context: Context) -> tuple[ModelProto, tuple[str, ...]]:
-    """The deploy graph with fp16 written into it, and the nodes that stayed fp32."""
-    from edgeseg.graph.fp16 import measure_maxima, to_fp16
-
-    context.progress(f"{target}: measuring activation ranges")
-    frames = context.frames.take(MAXIMA_FRAMES)
-    batch = _batch(deploy)
-    feeds = [
-        {"frames": np.resize(frames[i : i + batch], (batch, *frames.shape[1:]))}
-        for i in range(0, len(frames), batch)
-    ]
-    return to_fp16(deploy, measure_maxima(deploy, feeds))
 
 
 def _engine(
