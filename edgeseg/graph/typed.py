@@ -35,8 +35,8 @@ def typed(
 
 
 def frame_maxima(deploy: ModelProto, frames: Array) -> dict[str, float]:
-    """`measure_maxima` of a deploy graph on the first MAXIMA_FRAMES of uint8 [n,H,W,3]; the last batch is filled
-    up with frames."""
+    """`measure_maxima` of a deploy graph on the first MAXIMA_FRAMES of uint8 [n,H,W,3]; frames are repeated
+    where they do not fill a batch."""
     batch = int(shape_of(deploy.graph.input[0])[0])
     frames = frames[:MAXIMA_FRAMES]
     parts = [frames[start : start + batch] for start in range(0, len(frames), batch)]
