@@ -196,7 +196,7 @@ def _plain_data() -> list[Any]:
 
 def _refused(path: Path, reason: str) -> CheckpointError:
     found = re.search(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", reason)
-    if "Unsupported" not in reason and found is None:
+    if not _is_pickle(path) or ("Unsupported" not in reason and found is None):
         return CheckpointError(
             f"{path} is truncated, corrupt or no PyTorch checkpoint", hint="copy or download it again"
         )
@@ -206,6 +206,13 @@ def _refused(path: Path, reason: str) -> CheckpointError:
         expected="a state dict of tensors",
         hint="where you trust the file, save its state_dict() again, best as safetensors",
     )
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file starts like a zip archive or a pickle of protocol 2 or newer, the two that torch writes."""
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    return start == b"PK" or start[:1] == b"\x80"
 
 
 def _tensors(content: Any) -> State:
