@@ -209,7 +209,7 @@ def _refused(path: Path, reason: str) -> CheckpointError:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file starts like a zip archive or a pickle of protocol 2 or newer, the two that torch writes."""
+    """Whether a file starts like a zip archive or a pickle of protocol 2, the two that torch writes."""
     with path.open("rb") as stream:
         start = stream.read(2)
     return start == b"PK" or start[:1] == b"\x80"

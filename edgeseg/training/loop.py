@@ -25,6 +25,7 @@ from edgeseg.training.data import Share, loader, share_of
 from edgeseg.training.evaluate import confusion_of
 from edgeseg.training.layout import NCHW, fast_layout
 from edgeseg.training.losses import class_logits, parse_loss
+from edgeseg.training.memory import kept_memory
 from edgeseg.training.processes import accelerator_for
 from edgeseg.training.results import round_to_half, write_best
 from edgeseg.training.schedule import learning_rate
@@ -89,7 +90,8 @@ def train(
     """
     run = _Run(module, train, val, spec, settings, folder, progress, command, teacher, features)
     run.start(resume)
-    run.fit()
+    with kept_memory():
+        run.fit()
     return run.finish()
 
 
