@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -133,8 +133,8 @@ def train_graph(
     train: Split,
     held_out: Split,
 ) -> tuple[ModelProto, tuple[str, ...]]:
-    """The Q/DQ graph after training, and what to tell about it. A graph that training does not improve on the
-    held-out images comes back as it was.
+    """The Q/DQ graph after training, and what to tell about it. A graph that training does not improve for
+    certain (95% interval over the held-out images) comes back as it was.
 
     Args:
         plain: the float graph, which teaches; `quantized`: made of it by `scheme`.
@@ -144,12 +144,12 @@ def train_graph(
         GraphError: a graph that cannot be trained, a feature that is no node of it.
     """
     from edgeseg.graph.upsampling import merge_upsampling
-    from edgeseg.metrics import mean_iou
+    from edgeseg.metrics import paired_drop
     from edgeseg.models.checkpoint import load_into, read_state_dict
     from edgeseg.quantize.features import choose_features, tap
     from edgeseg.quantize.qat import lift_output, prepare, write_back
     from edgeseg.quantize.schemes import SCHEMES
-    from edgeseg.training.evaluate import confusion_of
+    from edgeseg.training.evaluate import confusions_of
     from edgeseg.training.loop import train as fit
     from edgeseg.training.taught import taught_split
 
@@ -168,7 +168,8 @@ def train_graph(
     if settings.labels == "network" or not train.classes:
         train, held_out = (taught_split(split, teacher, spec) for split in (train, held_out))
     context.progress("scoring the graph before training")
-    before = float(mean_iou(confusion_of(student.module, held_out, spec)))
+    judges = range(len(held_out))
+    before = confusions_of(student.module, held_out, spec, judges)
     result = fit(
         student.module,
         train,
@@ -181,13 +182,23 @@ def train_graph(
         teacher=teacher,
         features=features,
     )
-    after = result.card.miou
-    note = f"QAT, {result.steps} steps: mIoU {100 * before:.2f} to {100 * after:.2f} on {held_out.name}"
-    if after <= before:
-        return quantized, (f"{note}; no gain, so the graph stays as it was calibrated",)
     load_into(student.module, read_state_dict(result.weights), result.weights)
+    after = confusions_of(student.module.eval(), held_out, spec, judges)
+    gain = paired_drop(after, before)
+    note = (
+        f"QAT, {result.steps} steps: mIoU {_percent(before)} to {_percent(after)} on {held_out.name} "
+        f"(95% interval of the gain {100 * gain.low:.2f} to {100 * gain.high:.2f})"
+    )
+    if gain.low <= 0:
+        return quantized, (f"{note}; no gain for certain, so the graph stays as it was calibrated",)
     started = f"{student.masters} of {student.weights} int8 weights started from the float network"
     return write_back(student.module, quantized), (note, started)
+
+
+def _percent(matrices: Any) -> str:
+    from edgeseg.metrics import mean_iou
+
+    return f"{100 * float(mean_iou(matrices.sum(axis=0))):.2f}"
 
 
 def _without_features(settings: Settings) -> Settings:

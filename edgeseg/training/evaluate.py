@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +19,6 @@ from edgeseg.runtime.preprocess import preprocess
 from edgeseg.training.losses import class_logits, cross_entropy
 
 
-@torch.inference_mode()
 def confusion_of(
     module: torch.nn.Module,
     split: Split,
@@ -33,17 +33,26 @@ def confusion_of(
     Args:
         module: in evaluation mode, float32 [1,3,h,w] to scores, on `device`.
     """
+    chosen = range(first, len(split), every)
+    return confusions_of(module, split, spec, chosen, device=device).sum(axis=0)
+
+
+@torch.inference_mode()
+def confusions_of(
+    module: torch.nn.Module, split: Split, spec: ModelSpec, images: Sequence[int], *, device: Any = "cpu"
+) -> NDArray[np.int64]:
+    """One confusion matrix per image, [N,C,C]; as `confusion_of`."""
     contract = msgspec.structs.replace(spec.preprocess, frame_color="rgb")
     classes = len(spec.classes)
-    total = np.zeros((classes, classes), np.int64)
-    for index in range(first, len(split), every):
+    found = np.zeros((len(images), classes, classes), np.int64)
+    for matrix, index in zip(found, images):
         image = split.image(index)
         pixels = torch.from_numpy(preprocess(image[None], contract, spec.input_size)).to(device)
         scores = module(pixels).float().cpu().numpy()
         place = contract.place((image.shape[0], image.shape[1]), spec.input_size)
-        found = class_map(scores, spec, place)[0]
-        total += confusion(split.label(index), found, classes, split.ignore_index)
-    return total
+        labels = class_map(scores, spec, place)[0]
+        matrix += confusion(split.label(index), labels, classes, split.ignore_index)
+    return found
 
 
 def loss_of(
