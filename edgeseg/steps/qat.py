@@ -187,7 +187,7 @@ def train_graph(
     gain = paired_drop(after, before)
     note = (
         f"QAT, {result.steps} steps: mIoU {_percent(before)} to {_percent(after)} on {held_out.name} "
-        f"(95% interval of the gain {100 * gain.low:.2f} to {100 * gain.high:.2f})"
+        f"(95% interval of the gain {gain.low:.2f} to {gain.high:.2f})"
     )
     if gain.low <= 0:
         return quantized, (f"{note}; no gain for certain, so the graph stays as it was calibrated",)
