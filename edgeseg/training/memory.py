@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,12 +18,13 @@ def kept_memory() -> Iterator[None]:
     """Freed tensors stay with the process for the next step.
 
     glibc gives large blocks back to the kernel at once, which hands out zeroed pages again a moment later: a
-    quarter of a training step on a CPU. Elsewhere (musl, macOS, another allocator) nothing happens.
+    quarter of a training step on a CPU. Elsewhere (musl, macOS, Windows) nothing happens.
     """
-    library = ctypes.CDLL(None)
+    library = ctypes.CDLL(None) if os.name == "posix" else None
     if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
         yield
         return
+    assert library is not None
     _set(library, _KEPT)
     try:
         yield
