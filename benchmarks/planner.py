@@ -34,6 +34,7 @@ from edgeseg.device.statistics import paired_ratio
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.models.load import resolve
+from edgeseg.quantize.held_out import HeldOut
 from edgeseg.quantize.planner import Search
 from edgeseg.quantize.planner_forecast import all_plans
 from edgeseg.quantize.planner_lab import FloatNodes
@@ -85,14 +86,15 @@ def examine(choice: ModelChoice, dataset: Dataset, turns: int) -> dict[str, Any]
     calibration_s = time.perf_counter() - begin
     held_out = held_out_images(dataset, "train", (images,), count=40)
     begin = time.perf_counter()
-    with TargetLab(calibrated, loaded.spec, CAMERA, held_out, TARGET) as lab:
+    judge = HeldOut(graph, loaded.spec, CAMERA, held_out)
+    with TargetLab(calibrated, judge, TARGET) as lab:
         search = Search(
             calibrated.model, calibrated.groups, lab, Budget(), PlanSettings(blocks=BLOCKS), report
         ).run()
     planning_s = time.perf_counter() - begin
     chosen = search.best.int8 if search.best else np.zeros(len(search.blocks), bool)
     plans, rows = contestants(search, chosen)
-    with TargetLab(calibrated, loaded.spec, CAMERA, held_out, TARGET, profile=False) as lab:
+    with TargetLab(calibrated, judge, TARGET, profile=False) as lab:
         timed = whole_times(lab, rows, turns)
     ours = next(i for i, plan in enumerate(plans) if (plan == chosen).all())
     medians = [float(np.median(np.concatenate(blocks))) for blocks in timed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -69,6 +69,13 @@ def quantize(
             help="How ranges are chosen, as in ranges=mse equalize=true. Repeatable.",
         ),
     ] = [],  # noqa: B006
+    swish: Annotated[
+        Literal["auto", "hard", "exact"],
+        typer.Option(
+            help="Swish stays (exact) or becomes HardSwish, fitted per channel (hard); auto: HardSwish where "
+            "it is faster on the target and leaves half of the budget to int8."
+        ),
+    ] = "auto",
     blocks: Annotated[int, typer.Option(help="Plan with at most N blocks.", min=1, max=16)] = 10,
     trust_file: o.TrustFile = False,
     overwrite: o.Overwrite = False,
@@ -80,7 +87,8 @@ def quantize(
 
     choice = choices.model_choice(model, weights, classes, input_size, option, contract)
     recipe = choices.quantize_recipe(choice, target, camera_size, data, budget_drop, budget_class)
-    settings = {"ptq": o.pairs(setting, "--ptq"), **({"plan": {"blocks": blocks}} if plan else {})}
+    settings = {"ptq": o.pairs(setting, "--ptq"), "swish": swish}
+    settings |= {"plan": {"blocks": blocks}} if plan else {}
     with progress.shown() as report:
         results = quantize(
             recipe, Path.cwd(), output, plan=plan, calibration=calibration, held_out=held_out,

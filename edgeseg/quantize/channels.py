@@ -1,4 +1,4 @@
-"""Statistics per channel of inner tensors, streamed."""
+"""What the channels of inner tensors hold: statistics, streamed, and samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.errors import DataError
 from edgeseg.graph._edit import Editor, opset_of, static_shapes
 from edgeseg.quantize.probe import ProbeEngine, open_probe
-from edgeseg.quantize.ranges import Feeds
+from edgeseg.quantize.ranges import Feeds, return_sample
 
 Statistic = Literal["mean", "largest"]
 Vector = NDArray[np.float64]
@@ -51,10 +51,7 @@ def channel_statistics(
             found[name] = np.maximum(total, value) if statistic == "largest" else total + value
         progress(f"measuring channels ({statistic})", count, 0)
     if not count:
-        raise DataError(
-            "the calibration set is empty, or could be read only once",
-            expected="a list, or an object that starts anew whenever it is iterated",
-        )
+        raise _nothing()
     return {name: total / count for name, total in found.items()} if statistic == "mean" else found
 
 
@@ -72,3 +69,43 @@ def _reduce(editor: Editor, tensor: str, shape: tuple[int, ...], statistic: Stat
         node = helper.make_node(operator, [source], [output], axes=axes, keepdims=0)
     editor.graph.node.append(node)
     editor.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [shape[1]]))
+
+
+def channel_samples(
+    model: ModelProto,
+    tensors: Sequence[str],
+    feeds: Feeds,
+    pixels: int,
+    *,
+    engine: ProbeEngine = "onnxruntime",
+    threads: int = 2,
+    progress: Progress = silent,
+) -> dict[str, NDArray[np.float32]]:
+    """About `pixels` values of every channel per batch, on a grid over the picture: [C, values] by tensor.
+
+    Raises:
+        DataError: `feeds` is empty, or can be read only once and was.
+    """
+    editor = Editor(model)
+    shapes = static_shapes(model)
+    del editor.graph.output[:]
+    for name in tensors:
+        return_sample(editor, name, shapes[name], pixels * shapes[name][1])
+    probe = open_probe(editor.finish(), engine, threads=threads)
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tensors}
+    for count, feed in enumerate(feeds, start=1):
+        values = probe(feed)
+        for name, parts in found.items():
+            sample = np.moveaxis(values[f"{name}/sample"], 1, 0)
+            parts.append(sample.reshape(len(sample), -1).astype(np.float32))
+        progress("sampling channels", count, 0)
+    if not all(found.values()):
+        raise _nothing()
+    return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
+
+
+def _nothing() -> DataError:
+    return DataError(
+        "the calibration set is empty, or could be read only once",
+        expected="a list, or an object that starts anew whenever it is iterated",
+    )

@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto
 
 from edgeseg.core.ports import Array
 from edgeseg.graph._edit import Editor, attribute
 from edgeseg.graph.simplify import with_shapes
 from edgeseg.quantize.channels import Vector
+from edgeseg.quantize.layers import constant, is_layer, overwrite, scale_rows
 
 MARGIN = 1.1
 BALANCE = 0.5
@@ -59,7 +60,7 @@ def equalize(model: ModelProto, maxima: Mapping[str, Vector]) -> ModelProto:
     editor = Editor(model)
     for link in _links(editor):
         scales = _scales(editor, link, maxima[link.tensor])
-        _scale_rows(editor, link.first, 1 / scales)
+        scale_rows(editor, link.first, 1 / scales)
         for reader in link.readers:
             _scale_columns(editor, reader, scales)
     return with_shapes(editor.finish())
@@ -68,7 +69,7 @@ def equalize(model: ModelProto, maxima: Mapping[str, Vector]) -> ModelProto:
 def _links(editor: Editor) -> list[Link]:
     found = []
     for node in editor.graph.node:
-        if not _is_layer(editor, node):
+        if not is_layer(editor, node):
             continue
         tensor, cap = node.output[0], float("inf")
         after = editor.only_consumer(tensor)
@@ -81,18 +82,10 @@ def _links(editor: Editor) -> list[Link]:
         if (
             readers
             and tensor not in editor.pinned
-            and all(_is_layer(editor, r) and r.input[0] == tensor for r in readers)
+            and all(is_layer(editor, r) and r.input[0] == tensor for r in readers)
         ):
             found.append(Link(node, tensor, cap, tuple(readers)))
     return found
-
-
-def _is_layer(editor: Editor, node: NodeProto) -> bool:
-    """A convolution whose weight and bias are constants of its own."""
-    if node.op_type != "Conv":
-        return False
-    constants = [name for name in node.input[1:] if name]
-    return all(name in editor.initializers and len(editor.consumers[name]) == 1 for name in constants)
 
 
 def _cap(editor: Editor, node: NodeProto) -> float | None:
@@ -116,7 +109,7 @@ def _scales(editor: Editor, link: Link, largest: Vector) -> Vector:
         return np.ones(largest.shape)
     ranges = np.maximum(largest / full, 1 / LARGEST_STEP)
     columns = np.stack([_column_ranges(editor, reader) for reader in link.readers])
-    if all(_is_depthwise(_value(editor, r.input[1]), r) for r in link.readers):
+    if all(_is_depthwise(constant(editor, r.input[1]), r) for r in link.readers):
         scales = ranges
     else:
         weight = np.maximum(columns.max(axis=0), 1 / LARGEST_STEP)
@@ -130,7 +123,7 @@ def _scales(editor: Editor, link: Link, largest: Vector) -> Vector:
 
 def _column_ranges(editor: Editor, node: NodeProto) -> Vector:
     """Largest |weight| per input channel, each output channel relative to its own largest."""
-    weight = np.abs(_value(editor, node.input[1]).astype(np.float64))
+    weight = np.abs(constant(editor, node.input[1]).astype(np.float64))
     rows = weight.reshape(weight.shape[0], -1).max(axis=1)
     relative = weight / np.maximum(rows, 1e-30).reshape(-1, *[1] * (weight.ndim - 1))
     groups = int(attribute(node, "group", 1))  # type: ignore[call-overload]
@@ -138,29 +131,10 @@ def _column_ranges(editor: Editor, node: NodeProto) -> Vector:
     return parts.max(axis=(1, *range(3, parts.ndim))).reshape(-1)
 
 
-def _value(editor: Editor, name: str) -> Array:
-    value = editor.constant(name)
-    assert value is not None
-    return value
-
-
-def _scale_rows(editor: Editor, node: NodeProto, factors: Vector) -> None:
-    """Per output channel: weight and bias."""
-    for index in range(1, len(node.input)):
-        value = _value(editor, node.input[index])
-        shape = (-1, *[1] * (value.ndim - 1))
-        _replace(editor, node.input[index], value * factors.reshape(shape))
-
-
 def _scale_columns(editor: Editor, node: NodeProto, factors: Vector) -> None:
     """Per input channel: weight."""
-    weight = _value(editor, node.input[1])
+    weight = constant(editor, node.input[1])
     groups = int(attribute(node, "group", 1))  # type: ignore[call-overload]
     parts = weight.reshape(groups, -1, *weight.shape[1:])
     shape = (groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
-    _replace(editor, node.input[1], (parts * factors.reshape(shape)).reshape(weight.shape))
-
-
-def _replace(editor: Editor, name: str, value: Array) -> None:
-    """Overwrite an initialiser under its name."""
-    editor.initializers[name].CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
+    overwrite(editor, node.input[1], (parts * factors.reshape(shape)).reshape(weight.shape))

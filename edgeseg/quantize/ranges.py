@@ -107,15 +107,16 @@ def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int) -> 
         for word, kind in _STATISTICS.items():
             editor.graph.node.append(helper.make_node(kind, [name], [f"{name}/{word}"], keepdims=0))
             _output(editor, f"{name}/{word}", [])
-        _sample(editor, name, shapes[name], sample)
+        return_sample(editor, name, shapes[name], sample)
     result = editor.finish()
     assert opset_of(result) >= 13
     return result
 
 
-def _sample(editor: Editor, name: str, shape: tuple[int, ...], most: int) -> None:
-    """Let the graph return about `most` values of a tensor. Of a map [N,C,H,W] they are whole pixels on a
-    grid: engines keep the channels of a pixel together and would copy the map to walk it in another order."""
+def return_sample(editor: Editor, name: str, shape: tuple[int, ...], most: int) -> None:
+    """Let the graph return about `most` values of a tensor T, as `T/sample`. Of a map [N,C,H,W] they are
+    whole pixels on a grid: engines keep the channels of a pixel together and would copy the map to walk it in
+    another order."""
     steps = [1] * len(shape)
     if len(shape) == 4:
         steps[2:] = [max(1, math.ceil(math.sqrt(math.prod(shape) / most)))] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,20 +20,15 @@ from edgeseg.core.documents import write_document
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import unknown
 from edgeseg.core.recipe import Budget
-from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.errors import DataError, GraphError
 from edgeseg.quantize.planner_settings import PlanSettings
-from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision
-from edgeseg.quantize.ptq import Calibrated, PtqSettings, Quantized, apply, calibrate
-from edgeseg.quantize.schemes import SCHEMES, SchemeName
+from edgeseg.quantize.ptq import Calibrated, PtqSettings, Quantized, apply
+from edgeseg.quantize.schemes import SchemeName
 from edgeseg.steps import GRAPH, Context
+from edgeseg.steps._planning import Work, held_out_split, make_plan, validation_split
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
-    from edgeseg.datasets import Dataset
-    from edgeseg.datasets.pictures import Inputs
     from edgeseg.datasets.split import Split
 
 NAMES = ("quantize",)
@@ -49,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list: a calibration list that names them instead.
         keep: nodes that stay float, by name.
         ptq: how ranges and scales are chosen.
+        swish: `exact`: it stays. `hard`: HardSwish takes its place, fitted per channel. `auto`: the faster of
+            them on the target, if half of the budget is left to int8; without `plan` the same as `exact`.
         methods: `given`: those of `ptq`; `auto`: where int8 everywhere misses the budget, the best of ranges,
             bias correction and equalisation on the held-out images. Needs `plan`.
         plan: measure which blocks to keep in float; None: everything is int8.
@@ -61,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     list: str = ""
     keep: tuple[str, ...] = ()
     ptq: PtqSettings = PtqSettings()
+    swish: Literal["auto", "hard", "exact"] = "auto"
     methods: Literal["given", "auto"] = "given"
     plan: PlanSettings | None = None
     held_out: str = ""
@@ -86,12 +83,12 @@ class Quantize:
         source = plain.graph.input[0]
         images = calibration_split(settings, context)
         inputs = Inputs(images, spec, context.camera_size, name=source.name, batch=int(shape_of(source)[0]))
-        calibrated = calibrate(
-            plain, inputs, SCHEMES[settings.scheme], settings.ptq, progress=context.progress
-        )
+        work = Work(plain, inputs, spec, settings, context)
         planned = None
         if settings.plan:
-            calibrated, planned = _planned(calibrated, plain, inputs, spec, settings, context)
+            calibrated, planned = make_plan(work, held_out_split(settings, images, context))
+        else:
+            calibrated = work.calibrate(work.hard_swish() if settings.swish == "hard" else plain)
         result = apply(calibrated, planned.plan if planned else dict.fromkeys(settings.keep, "float"))
         onnx.save(plain, str(draft.path / GRAPH))
         onnx.save(result.model, str(draft.path / QUANTIZED))
@@ -112,7 +109,7 @@ class Quantize:
             ),
             step=StepRecord(name="quantize"),
             checks=parent.manifest.checks,
-            notes=(*parent.manifest.notes, *result.notes, *((planned.verdict,) if planned else ())),
+            notes=(*parent.manifest.notes, *result.notes, *(planned.findings if planned else ())),
             tools=versions("onnx", "onnxruntime"),
         )
 
@@ -139,7 +136,7 @@ def calibration_split(settings: Settings, context: Context) -> Split:
     return calibration_images(
         context.dataset,
         context.train,
-        _validation(context.dataset, context.validation),
+        validation_split(context),
         count=settings.images,
         listed=Path(settings.list) if settings.list else None,
         progress=context.progress,
@@ -151,63 +148,6 @@ def _require_classes(budget: Budget, spec: ModelSpec) -> None:
     for name in budget.max_class_drop:
         if name not in spec.class_names:
             raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
-
-
-def _validation(dataset: Dataset, name: str) -> Split | None:
-    return dataset.split(name) if name in dataset.splits() else None
-
-
-def _planned(
-    calibrated: Calibrated,
-    plain: ModelProto,
-    inputs: Inputs,
-    spec: ModelSpec,
-    settings: Settings,
-    context: Context,
-) -> tuple[Calibrated, PlannedPrecision]:
-    """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
-    from edgeseg.datasets.held_out import held_out_images
-    from edgeseg.quantize.methods import choose_methods
-    from edgeseg.quantize.planner_trial import TargetLab
-    from edgeseg.quantize.planner_verdict import plan_precision
-
-    assert context.dataset is not None and settings.plan is not None
-    images = inputs.split
-    validation = _validation(context.dataset, context.validation)
-    held_out = held_out_images(
-        context.dataset,
-        images.name,
-        (images, validation) if validation else (images,),
-        count=settings.plan.images,
-        listed=Path(settings.held_out) if settings.held_out else None,
-        progress=context.progress,
-    )
-    target = Target.parse(settings.target)
-    keep = frozenset(settings.keep)
-    trials: tuple[MethodTrial, ...] = ()
-    with ExitStack() as labs:
-        lab = labs.enter_context(
-            TargetLab(
-                calibrated, spec, context.camera_size, held_out, target, keep=keep, progress=context.progress
-            )
-        )
-        if settings.methods == "auto" and lab.loss(frozenset()).excess(settings.budget) > 0:
-            calibrated, trials = choose_methods(
-                plain, inputs, calibrated.scheme, settings.ptq, lab.loss_of, progress=context.progress
-            )
-            lab = labs.enter_context(lab.like(calibrated))
-        groups = [group for group in calibrated.groups if keep.isdisjoint(group.nodes)]
-        planned = plan_precision(
-            calibrated.model, groups, lab, settings.budget, settings.plan, progress=context.progress
-        )
-    return calibrated, msgspec.structs.replace(
-        planned,
-        target=settings.target,
-        plan={**planned.plan, **dict.fromkeys(keep, "float")},
-        held_out=f"{len(held_out)} images of {held_out.dataset}/{held_out.name}",
-        labelled=lab.labelled,
-        methods=trials,
-    )
 
 
 def precisions(calibrated: Calibrated, result: Quantized) -> dict[str, NodePrecision]:

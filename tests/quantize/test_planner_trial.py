@@ -8,9 +8,11 @@ from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classe
 from edgeseg.core.ports import Layer
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
-from edgeseg.quantize.planner_trial import TURNS, TargetLab, by_node
+from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
+from edgeseg.quantize.trial_engine import TURNS, by_node
 
 CAMERA = (24, 32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, *CAMERA, 3), dtype=np.uint8)
@@ -47,7 +49,8 @@ def lab(
     scheme = scheme_for(Target.parse(target).engine)
     calibrated = calibrate(model, feeds, scheme, PtqSettings(correct_bias=False))
     images = split(default_classes(3) if labels else ())
-    return TargetLab(calibrated, spec, CAMERA, images, Target.parse(target), keep=keep)
+    held_out = HeldOut(model, spec, CAMERA, images)
+    return TargetLab(calibrated, held_out, Target.parse(target), keep=keep)
 
 
 FLOAT = frozenset({"c1", "c2", "c3"})
@@ -67,13 +70,13 @@ def test_float_keeps_the_masks_and_int8_changes_some(target: str) -> None:
 def test_without_labels_the_drop_is_what_changed() -> None:
     with lab("ort-int8", labels=False) as found:
         loss = found.loss(frozenset())
-    assert not found.labelled and loss.drop == loss.changed and loss.class_drop == loss.class_changed
+    assert not found.held_out.labelled and loss.drop == loss.changed and loss.class_drop == loss.class_changed
 
 
 def test_bit_masks_are_compared_class_by_class() -> None:
     with lab("ort-int8", task="multilabel") as found:
         loss = found.loss(frozenset({"c1"}))
-    assert not found.labelled and 0 < loss.drop < 50 and len(loss.class_changed) == 3
+    assert not found.held_out.labelled and 0 < loss.drop < 50 and len(loss.class_changed) == 3
 
 
 def test_kept_nodes_are_float_in_every_plan() -> None:

@@ -23,9 +23,12 @@ SIZE = (32, 48)
 NETWORK = """
 from torch import nn
 
-def net(classes=3, gain=1.0):
+def net(classes=3, gain=1.0, activation="ReLU"):
     network = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, classes, 1)
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        getattr(nn, activation)(),
+        nn.Conv2d(8, classes, 1),
     )
     nn.init.normal_(network[3].weight, std=0.5)
     network[3].weight.data *= gain
@@ -41,9 +44,10 @@ def noise(count: int) -> np.ndarray:
 def torch_bundle(tmp_path) -> Callable[..., Bundle]:
     """A user's network as a bundle of kind `torch`; `gain` multiplies its logits."""
 
-    def make(gain: float = 1.0) -> Bundle:
+    def make(gain: float = 1.0, activation: str = "ReLU") -> Bundle:
         (tmp_path / "net.py").write_text(NETWORK)
-        choice = ModelChoice(name=f"{tmp_path}/net.py:net", input_size=SIZE, options={"gain": gain})
+        options = {"gain": gain, "activation": activation}
+        choice = ModelChoice(name=f"{tmp_path}/net.py:net", input_size=SIZE, options=options)
         data = Data(dataset=None, classes=default_classes(3), ignore_index=None, frame_size=None)
         destination = tmp_path / f"torch-{gain}"
         with draft(destination) as work:

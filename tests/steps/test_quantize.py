@@ -11,12 +11,14 @@ from noise_data import NoiseData
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.documents import read_json
 from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.ports import Availability
 from edgeseg.core.target import Target
 from edgeseg.device import bench, gate
 from edgeseg.device import build as device_build
 from edgeseg.errors import BundleError, DataError, EdgesegError, GraphError, TargetError
+from edgeseg.quantize.planner_tables import PlannedPrecision
 from edgeseg.runtime import load
 
 PACKAGES = {"openvino": "openvino", "ort": "onnxruntime", "rtx": "tensorrt_rtx"}
@@ -47,6 +49,43 @@ def test_a_node_can_be_kept_in_float(graph, quantise):
     names = [n.name for n in onnx.load(str(graph.file("graph.onnx"))).graph.node if n.op_type == "Conv"]
     plan = quantise("x86", keep=(names[0],)).manifest.quantization.plan
     assert plan == {names[0]: "float", names[1]: "int8"}
+
+
+SWISH = "Swish of 1 layer as HardSwish"
+
+
+@pytest.fixture
+def swish(torch_bundle, run_step):
+    """(settings) -> the Q/DQ bundle of a network with Swish."""
+    graph = run_step("export", torch_bundle(activation="SiLU"))
+    return lambda **settings: run_step("quantize", graph, data=NoiseData(), **settings)
+
+
+def operators(bundle):
+    return {node.op_type for node in onnx.load(str(bundle.file("quantized.onnx"))).graph.node}
+
+
+def test_swish_becomes_hardswish_where_it_is_asked_for(swish):
+    exact, hard = swish(swish="exact"), swish(swish="hard")
+    assert "Sigmoid" in operators(exact) and "HardSwish" not in operators(exact)
+    assert "Sigmoid" not in operators(hard) and "HardSwish" in operators(hard)
+    plain = onnx.load(str(hard.file("graph.onnx")))
+    assert "Sigmoid" in {node.op_type for node in plain.graph.node}
+
+
+def test_a_plan_tries_hardswish_on_its_target_and_says_what_it_found(swish):
+    pytest.importorskip("openvino")
+    found = swish(images=4, plan={"images": 4}, budget={"max_drop": 50.0}, target="openvino-int8")
+    planned = read_json(found.file("plan.json"), PlannedPrecision)
+    assert planned.swish.layers == 1 and 0 < planned.swish.low <= planned.swish.ratio <= planned.swish.high
+    assert ("HardSwish" in operators(found)) == planned.swish.used
+    assert str(planned.swish) in found.manifest.notes and SWISH in str(planned.swish)
+
+
+def test_what_cannot_be_timed_here_keeps_its_swish(swish):
+    found = swish(images=4, plan={"images": 4}, target="trt-int8@orin", scheme="tensorrt")
+    planned = read_json(found.file("plan.json"), PlannedPrecision)
+    assert planned.swish is None and "HardSwish" not in operators(found)
 
 
 @pytest.mark.parametrize("text", ["openvino-int8", "ort-int8"])

@@ -1,0 +1,111 @@
+"""What HardSwish in place of Swish wins and costs: as it is, and fitted to each channel.
+
+    EDGESEG_DATA=... python benchmarks/hard_swish.py WEIGHTS [--output benchmarks/results/hard_swish.json]
+
+Eff-UNet-B0 on CamVid at 360x480, `openvino-int8`, calibrated with 64 images of train. Three networks:
+with its Swishes, with HardSwish in their place, and with HardSwish fitted per channel; each in float
+(bf16 where the CPU has it) and with int8 everywhere, built and timed in turn. Drops are against the
+FP32 network on 40 other images of train.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from onnx import ModelProto, helper
+
+from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.target import Target
+from edgeseg.datasets import open_dataset
+from edgeseg.datasets.calibration import spread
+from edgeseg.datasets.held_out import held_out_images
+from edgeseg.datasets.pictures import Inputs
+from edgeseg.device.environment import read_environment
+from edgeseg.device.statistics import paired_ratio
+from edgeseg.graph._edit import Editor
+from edgeseg.graph.export import export_torch
+from edgeseg.graph.fold import fold
+from edgeseg.graph.simplify import with_shapes
+from edgeseg.models.load import resolve
+from edgeseg.quantize.hard_swish import hard_swish
+from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.planner_trial import TargetLab
+from edgeseg.quantize.ptq import calibrate
+from edgeseg.quantize.schemes import scheme_for
+from edgeseg.quantize.trial_engine import in_turn
+
+TARGET = Target.parse("openvino-int8")
+INPUT, CAMERA = (384, 480), (360, 480)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", help="of Eff-UNet-B0")
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    dataset = open_dataset("camvid", Path(os.environ["EDGESEG_DATA"]) / "camvid")
+    choice = ModelChoice(
+        name="eff-unet",
+        weights=given.weights,
+        options={"encoder": "tu-tf_efficientnet_b0"},
+        input_size=INPUT,
+    )
+    loaded = resolve(choice, classes=dataset.classes, ignore_index=dataset.ignore_index)
+    plain = fold(export_torch(loaded.module, INPUT))
+    images = spread(dataset.split("train"), 64)
+    inputs = Inputs(images, loaded.spec, CAMERA, name=plain.graph.input[0].name)
+    scheme = scheme_for(TARGET.engine)
+    judge = HeldOut(plain, loaded.spec, CAMERA, held_out_images(dataset, "train", (images,), count=40))
+    networks = {
+        "Swish": plain,
+        "HardSwish": as_it_is(plain),
+        "HardSwish, fitted": hard_swish(plain, inputs, engine=scheme.probe),
+    }
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        engines = []
+        for name, network in networks.items():
+            lab = stack.enter_context(TargetLab(calibrate(network, inputs, scheme), judge, TARGET))
+            every = frozenset(node for group in lab.calibrated.groups for node in group.nodes)
+            for precision, plan in (("float", every), ("int8", frozenset[str]())):
+                drop = lab.loss(plan).drop
+                rows.append({"network": name, "precision": precision, "drop": drop})
+                engines.append(lab.engine(plan))
+        blocks = in_turn(engines)
+    for index, row in enumerate(rows):
+        row["over_swish"] = paired_ratio(blocks[index], blocks[index % 2], a=row["network"], b="Swish")
+        ratio = row["over_swish"]
+        print(
+            f"{row['network']:18} {row['precision']:6} drop {row['drop']:6.2f} points, "
+            f"time {ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]",
+            flush=True,
+        )
+    if given.output:
+        result = {"cpu": read_environment().cpu, "target": str(TARGET), "rows": rows}
+        given.output.write_text(json.dumps(msgspec.to_builtins(result), indent=2) + "\n")
+
+
+def as_it_is(model: ModelProto) -> ModelProto:
+    """Every x * sigmoid(x) as HardSwish(x)."""
+    editor = Editor(model)
+    nodes = []
+    for node in editor.graph.node:
+        gates = [editor.producer.get(name) for name in node.input] if node.op_type == "Mul" else []
+        gate = next((g for g in gates if g is not None and g.op_type == "Sigmoid"), None)
+        if gate is not None and gate.input[0] in node.input:
+            node = helper.make_node("HardSwish", [gate.input[0]], [node.output[0]], name=node.name)
+        nodes.append(node)
+    editor.keep_nodes(nodes)
+    return with_shapes(editor.finish())
+
+
+if __name__ == "__main__":
+    main()

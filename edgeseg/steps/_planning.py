@@ -1,0 +1,131 @@
+"""The part of the step `quantize` that measures: which network, which methods, which plan."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from onnx import ModelProto
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.target import Target
+from edgeseg.datasets.split import Split
+from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision, SwishTrial
+from edgeseg.quantize.ptq import Calibrated, calibrate
+from edgeseg.quantize.schemes import SCHEMES, Scheme
+from edgeseg.steps import Context
+
+if TYPE_CHECKING:
+    from edgeseg.datasets.pictures import Inputs
+    from edgeseg.quantize.held_out import HeldOut
+    from edgeseg.steps.quantize import Settings
+
+
+def validation_split(context: Context) -> Split | None:
+    """The images that score; None: the data has no such split."""
+    assert context.dataset is not None
+    found = context.validation in context.dataset.splits()
+    return context.dataset.split(context.validation) if found else None
+
+
+def held_out_split(settings: Settings, images: Split, context: Context) -> Split:
+    """The images that decide between plans. Raises as `held_out_images`."""
+    from edgeseg.datasets.held_out import held_out_images
+
+    assert context.dataset is not None and settings.plan is not None
+    validation = validation_split(context)
+    return held_out_images(
+        context.dataset,
+        images.name,
+        (images, validation) if validation else (images,),
+        count=settings.plan.images,
+        listed=Path(settings.held_out) if settings.held_out else None,
+        progress=context.progress,
+    )
+
+
+class Work(NamedTuple):
+    """What every part of the step needs."""
+
+    plain: ModelProto
+    inputs: Inputs
+    spec: ModelSpec
+    settings: Settings
+    context: Context
+
+    @property
+    def scheme(self) -> Scheme:
+        return SCHEMES[self.settings.scheme]
+
+    def calibrate(self, network: ModelProto) -> Calibrated:
+        return calibrate(network, self.inputs, self.scheme, self.settings.ptq, progress=self.context.progress)
+
+    def hard_swish(self) -> ModelProto:
+        from edgeseg.quantize.hard_swish import hard_swish
+
+        ptq = self.settings.ptq
+        return hard_swish(
+            self.plain,
+            self.inputs,
+            engine=ptq.engine or self.scheme.probe,
+            threads=ptq.threads,
+            progress=self.context.progress,
+        )
+
+
+def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
+    """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
+    from edgeseg.quantize.held_out import HeldOut
+    from edgeseg.quantize.methods import choose_methods
+    from edgeseg.quantize.planner_trial import TargetLab
+    from edgeseg.quantize.planner_verdict import plan_precision
+
+    settings, progress = work.settings, work.context.progress
+    assert settings.plan is not None
+    held_out = HeldOut(work.plain, work.spec, work.context.camera_size, images, progress=progress)
+    target = Target.parse(settings.target)
+    keep = frozenset(settings.keep)
+    network, swish = _network(work, held_out, target)
+    calibrated = work.calibrate(network)
+    trials: tuple[MethodTrial, ...] = ()
+    with ExitStack() as labs:
+        lab = labs.enter_context(TargetLab(calibrated, held_out, target, keep=keep))
+        if settings.methods == "auto" and lab.loss(frozenset()).excess(settings.budget) > 0:
+            calibrated, trials = choose_methods(
+                network, work.inputs, work.scheme, settings.ptq, lab.loss_of, progress=progress
+            )
+            lab = labs.enter_context(lab.like(calibrated))
+        groups = [group for group in calibrated.groups if keep.isdisjoint(group.nodes)]
+        planned = plan_precision(
+            calibrated.model, groups, lab, settings.budget, settings.plan, progress=progress
+        )
+    return calibrated, msgspec.structs.replace(
+        planned,
+        target=settings.target,
+        plan={**planned.plan, **dict.fromkeys(keep, "float")},
+        held_out=f"{len(images)} images of {images.dataset}/{images.name}",
+        labelled=held_out.labelled,
+        swish=swish,
+        methods=trials,
+    )
+
+
+def _network(work: Work, held_out: HeldOut, target: Target) -> tuple[ModelProto, SwishTrial | None]:
+    """The float network that is quantised: with its Swishes, or with HardSwish fitted to them."""
+    from edgeseg.quantize.hard_swish import count_swishes
+    from edgeseg.quantize.planner_trial import runs_here
+    from edgeseg.quantize.swish_trial import try_hard_swish
+
+    settings, layers = work.settings, count_swishes(work.plain)
+    if settings.swish == "exact" or not layers:
+        return work.plain, None
+    if settings.swish == "hard":
+        return work.hard_swish(), None
+    if not runs_here(target):
+        return work.plain, None
+    fitted = work.hard_swish()
+    work.context.progress("timing HardSwish in place of Swish")
+    trial = try_hard_swish(work.plain, fitted, layers, held_out, target, work.scheme.rest, settings.budget)
+    return (fitted if trial.used else work.plain), trial
