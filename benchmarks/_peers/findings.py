@@ -89,7 +89,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
-        best_nncf: the fastest NNCF variant within MAX_DROP; empty when there is none.
+        best_nncf: the fastest NNCF variant within MAX_DROP; where none is, the one that loses least.
+        nncf_keeps: it is within MAX_DROP.
         about: per instruction set: CPU, features, versions, int8 peak, disturbance, blocks.
         valid: False when other programs disturbed the native run; `reasons` say how.
     """
@@ -100,6 +101,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     val: int
     macs: int
     best_nncf: str
+    nncf_keeps: bool
     rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
     valid: bool
@@ -115,7 +117,7 @@ def find(material: Material) -> Findings:
     runs = {isa: json.loads(f.read_text()) for isa in ISAS if (f := timing.file(material, isa)).exists()}
     scores = _scores(material.folder / "scores.npz")
     native = runs.get("native", {"blocks": {}, "reasons": ["not timed"], "int8_peak": {"best": 0.0}})
-    best = _best_nncf(native["blocks"], scores)
+    best, keeps = _best_nncf(native["blocks"], scores)
     macs = graph_info(onnx.load(str(material.graph))).macs
     rows = tuple(_row(material, c, runs, scores, best, macs) for c in CONTESTANTS)
     reasons = tuple(native["reasons"])
@@ -126,8 +128,9 @@ def find(material: Material) -> Findings:
         val=len(material.val),
         macs=macs,
         best_nncf=best,
+        nncf_keeps=keeps,
         rows=rows,
-        verdicts=tuple(judge({row.name: row for row in rows}, best)),
+        verdicts=tuple(judge({row.name: row for row in rows}, best if keeps else "")),
         valid=not reasons,
         reasons=reasons,
         about=runs,
@@ -137,8 +140,8 @@ def find(material: Material) -> Findings:
 def judge(rows: dict[str, Row], best: str) -> list[Verdict]:
     """What each int8 engine of edgeseg costs and gains, and last the planner's time.
 
-    Unpruned ones against the best NNCF variant, pruned ones against OpenVINO's default; all against edgeseg's
-    own bf16 engine.
+    Unpruned ones against the best NNCF variant (empty: none keeps the drop, and there is no time to beat),
+    pruned ones against OpenVINO's default; all against edgeseg's own bf16 engine.
     """
     found = []
     for row in rows.values():
@@ -154,12 +157,14 @@ def judge(rows: dict[str, Row], best: str) -> list[Verdict]:
     return [*found, _plan_time(rows.get(PLANNED), rows.get(CONTROL))]
 
 
-def winners(verdicts: Sequence[Verdict]) -> list[str]:
-    """Unpruned int8 engines that pass in everything that was asked of them, compared with NNCF among it."""
+def winners(verdicts: Sequence[Verdict], rival: bool) -> list[str]:
+    """Unpruned int8 engines that pass in everything that was asked of them, compared with NNCF among it where
+    it has a variant to compare with.
+    """
     statuses: dict[str, list[str]] = {}
     for verdict in verdicts[:-1]:
         statuses.setdefault(verdict.contestant, []).append(verdict.status)
-    asked = 1 + len(LIMITS)
+    asked = 1 + len(LIMITS) * rival
     return [n for n, s in statuses.items() if n != PRUNED and len(s) >= asked and set(s) == {"pass"}]
 
 
@@ -193,14 +198,19 @@ def _scores(file: Path) -> dict[str, np.ndarray]:
     return dict(np.load(file)) if file.exists() else {}
 
 
-def _best_nncf(blocks: dict[str, timing.Blocks], scores: dict[str, np.ndarray]) -> str:
-    """The fastest NNCF variant that keeps MAX_DROP; without scores, the fastest."""
-    good = [
-        name
+def _best_nncf(blocks: dict[str, timing.Blocks], scores: dict[str, np.ndarray]) -> tuple[str, bool]:
+    """The fastest NNCF variant that keeps MAX_DROP, and True; where none does, the one that loses least, and
+    False. Without scores, the fastest.
+    """
+    drops = {
+        name: paired_drop(scores[FLOAT], scores[name]).drop if name in scores else 0.0
         for name in blocks
-        if is_nncf(name) and (name not in scores or paired_drop(scores[FLOAT], scores[name]).drop <= MAX_DROP)
-    ]
-    return min(good, key=lambda name: np.median(flat(blocks[name]["network"])), default="")
+        if is_nncf(name)
+    }
+    good = [name for name, drop in drops.items() if drop <= MAX_DROP]
+    if good:
+        return min(good, key=lambda name: np.median(flat(blocks[name]["network"]))), True
+    return min(drops, key=drops.__getitem__, default=""), False
 
 
 def _row(material: Material, contestant: Any, runs: dict, scores: dict, best: str, macs: int) -> Row:

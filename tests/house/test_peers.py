@@ -112,7 +112,9 @@ def test_a_winner_passes_in_everything(part):
     plan = verdicts("edgeseg-planned", "fail")
     good, bad = verdicts("edgeseg-qat", *["pass"] * 3), verdicts("edgeseg-ptq", "fail", "pass", "pass")
     pruned, unmatched = verdicts("edgeseg-pruned", *["pass"] * 3), verdicts("edgeseg-planned", "pass")
-    assert findings.winners([*good, *bad, *pruned, *unmatched, *plan]) == ["edgeseg-qat"]
+    every = [*good, *bad, *pruned, *unmatched, *plan]
+    assert findings.winners(every, rival=True) == ["edgeseg-qat"]
+    assert findings.winners(every, rival=False) == ["edgeseg-qat", "edgeseg-planned"]
 
 
 def test_blocks_hold_enough_runs(part):
@@ -138,6 +140,7 @@ def test_the_report_is_dense_json_a_table_and_a_plot(part, tmp_path, monkeypatch
         val=101,
         macs=10**9,
         best_nncf="",
+        nncf_keeps=False,
         rows=(
             findings.Row(name="edgeseg-ptq", label="edgeseg", miou=71.0, times={"native": times}),
             findings.Row(name="onnxsim-int8", label="onnxsim", error="ValueError: no"),

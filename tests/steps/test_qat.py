@@ -21,6 +21,7 @@ from edgeseg.datasets.pictures import Inputs
 from edgeseg.datasets.split import Split
 from edgeseg.errors import BundleError, DataError, InputError, RecipeError
 from edgeseg.graph._run import run, session
+from edgeseg.quantize.hard_swish import hard_swish
 from edgeseg.quantize.ptq import PtqSettings, quantize
 from edgeseg.quantize.schemes import SCHEMES
 from edgeseg.steps import STEPS, Context, Frames
@@ -70,11 +71,12 @@ def qdq(torch_bundle, run_step, tmp_path) -> Bundle:
     return qdq_bundle(run_step("export", torch_bundle()), tmp_path / "qdq")
 
 
-def qdq_bundle(parent: Bundle, place: Path) -> Bundle:
+def qdq_bundle(parent: Bundle, place: Path, *, swish: bool = False) -> Bundle:
     plain = onnx.load(str(parent.file(parent.manifest.graph)))
     images = Pictures(False).split("images")
     feeds = Inputs(images, parent.manifest.model, SIZE, name=plain.graph.input[0].name)
-    made = quantize(plain, feeds, SCHEMES["x86"], PtqSettings(weight_bits=3))
+    network = hard_swish(plain, feeds) if swish else plain
+    made = quantize(network, feeds, SCHEMES["x86"], PtqSettings(weight_bits=3))
     with draft(place) as work:
         onnx.save(plain, str(work.path / "graph.onnx"))
         onnx.save(made.model, str(work.path / "quantized.onnx"))
@@ -132,6 +134,16 @@ def test_images_without_labels_make_the_graph_agree_with_the_network(qdq, tmp_pa
     assert same[1] > same[0]
     levels = [v for n, v in numbers(child).items() if n.endswith("/int8")]
     assert levels and max(np.abs(v.astype(int)).max() for v in levels) <= 7
+
+
+def test_hardswish_in_place_of_swish_is_trained_against_the_network_with_swish(
+    torch_bundle, run_step, tmp_path
+):
+    parent = qdq_bundle(run_step("export", torch_bundle(activation="SiLU")), tmp_path / "qdq", swish=True)
+    child = qat(parent, tmp_path / "child", Pictures(False), steps=40, validate_every=10, ema_decay=0.9)
+    assert "QAT, 40 steps: mIoU" in child.manifest.notes[-2]
+    assert "HardSwish" in {node.op_type for node in graph(child).graph.node}
+    assert graph(child).SerializeToString() != graph(parent).SerializeToString()
 
 
 def test_labels_are_used_where_there_are_some(qdq, tmp_path):
