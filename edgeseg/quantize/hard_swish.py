@@ -10,6 +10,8 @@ t into what reads the result.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,16 +36,6 @@ HALVINGS = 5
 """Grid of `a` and `b`, and how often the step around the best of it is halved."""
 
 
-class Swish(NamedTuple):
-    """
-    Attributes:
-        layer: the convolution before it; `last`: the node that returns its result.
-    """
-
-    layer: NodeProto
-    last: NodeProto
-
-
 class Fit(NamedTuple):
     """s * hardswish(a x + b) + t, each [channels]."""
 
@@ -53,48 +45,80 @@ class Fit(NamedTuple):
     t: Vector
 
 
-def count_swishes(model: ModelProto) -> int:
-    """Swishes that `hard_swish` replaces."""
-    return len(_swishes(Editor(model), static_shapes(model)))
+class Fitted(NamedTuple):
+    """
+    Attributes:
+        layer: name of the convolution before the Swish.
+        size: elements of its result.
+    """
+
+    layer: str
+    size: int
+    fit: Fit
 
 
-def hard_swish(
+def fit_swishes(
     model: ModelProto,
     feeds: Feeds,
     *,
     engine: ProbeEngine = "onnxruntime",
     threads: int = 2,
     progress: Progress = silent,
-) -> ModelProto:
-    """A folded float graph without the Swishes that follow a convolution; those on one pixel per image
-    (squeeze-excite) cost nothing and stay.
+) -> tuple[Fitted, ...]:
+    """A HardSwish for every Swish that follows a convolution, in the order of the graph; those on one pixel
+    per image (squeeze-excite) cost no time and get none.
 
     Args:
+        model: simplified and folded, float.
         feeds: calibration inputs by name, preprocessed as for the network; IMAGES of them are used.
 
     Raises:
         DataError: `feeds` is empty or can be read only once.
     """
-    editor = Editor(model)
-    found = _swishes(editor, static_shapes(model))
-    if not found:
-        return model
+    editor, shapes = Editor(model), static_shapes(model)
+    sizes = {
+        node.name: math.prod(shapes[node.output[0]])
+        for node in editor.graph.node
+        if _swish_behind(editor, node) is not None and math.prod(shapes[node.output[0]][2:]) > 1
+    }
+    if not sizes:
+        return ()
+    tensors = {node.name: node.output[0] for node in editor.graph.node if node.name in sizes}
     samples = channel_samples(
         model,
-        [swish.layer.output[0] for swish in found],
+        tuple(tensors.values()),
         spread(feeds, IMAGES),
         PIXELS,
         engine=engine,
         threads=threads,
         progress=progress,
     )
+    return tuple(Fitted(layer, size, fit(samples[tensors[layer]])) for layer, size in sizes.items())
+
+
+def largest(fitted: Sequence[Fitted], share: float) -> tuple[Fitted, ...]:
+    """The fewest that together have this share of the elements, the largest first."""
+    whole, taken = sum(one.size for one in fitted), 0
+    chosen = []
+    for one in sorted(fitted, key=lambda one: -one.size):
+        if taken >= share * whole:
+            break
+        chosen.append(one)
+        taken += one.size
+    return tuple(chosen)
+
+
+def hard_swish(model: ModelProto, fitted: Sequence[Fitted]) -> ModelProto:
+    """The graph with these HardSwishes in the place of their Swishes."""
+    editor = Editor(model)
+    fits = {one.layer: one.fit for one in fitted}
     fresh: dict[str, tuple[NodeProto, ...]] = {}
-    for index, swish in enumerate(found):
-        progress("fitting HardSwish to Swish", index, len(found))
-        near = fit(samples[swish.layer.output[0]])
-        scale_rows(editor, swish.layer, near.a)
-        shift_rows(editor, swish.layer, near.b)
-        fresh[swish.last.name] = _three_nodes(editor, swish, near)
+    for layer in [node for node in editor.graph.node if node.name in fits]:
+        last = _swish_behind(editor, layer)
+        assert last is not None
+        scale_rows(editor, layer, fits[layer.name].a)
+        shift_rows(editor, layer, fits[layer.name].b)
+        fresh[last.name] = _three_nodes(editor, layer, last, fits[layer.name])
     editor.keep_nodes(n for node in editor.graph.node for n in fresh.get(node.name, (node,)))
     return with_shapes(editor.finish())
 
@@ -138,19 +162,11 @@ def fit(values: NDArray[np.float32]) -> Fit:
     return Fit(*best[1:])
 
 
-def _swishes(editor: Editor, shapes: dict[str, tuple[int, ...]]) -> list[Swish]:
-    found = []
-    for layer in editor.graph.node:
-        if not is_layer(editor, layer) or layer.output[0] in editor.pinned:
-            continue
-        last = _swish_of(editor, layer.output[0])
-        if last is not None and np.prod(shapes[layer.output[0]][2:]) > 1:
-            found.append(Swish(layer, last))
-    return found
-
-
-def _swish_of(editor: Editor, tensor: str) -> NodeProto | None:
-    """The node that returns the Swish of a tensor which nothing else reads."""
+def _swish_behind(editor: Editor, layer: NodeProto) -> NodeProto | None:
+    """The node that returns the Swish of a convolution's result, which nothing else reads."""
+    if not is_layer(editor, layer) or layer.output[0] in editor.pinned:
+        return None
+    tensor = layer.output[0]
     readers = editor.consumers.get(tensor, [])
     kinds = {node.op_type: node for node in readers}
     if len(readers) == 1 and "Swish" in kinds and attribute(kinds["Swish"], "alpha", 1.0) == 1:
@@ -162,15 +178,15 @@ def _swish_of(editor: Editor, tensor: str) -> NodeProto | None:
     return product if closed and set(product.input) == {tensor, gate} else None
 
 
-def _three_nodes(editor: Editor, swish: Swish, fit: Fit) -> tuple[NodeProto, ...]:
+def _three_nodes(editor: Editor, layer: NodeProto, last: NodeProto, fit: Fit) -> tuple[NodeProto, ...]:
     """What takes the place of the last node of a Swish, under its name: features are found by it."""
-    output = swish.last.output[0]
+    output = last.output[0]
     hard, scaled = (editor.unique(f"{output}/{word}") for word in ("hard", "scaled"))
-    shape = (1, -1, *[1] * (constant(editor, swish.layer.input[1]).ndim - 2))
+    shape = (1, -1, *[1] * (constant(editor, layer.input[1]).ndim - 2))
     s = editor.add_initializer(f"{output}/s", fit.s.reshape(shape).astype(np.float32))
     t = editor.add_initializer(f"{output}/t", fit.t.reshape(shape).astype(np.float32))
     return (
-        helper.make_node("HardSwish", [swish.layer.output[0]], [hard], name=hard),
+        helper.make_node("HardSwish", [layer.output[0]], [hard], name=hard),
         helper.make_node("Mul", [hard, s], [scaled], name=scaled),
-        helper.make_node("Add", [scaled, t], [output], name=swish.last.name),
+        helper.make_node("Add", [scaled, t], [output], name=last.name),
     )

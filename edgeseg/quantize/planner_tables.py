@@ -108,15 +108,16 @@ class MethodTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SwishTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The float network with HardSwish fitted to its Swishes, beside itself.
+    """The float network with HardSwish fitted to its largest Swishes, beside itself.
 
     Attributes:
-        layers: how many Swishes it replaces.
+        swishes: that could be replaced; `layers`: how many of them are.
         ratio: its time over that of the network as it was, in turn; `low`, `high`: 95% interval.
         drop: points of mIoU it costs, as in `Loss.drop`.
         used: plans were made with it.
     """
 
+    swishes: int
     layers: int
     ratio: float
     low: float
@@ -125,7 +126,7 @@ class SwishTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     used: bool
 
     def __str__(self) -> str:
-        what = f"Swish of {self.layers} layer{'s' * (self.layers > 1)} as HardSwish, fitted per channel"
+        what = f"{self.layers} of {self.swishes} Swishes as HardSwish, fitted per channel"
         gain = f"{self.ratio:.2f} of the time of float (95% interval {self.low:.2f} to {self.high:.2f})"
         return f"{what}: {gain}, mIoU drops {self.drop:.2f} points; {'used' if self.used else 'not used'}"
 

@@ -19,6 +19,7 @@ from edgeseg.steps import Context
 
 if TYPE_CHECKING:
     from edgeseg.datasets.pictures import Inputs
+    from edgeseg.quantize.hard_swish import Fitted
     from edgeseg.quantize.held_out import HeldOut
     from edgeseg.steps.quantize import Settings
 
@@ -62,17 +63,22 @@ class Work(NamedTuple):
     def calibrate(self, network: ModelProto) -> Calibrated:
         return calibrate(network, self.inputs, self.scheme, self.settings.ptq, progress=self.context.progress)
 
-    def hard_swish(self) -> ModelProto:
-        from edgeseg.quantize.hard_swish import hard_swish
+    def fit_swishes(self) -> tuple[Fitted, ...]:
+        from edgeseg.quantize.hard_swish import fit_swishes
 
         ptq = self.settings.ptq
-        return hard_swish(
+        return fit_swishes(
             self.plain,
             self.inputs,
             engine=ptq.engine or self.scheme.probe,
             threads=ptq.threads,
             progress=self.context.progress,
         )
+
+    def hard_swish(self) -> ModelProto:
+        from edgeseg.quantize.hard_swish import hard_swish
+
+        return hard_swish(self.plain, self.fit_swishes())
 
 
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
@@ -114,18 +120,22 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
 
 def _network(work: Work, held_out: HeldOut, target: Target) -> tuple[ModelProto, SwishTrial | None]:
     """The float network that is quantised: with its Swishes, or with HardSwish fitted to them."""
-    from edgeseg.quantize.hard_swish import count_swishes
     from edgeseg.quantize.planner_trial import runs_here
     from edgeseg.quantize.swish_trial import try_hard_swish
 
-    settings, layers = work.settings, count_swishes(work.plain)
-    if settings.swish == "exact" or not layers:
-        return work.plain, None
-    if settings.swish == "hard":
+    if work.settings.swish == "hard":
         return work.hard_swish(), None
-    if not runs_here(target):
+    if work.settings.swish == "exact" or not runs_here(target):
         return work.plain, None
-    fitted = work.hard_swish()
-    work.context.progress("timing HardSwish in place of Swish")
-    trial = try_hard_swish(work.plain, fitted, layers, held_out, target, work.scheme.rest, settings.budget)
-    return (fitted if trial.used else work.plain), trial
+    fitted = work.fit_swishes()
+    if not fitted:
+        return work.plain, None
+    return try_hard_swish(
+        work.plain,
+        fitted,
+        held_out,
+        target,
+        work.scheme.rest,
+        work.settings.budget,
+        progress=work.context.progress,
+    )

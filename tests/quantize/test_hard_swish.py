@@ -9,7 +9,7 @@ from patterns import Net, feeds, squeeze_excite_swish
 
 from edgeseg.errors import DataError
 from edgeseg.graph._run import run, session
-from edgeseg.quantize.hard_swish import LEVELS, count_swishes, fit, hard_swish
+from edgeseg.quantize.hard_swish import LEVELS, Fit, Fitted, fit, fit_swishes, hard_swish, largest
 from edgeseg.quantize.ptq import PtqSettings, apply, calibrate
 from edgeseg.quantize.schemes import SCHEMES
 
@@ -75,48 +75,58 @@ def test_a_dead_channel_becomes_its_constant() -> None:
     assert np.isfinite(found).all() and found == pytest.approx(swish(np.array(-1.5)), abs=1e-5)
 
 
+def fitted(model: ModelProto) -> ModelProto:
+    return hard_swish(model, fit_swishes(model, feeds()))
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_network_hardly_changes_and_computes_no_sigmoid(bias: bool) -> None:
     model = network(bias=bias)
-    fitted = hard_swish(model, feeds())
-    assert count_swishes(model) == 1 and count_swishes(fitted) == 0
-    assert "Sigmoid" not in kinds(fitted) and kinds(fitted)["HardSwish"] == 1
+    changed = fitted(model)
+    assert "Sigmoid" not in kinds(changed) and kinds(changed)["HardSwish"] == 1
     for feed in feeds():
-        before, after = result(model, feed), result(fitted, feed)
+        before, after = result(model, feed), result(changed, feed)
         assert np.abs(after - before).mean() < 0.05 * before.std()
 
 
 def test_the_last_node_keeps_its_name_and_tensor() -> None:
-    fitted = hard_swish(network(), feeds())
-    assert any(node.name == "swish" and node.output[0] == "swish" for node in fitted.graph.node)
+    assert any(node.name == "swish" and node.output[0] == "swish" for node in fitted(network()).graph.node)
 
 
 def test_swish_of_one_pixel_and_gates_stay() -> None:
-    model = squeeze_excite_swish()
-    fitted = hard_swish(model, feeds())
-    assert count_swishes(model) == 1
-    assert kinds(fitted)["Sigmoid"] == 1 and kinds(fitted)["GlobalAveragePool"] == 1
+    changed = fitted(squeeze_excite_swish())
+    assert kinds(changed)["HardSwish"] == 1
+    assert kinds(changed)["Sigmoid"] == 1 and kinds(changed)["GlobalAveragePool"] == 1
 
 
 def test_the_operator_swish_is_replaced_too() -> None:
-    assert count_swishes(network("Swish")) == 1
+    one = np.ones(8)
+    changed = hard_swish(network("Swish"), [Fitted("c1", 1, Fit(one, 0 * one, one, 0 * one))])
+    assert kinds(changed)["HardSwish"] == 1 and "Swish" not in kinds(changed)
 
 
 @pytest.mark.parametrize("tensor", ["c1", "sigmoid"])
 def test_what_is_read_elsewhere_stays_swish(tensor: str) -> None:
     model = network(read_twice=tensor)
-    assert count_swishes(model) == 0 and hard_swish(model, feeds()) is model
+    assert fit_swishes(model, feeds()) == ()
+    assert kinds(hard_swish(model, ())) == kinds(model)
+
+
+def test_the_largest_come_first() -> None:
+    some = [Fitted(str(size), size, fit(np.ones((1, LEVELS), np.float32))) for size in (10, 60, 10, 20)]
+    assert [one.size for one in largest(some, 0.6)] == [60]
+    assert [one.size for one in largest(some, 0.8)] == [60, 20]
+    assert len(largest(some, 1.0)) == 4
 
 
 def test_without_images_it_says_so() -> None:
     with pytest.raises(DataError, match="the calibration set is empty"):
-        hard_swish(network(), [])
+        fit_swishes(network(), [])
 
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_int8_reads_what_leaves_the_fitted_hardswish(scheme: str) -> None:
-    fitted = hard_swish(network(), feeds())
-    calibrated = calibrate(fitted, feeds(), SCHEMES[scheme], PtqSettings(engine="onnxruntime"))
+    calibrated = calibrate(fitted(network()), feeds(), SCHEMES[scheme], PtqSettings(engine="onnxruntime"))
     assert set(calibrated.placement.tensors) == {"image", "swish"}
     model = apply(calibrated).model
     before, after = result(network(), feeds()[0]), result(model, feeds()[0])

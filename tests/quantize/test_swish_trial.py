@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from onnx import ModelProto
 from patterns import Net
 from test_planner_trial import CAMERA, split
 
@@ -8,20 +9,25 @@ from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
 from edgeseg.quantize import swish_trial
-from edgeseg.quantize.hard_swish import hard_swish
+from edgeseg.quantize.hard_swish import fit_swishes
 from edgeseg.quantize.held_out import HeldOut
 from edgeseg.quantize.planner_tables import SwishTrial
 
 pytest.importorskip("openvino")
 
 
-def trial(budget: Budget, monkeypatch: pytest.MonkeyPatch, *, faster: bool = True) -> SwishTrial:
+Found = tuple[ModelProto, SwishTrial, int]
+
+
+def trial(budget: Budget, monkeypatch: pytest.MonkeyPatch, *, faster: bool = True) -> Found:
     """On a small network, with the clock turned the way the test wants it: what is decided is tested, not
     how fast this machine is."""
     net = Net()
     a = net.conv("c1", "image", 3, 8)
     b = net.op("Mul", "swish", a, net.op("Sigmoid", "sigmoid", a))
-    model = net.model(net.conv("c2", b, 8, 3), shape=(1, 3, *CAMERA))
+    c = net.conv("c2", b, 8, 4)
+    d = net.op("Mul", "swish2", c, net.op("Sigmoid", "sigmoid2", c))
+    model = net.model(net.conv("c3", d, 4, 3), shape=(1, 3, *CAMERA))
     spec = ModelSpec(
         name="small",
         source=Source(kind="zoo", ref="small"),
@@ -40,25 +46,29 @@ def trial(budget: Budget, monkeypatch: pytest.MonkeyPatch, *, faster: bool = Tru
 
     monkeypatch.setattr(swish_trial, "in_turn", in_turn)
     held_out = HeldOut(model, spec, CAMERA, split(()))
-    fitted = hard_swish(model, feeds)
     target = Target.parse("openvino-int8")
-    return swish_trial.try_hard_swish(model, fitted, 1, held_out, target, "", budget)
+    fitted = fit_swishes(model, feeds)
+    graph, found = swish_trial.try_hard_swish(model, fitted, held_out, target, "", budget)
+    return graph, found, sum(node.op_type == "HardSwish" for node in graph.graph.node)
 
 
-def test_faster_and_within_half_of_the_budget_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    lost = trial(Budget(max_drop=100.0), monkeypatch).drop
-    found = trial(Budget(max_drop=2.1 * lost), monkeypatch)
-    assert found.used and found.layers == 1 and found.ratio == 0.5
-    assert "Swish of 1 layer as HardSwish" in str(found) and str(found).endswith("; used")
+def test_all_are_replaced_where_that_is_faster_and_within_half_of_the_budget(monkeypatch) -> None:
+    _, found, replaced = trial(Budget(max_drop=100.0), monkeypatch)
+    assert found.used and found.layers == found.swishes == replaced == 2 and found.ratio == 0.5
+    assert "2 of 2 Swishes as HardSwish" in str(found) and str(found).endswith("; used")
 
 
-def test_slower_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = trial(Budget(max_drop=100.0), monkeypatch, faster=False)
-    assert not found.used and str(found).endswith("; not used")
+def test_slower_is_not_used(monkeypatch) -> None:
+    _, found, replaced = trial(Budget(max_drop=100.0), monkeypatch, faster=False)
+    assert not found.used and replaced == 0 and str(found).endswith("; not used")
 
 
-def test_what_costs_more_than_half_of_the_budget_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    lost = trial(Budget(max_drop=100.0), monkeypatch).drop
-    assert lost > 0
-    assert not trial(Budget(max_drop=1.9 * lost), monkeypatch).used
-    assert not trial(Budget(max_class_drop={"class0": 0.0, "class1": 0.0}), monkeypatch).used
+def test_where_all_cost_too_much_only_the_largest_are_replaced(monkeypatch) -> None:
+    lost = trial(Budget(max_drop=100.0), monkeypatch)[1].drop
+    _, found, replaced = trial(Budget(max_drop=1.9 * lost), monkeypatch)
+    assert found.used and found.layers == replaced == 1 and 0 < found.drop < lost
+
+
+def test_what_costs_too_much_in_any_form_is_not_used(monkeypatch) -> None:
+    _, found, replaced = trial(Budget(max_class_drop={"class0": 0.0, "class1": 0.0}), monkeypatch)
+    assert not found.used and replaced == 0 and found.drop > 0

@@ -21,7 +21,7 @@ from edgeseg.datasets.pictures import Inputs
 from edgeseg.datasets.split import Split
 from edgeseg.errors import BundleError, DataError, InputError, RecipeError
 from edgeseg.graph._run import run, session
-from edgeseg.quantize.hard_swish import hard_swish
+from edgeseg.quantize.hard_swish import fit_swishes, hard_swish
 from edgeseg.quantize.ptq import PtqSettings, quantize
 from edgeseg.quantize.schemes import SCHEMES
 from edgeseg.steps import STEPS, Context, Frames
@@ -75,7 +75,7 @@ def qdq_bundle(parent: Bundle, place: Path, *, swish: bool = False) -> Bundle:
     plain = onnx.load(str(parent.file(parent.manifest.graph)))
     images = Pictures(False).split("images")
     feeds = Inputs(images, parent.manifest.model, SIZE, name=plain.graph.input[0].name)
-    network = hard_swish(plain, feeds) if swish else plain
+    network = hard_swish(plain, fit_swishes(plain, feeds)) if swish else plain
     made = quantize(network, feeds, SCHEMES["x86"], PtqSettings(weight_bits=3))
     with draft(place) as work:
         onnx.save(plain, str(work.path / "graph.onnx"))
@@ -140,7 +140,8 @@ def test_hardswish_in_place_of_swish_is_trained_against_the_network_with_swish(
     torch_bundle, run_step, tmp_path
 ):
     parent = qdq_bundle(run_step("export", torch_bundle(activation="SiLU")), tmp_path / "qdq", swish=True)
-    child = qat(parent, tmp_path / "child", Pictures(False), steps=40, validate_every=10, ema_decay=0.9)
+    settings = {"steps": 40, "validate_every": 10, "ema_decay": 0.9, "lr": 1e-3}
+    child = qat(parent, tmp_path / "child", Pictures(False), **settings)
     assert "QAT, 40 steps: mIoU" in child.manifest.notes[-2]
     assert "HardSwish" in {node.op_type for node in graph(child).graph.node}
     assert graph(child).SerializeToString() != graph(parent).SerializeToString()

@@ -51,7 +51,7 @@ def test_a_node_can_be_kept_in_float(graph, quantise):
     assert plan == {names[0]: "float", names[1]: "int8"}
 
 
-SWISH = "Swish of 1 layer as HardSwish"
+SWISH = "1 of 1 Swishes as HardSwish"
 
 
 @pytest.fixture
@@ -80,6 +80,14 @@ def test_a_plan_tries_hardswish_on_its_target_and_says_what_it_found(swish):
     assert planned.swish.layers == 1 and 0 < planned.swish.low <= planned.swish.ratio <= planned.swish.high
     assert ("HardSwish" in operators(found)) == planned.swish.used
     assert str(planned.swish) in found.manifest.notes and SWISH in str(planned.swish)
+
+
+@pytest.mark.parametrize("text", ["openvino-int8", "ort-int8", "rtx-int8@sm86"])
+def test_every_engine_builds_fitted_hardswish(swish, run_step, text):
+    target = Target.parse(text)
+    pytest.importorskip(PACKAGES[target.engine])
+    child = run_step("build", swish(swish="hard", scheme=SCHEMES[target.engine]), target=text)
+    assert child.manifest.kind == "engine" and child.manifest.quantization is not None
 
 
 def test_what_cannot_be_timed_here_keeps_its_swish(swish):
