@@ -3,7 +3,7 @@
 Pure search: it decides what is built, timed and scored; a `Lab` does it. In this order:
 
 1. All float and all int8, timed layer by layer. A block that int8 does not make faster starts as float, and
-   what this plan loses is scored.
+   what this plan loses is scored. If int8 makes every block faster and keeps the budget, that is the plan.
 2. Only if that misses the budget: what each block loses alone.
 3. A forecast for each of the 2^blocks plans.
 4. The most promising ones are built, timed in turn with float, and scored from the fastest on until one is
@@ -120,8 +120,10 @@ class Search:
             self._use(
                 measure(self.lab, chosen, self.groups, costs, skip=slow, most=most, progress=self.progress)
             )
-        self._border_times()
         self._open_with_all(self.start if start.all() else None)
+        if self.best is not None and self.ends()[0]:
+            return self  # int8 wins in every block: float in some of them only adds time
+        self._border_times()
         for number in range(self.settings.rounds):
             if not self._round(number):
                 break

@@ -101,6 +101,7 @@ def test_all_int8_when_it_is_fast_and_within_the_budget() -> None:
     assert "all blocks are int8: 0.25 of the time of float" in found.verdict
     assert [row.drop for row in found.blocks] == [None] * 4  # losing alone cannot change the decision
     assert [row.gain_ms for row in found.blocks] == [3] * 4
+    assert len(lab.raced) == 2  # nothing can be faster than int8 in every block that it wins
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -52,10 +52,10 @@ def trial(budget: Budget, monkeypatch: pytest.MonkeyPatch, *, faster: bool = Tru
     return graph, found, sum(node.op_type == "HardSwish" for node in graph.graph.node)
 
 
-def test_all_are_replaced_where_that_is_faster_and_within_half_of_the_budget(monkeypatch) -> None:
+def test_the_gentler_half_is_replaced_where_that_is_faster_and_within_half_of_the_budget(monkeypatch) -> None:
     _, found, replaced = trial(Budget(max_drop=100.0), monkeypatch)
-    assert found.used and found.layers == found.swishes == replaced == 2 and found.ratio == 0.5
-    assert "2 of 2 Swishes as HardSwish" in str(found) and str(found).endswith("; used")
+    assert found.used and found.swishes == 2 and found.layers == replaced == 1 and found.ratio == 0.5
+    assert "1 of 2 Swishes as HardSwish" in str(found) and str(found).endswith("; used")
 
 
 def test_slower_is_not_used(monkeypatch) -> None:
@@ -63,12 +63,9 @@ def test_slower_is_not_used(monkeypatch) -> None:
     assert not found.used and replaced == 0 and str(found).endswith("; not used")
 
 
-def test_where_all_cost_too_much_only_the_largest_are_replaced(monkeypatch) -> None:
+def test_what_costs_more_than_half_of_the_budget_is_not_used(monkeypatch) -> None:
     lost = trial(Budget(max_drop=100.0), monkeypatch)[1].drop
-    _, found, replaced = trial(Budget(max_drop=1.9 * lost), monkeypatch)
-    assert found.used and found.layers == replaced == 1 and 0 < found.drop < lost
-
-
-def test_what_costs_too_much_in_any_form_is_not_used(monkeypatch) -> None:
-    _, found, replaced = trial(Budget(max_class_drop={"class0": 0.0, "class1": 0.0}), monkeypatch)
-    assert not found.used and replaced == 0 and found.drop > 0
+    assert lost > 0
+    for budget in (Budget(max_drop=1.9 * lost), Budget(max_class_drop={"class0": 0.0, "class1": 0.0})):
+        _, found, replaced = trial(budget, monkeypatch)
+        assert not found.used and replaced == 0
