@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from onnx import ModelProto, helper
 
 from edgeseg.core.recipe import ModelChoice
@@ -28,21 +31,21 @@ from edgeseg.datasets.held_out import held_out_images
 from edgeseg.datasets.pictures import Inputs
 from edgeseg.device.environment import read_environment
 from edgeseg.device.statistics import paired_ratio
-from edgeseg.graph._edit import Editor
+from edgeseg.graph._edit import Editor, static_shapes
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.graph.simplify import with_shapes
 from edgeseg.models.load import resolve
-from edgeseg.quantize.hard_swish import fit_swishes, hard_swish, largest
+from edgeseg.quantize.hard_swish import Fitted, fit_swishes, hard_swish
 from edgeseg.quantize.held_out import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import calibrate
 from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.swish_trial import SHARES
 from edgeseg.quantize.trial_engine import in_turn
 
 TARGET = Target.parse("openvino-int8")
 INPUT, CAMERA = (384, 480), (360, 480)
+SHARES = (1.0, 0.8, 0.6)
 
 
 def main() -> None:
@@ -69,7 +72,7 @@ def main() -> None:
     networks = {
         "Swish": plain,
         "HardSwish": as_it_is(plain),
-        **{f"fitted, {share:.0%}": hard_swish(plain, largest(fitted, share)) for share in SHARES},
+        **{f"fitted, {share:.0%}": hard_swish(plain, largest(plain, fitted, share)) for share in SHARES},
     }
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -93,6 +96,15 @@ def main() -> None:
     if given.output:
         result = {"cpu": read_environment().cpu, "target": str(TARGET), "rows": rows}
         given.output.write_text(json.dumps(msgspec.to_builtins(result), indent=2) + "\n")
+
+
+def largest(model: ModelProto, fitted: Sequence[Fitted], share: float) -> list[Fitted]:
+    """The fewest that together have this share of the elements."""
+    shapes = static_shapes(model)
+    sizes = {node.name: math.prod(shapes[node.output[0]]) for node in model.graph.node}
+    ordered = sorted(fitted, key=lambda one: -sizes[one.layer])
+    reached = np.cumsum([sizes[one.layer] for one in ordered])
+    return ordered[: int(np.searchsorted(reached, share * reached[-1])) + 1]
 
 
 def as_it_is(model: ModelProto) -> ModelProto:

@@ -70,12 +70,9 @@ def quantize(
         ),
     ] = [],  # noqa: B006
     swish: Annotated[
-        Literal["auto", "hard", "exact"],
-        typer.Option(
-            help="Swish stays (exact) or becomes HardSwish, fitted per channel (hard); auto: HardSwish where "
-            "it is faster on the target and leaves half of the budget to int8."
-        ),
-    ] = "auto",
+        Literal["exact", "hard"],
+        typer.Option(help="Swish stays, or becomes HardSwish, fitted per channel: faster, less accurate."),
+    ] = "exact",
     blocks: Annotated[int, typer.Option(help="Plan with at most N blocks.", min=1, max=16)] = 10,
     trust_file: o.TrustFile = False,
     overwrite: o.Overwrite = False,

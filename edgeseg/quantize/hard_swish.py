@@ -49,11 +49,9 @@ class Fitted(NamedTuple):
     """
     Attributes:
         layer: name of the convolution before the Swish.
-        size: elements of its result.
     """
 
     layer: str
-    size: int
     fit: Fit
 
 
@@ -76,14 +74,13 @@ def fit_swishes(
         DataError: `feeds` is empty or can be read only once.
     """
     editor, shapes = Editor(model), static_shapes(model)
-    sizes = {
-        node.name: math.prod(shapes[node.output[0]])
+    tensors = {
+        node.name: node.output[0]
         for node in editor.graph.node
         if _swish_behind(editor, node) is not None and math.prod(shapes[node.output[0]][2:]) > 1
     }
-    if not sizes:
+    if not tensors:
         return ()
-    tensors = {node.name: node.output[0] for node in editor.graph.node if node.name in sizes}
     samples = channel_samples(
         model,
         tuple(tensors.values()),
@@ -93,19 +90,7 @@ def fit_swishes(
         threads=threads,
         progress=progress,
     )
-    return tuple(Fitted(layer, size, fit(samples[tensors[layer]])) for layer, size in sizes.items())
-
-
-def largest(fitted: Sequence[Fitted], share: float) -> tuple[Fitted, ...]:
-    """The fewest that together have this share of the elements, the largest first."""
-    whole, taken = sum(one.size for one in fitted), 0
-    chosen = []
-    for one in sorted(fitted, key=lambda one: -one.size):
-        if taken >= share * whole:
-            break
-        chosen.append(one)
-        taken += one.size
-    return tuple(chosen)
+    return tuple(Fitted(layer, fit(samples[tensor])) for layer, tensor in tensors.items())
 
 
 def hard_swish(model: ModelProto, fitted: Sequence[Fitted]) -> ModelProto:

@@ -9,15 +9,6 @@ import msgspec
 from edgeseg.core.recipe import Budget
 from edgeseg.quantize.placement import Precision
 
-DEFAULT_DROP = 0.5
-"""Points of mIoU, where a budget limits no drop."""
-
-
-def limits(budget: Budget) -> Budget:
-    """The budget a plan has to keep: with DEFAULT_DROP where it limits no drop."""
-    limited = budget.max_drop is not None or bool(budget.max_class_drop)
-    return budget if limited else msgspec.structs.replace(budget, max_drop=DEFAULT_DROP)
-
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a graph loses against the FP32 network on the held-out images, in points of 100.
@@ -107,30 +98,6 @@ class MethodTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loss: float
 
 
-class SwishTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The float network with HardSwish fitted to its largest Swishes, beside itself.
-
-    Attributes:
-        swishes: that could be replaced; `layers`: how many of them are.
-        ratio: its time over that of the network as it was, in turn; `low`, `high`: 95% interval.
-        drop: points of mIoU it costs, as in `Loss.drop`.
-        used: plans were made with it.
-    """
-
-    swishes: int
-    layers: int
-    ratio: float
-    low: float
-    high: float
-    drop: float
-    used: bool
-
-    def __str__(self) -> str:
-        what = f"{self.layers} of {self.swishes} Swishes as HardSwish, fitted per channel"
-        gain = f"{self.ratio:.2f} of the time of float (95% interval {self.low:.2f} to {self.high:.2f})"
-        return f"{what}: {gain}, mIoU drops {self.drop:.2f} points; {'used' if self.used else 'not used'}"
-
-
 class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Attributes:
@@ -139,9 +106,6 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         latency: `unmeasured`: made on accuracy alone; `edgeseg build` compares with float on the device.
         held_out: the images that decided, in words.
         labelled: they have labels; else `drop` is disagreement with the masks of the FP32 network.
-        swish: HardSwish in place of Swish, tried before anything else; None: the network has no Swish, the
-            target does not run here, or it was decided by a setting. Where it is used, `float` below is the
-            network with HardSwish.
         methods: what was tried when int8 everywhere missed the budget; the best of them was planned with.
         seconds: that planning took, without calibration.
     """
@@ -159,7 +123,6 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     plans: tuple[PlanRow, ...]
     held_out: str = ""
     labelled: bool = True
-    swish: SwishTrial | None = None
     methods: tuple[MethodTrial, ...] = ()
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
@@ -168,8 +131,3 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def floats(self) -> tuple[str, ...]:
         """Names of the blocks that stay float."""
         return tuple(block.name for block in self.blocks if block.precision == "float")
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """What the plan does to the network, one sentence each."""
-        return (*((str(self.swish),) if self.swish else ()), self.verdict)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-
-from onnx import ModelProto
 
 from edgeseg.backends import backend_for
 from edgeseg.core.target import Target
@@ -42,7 +40,7 @@ class TargetLab:
         self.calibrated = calibrated
         self.held_out = held_out
         self.target = target
-        self.times = runs_here(target)
+        self.times = backend_for(target).availability(target).run
         self._keep = keep
         self._profile = profile
         self._groups = [node for group in calibrated.groups for node in group.nodes]
@@ -83,48 +81,19 @@ class TargetLab:
         if plan not in self._engines:
             while len(self._engines) >= max(KEPT_ENGINES, keep):
                 self._engines.popitem(last=False)[1].close()
-            graph = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float")).model
-            self._engines[plan] = open_trial(
-                graph,
-                self.held_out,
-                self.target,
-                self.calibrated.scheme.rest,
-                lambda: self._maxima,
-                profile=self._profile,
-            )
+            self._engines[plan] = self._open(plan)
         self._engines.move_to_end(plan)
         return self._engines[plan]
+
+    def _open(self, plan: FloatNodes) -> TrialEngine:
+        graph = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float")).model
+        deploy = compose(graph, self.held_out.spec, self.held_out.camera)
+        if not self.times:
+            return Simulated(deploy)
+        backend, rest = backend_for(self.target), self.calibrated.scheme.rest
+        deploy, _ = typed(deploy, backend, rest, lambda: self._maxima)
+        return Built(deploy, self.target, self.held_out.frames[0], self._profile)
 
     @cached_property
     def _maxima(self) -> Mapping[str, float]:
         return self.held_out.maxima(self.calibrated.model)
-
-
-def runs_here(target: Target) -> bool:
-    """Engines of the target can be run and timed on this machine."""
-    return backend_for(target).availability(target).run
-
-
-def open_trial(
-    graph: ModelProto,
-    held_out: HeldOut,
-    target: Target,
-    rest: str,
-    maxima: Callable[[], Mapping[str, float]],
-    *,
-    profile: bool = False,
-) -> TrialEngine:
-    """An engine of the target for the frames that are held out; where it does not run here, a simulation.
-
-    Args:
-        rest: float precision of what is not int8.
-        maxima: of the float graph that `graph` was made of, as `typed` wants them.
-
-    Raises:
-        what building and opening an engine of the target raise.
-    """
-    deploy = compose(graph, held_out.spec, held_out.camera)
-    if not runs_here(target):
-        return Simulated(deploy)
-    deploy, _ = typed(deploy, backend_for(target), rest, maxima)
-    return Built(deploy, target, held_out.frames[0], profile)

@@ -15,9 +15,10 @@ from edgeseg.quantize.placement import Precision
 from edgeseg.quantize.planner import Search, Tried, speed
 from edgeseg.quantize.planner_lab import FloatNodes, Lab
 from edgeseg.quantize.planner_settings import PlanSettings
-from edgeseg.quantize.planner_tables import BlockRow, Loss, PlannedPrecision, PlanRow, limits
+from edgeseg.quantize.planner_tables import BlockRow, Loss, PlannedPrecision, PlanRow
 
 FLOAT, INT8 = "float", "int8"
+DEFAULT_DROP = 0.5
 HELP = (
     "what would help: quantisation-aware training (the step 'qat'), more or other calibration images, "
     "ranges by 'mse', more blocks to choose from, or a larger budget"
@@ -40,11 +41,12 @@ def plan_precision(
 
     Args:
         model, groups: of a `Calibrated`.
-        budget: `max_drop` and `max_class_drop` count, as in `limits`.
+        budget: `max_drop` and `max_class_drop` count; DEFAULT_DROP of mIoU where it has neither.
     """
     begin = time.perf_counter()
     settings = settings or PlanSettings()
-    budget = limits(budget)
+    if budget.max_drop is None and not budget.max_class_drop:
+        budget = msgspec.structs.replace(budget, max_drop=DEFAULT_DROP)
     search = Search(model, groups, lab, budget, settings, progress).run()
     chosen, met, verdict = _decide(search)
     result = PlannedPrecision(

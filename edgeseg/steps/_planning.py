@@ -12,15 +12,13 @@ from onnx import ModelProto
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
-from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision, SwishTrial
+from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision
 from edgeseg.quantize.ptq import Calibrated, calibrate
 from edgeseg.quantize.schemes import SCHEMES, Scheme
 from edgeseg.steps import Context
 
 if TYPE_CHECKING:
     from edgeseg.datasets.pictures import Inputs
-    from edgeseg.quantize.hard_swish import Fitted
-    from edgeseg.quantize.held_out import HeldOut
     from edgeseg.steps.quantize import Settings
 
 
@@ -63,22 +61,21 @@ class Work(NamedTuple):
     def calibrate(self, network: ModelProto) -> Calibrated:
         return calibrate(network, self.inputs, self.scheme, self.settings.ptq, progress=self.context.progress)
 
-    def fit_swishes(self) -> tuple[Fitted, ...]:
-        from edgeseg.quantize.hard_swish import fit_swishes
+    def network(self) -> ModelProto:
+        """What is quantised: the float network, with its Swishes or with HardSwish fitted to them."""
+        if self.settings.swish == "exact":
+            return self.plain
+        from edgeseg.quantize.hard_swish import fit_swishes, hard_swish
 
         ptq = self.settings.ptq
-        return fit_swishes(
+        fitted = fit_swishes(
             self.plain,
             self.inputs,
             engine=ptq.engine or self.scheme.probe,
             threads=ptq.threads,
             progress=self.context.progress,
         )
-
-    def hard_swish(self) -> ModelProto:
-        from edgeseg.quantize.hard_swish import hard_swish
-
-        return hard_swish(self.plain, self.fit_swishes())
+        return hard_swish(self.plain, fitted)
 
 
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
@@ -93,7 +90,7 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     held_out = HeldOut(work.plain, work.spec, work.context.camera_size, images, progress=progress)
     target = Target.parse(settings.target)
     keep = frozenset(settings.keep)
-    network, swish = _network(work, held_out, target)
+    network = work.network()
     calibrated = work.calibrate(network)
     trials: tuple[MethodTrial, ...] = ()
     with ExitStack() as labs:
@@ -113,29 +110,5 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
         plan={**planned.plan, **dict.fromkeys(keep, "float")},
         held_out=f"{len(images)} images of {images.dataset}/{images.name}",
         labelled=held_out.labelled,
-        swish=swish,
         methods=trials,
-    )
-
-
-def _network(work: Work, held_out: HeldOut, target: Target) -> tuple[ModelProto, SwishTrial | None]:
-    """The float network that is quantised: with its Swishes, or with HardSwish fitted to them."""
-    from edgeseg.quantize.planner_trial import runs_here
-    from edgeseg.quantize.swish_trial import try_hard_swish
-
-    if work.settings.swish == "hard":
-        return work.hard_swish(), None
-    if work.settings.swish == "exact" or not runs_here(target):
-        return work.plain, None
-    fitted = work.fit_swishes()
-    if not fitted:
-        return work.plain, None
-    return try_hard_swish(
-        work.plain,
-        fitted,
-        held_out,
-        target,
-        work.scheme.rest,
-        work.settings.budget,
-        progress=work.context.progress,
     )

@@ -43,8 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list: a calibration list that names them instead.
         keep: nodes that stay float, by name.
         ptq: how ranges and scales are chosen.
-        swish: `exact`: it stays. `hard`: HardSwish takes its place, fitted per channel. `auto`: the faster of
-            them on the target, if half of the budget is left to int8; without `plan` the same as `exact`.
+        swish: `exact`: it stays. `hard`: HardSwish takes its place, fitted per channel.
         methods: `given`: those of `ptq`; `auto`: where int8 everywhere misses the budget, the best of ranges,
             bias correction and equalisation on the held-out images. Needs `plan`.
         plan: measure which blocks to keep in float; None: everything is int8.
@@ -57,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     list: str = ""
     keep: tuple[str, ...] = ()
     ptq: PtqSettings = PtqSettings()
-    swish: Literal["auto", "hard", "exact"] = "auto"
+    swish: Literal["exact", "hard"] = "exact"
     methods: Literal["given", "auto"] = "given"
     plan: PlanSettings | None = None
     held_out: str = ""
@@ -88,7 +87,7 @@ class Quantize:
         if settings.plan:
             calibrated, planned = make_plan(work, held_out_split(settings, images, context))
         else:
-            calibrated = work.calibrate(work.hard_swish() if settings.swish == "hard" else plain)
+            calibrated = work.calibrate(work.network())
         result = apply(calibrated, planned.plan if planned else dict.fromkeys(settings.keep, "float"))
         onnx.save(plain, str(draft.path / GRAPH))
         onnx.save(result.model, str(draft.path / QUANTIZED))
@@ -109,7 +108,7 @@ class Quantize:
             ),
             step=StepRecord(name="quantize"),
             checks=parent.manifest.checks,
-            notes=(*parent.manifest.notes, *result.notes, *(planned.findings if planned else ())),
+            notes=(*parent.manifest.notes, *result.notes, *((planned.verdict,) if planned else ())),
             tools=versions("onnx", "onnxruntime"),
         )
 

@@ -9,7 +9,7 @@ from patterns import Net, feeds, squeeze_excite_swish
 
 from edgeseg.errors import DataError
 from edgeseg.graph._run import run, session
-from edgeseg.quantize.hard_swish import LEVELS, Fit, Fitted, fit, fit_swishes, hard_swish, largest
+from edgeseg.quantize.hard_swish import LEVELS, Fit, Fitted, fit, fit_swishes, hard_swish
 from edgeseg.quantize.ptq import PtqSettings, apply, calibrate
 from edgeseg.quantize.schemes import SCHEMES
 
@@ -101,7 +101,7 @@ def test_swish_of_one_pixel_and_gates_stay() -> None:
 
 def test_the_operator_swish_is_replaced_too() -> None:
     one = np.ones(8)
-    changed = hard_swish(network("Swish"), [Fitted("c1", 1, Fit(one, 0 * one, one, 0 * one))])
+    changed = hard_swish(network("Swish"), [Fitted("c1", Fit(one, 0 * one, one, 0 * one))])
     assert kinds(changed)["HardSwish"] == 1 and "Swish" not in kinds(changed)
 
 
@@ -110,13 +110,6 @@ def test_what_is_read_elsewhere_stays_swish(tensor: str) -> None:
     model = network(read_twice=tensor)
     assert fit_swishes(model, feeds()) == ()
     assert kinds(hard_swish(model, ())) == kinds(model)
-
-
-def test_the_largest_come_first() -> None:
-    some = [Fitted(str(size), size, fit(np.ones((1, LEVELS), np.float32))) for size in (10, 60, 10, 20)]
-    assert [one.size for one in largest(some, 0.6)] == [60]
-    assert [one.size for one in largest(some, 0.8)] == [60, 20]
-    assert len(largest(some, 1.0)) == 4
 
 
 def test_without_images_it_says_so() -> None:
