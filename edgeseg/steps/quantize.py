@@ -29,6 +29,8 @@ from edgeseg.steps import GRAPH, Context
 from edgeseg.steps._planning import Work, held_out_split, make_plan, validation_split
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from edgeseg.datasets.split import Split
 
 NAMES = ("quantize",)
@@ -108,7 +110,12 @@ class Quantize:
             ),
             step=StepRecord(name="quantize"),
             checks=parent.manifest.checks,
-            notes=(*parent.manifest.notes, *result.notes, *((planned.verdict,) if planned else ())),
+            notes=(
+                *parent.manifest.notes,
+                *((_replaced(plain, result.model),) if settings.swish == "hard" else ()),
+                *result.notes,
+                *((planned.verdict,) if planned else ()),
+            ),
             tools=versions("onnx", "onnxruntime"),
         )
 
@@ -147,6 +154,13 @@ def _require_classes(budget: Budget, spec: ModelSpec) -> None:
     for name in budget.max_class_drop:
         if name not in spec.class_names:
             raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
+
+
+def _replaced(plain: ModelProto, made: ModelProto) -> str:
+    """What `swish = "hard"` did."""
+    before, after = (sum(n.op_type == "HardSwish" for n in model.graph.node) for model in (plain, made))
+    count = after - before
+    return f"Swish behind {count} convolution{'s' * (count != 1)} became HardSwish, fitted per channel"
 
 
 def precisions(calibrated: Calibrated, result: Quantized) -> dict[str, NodePrecision]:

@@ -66,6 +66,7 @@ def test_swish_becomes_hardswish_where_it_is_asked_for(swish):
     exact, hard = swish(swish="exact"), swish(swish="hard")
     assert "Sigmoid" in operators(exact) and "HardSwish" not in operators(exact)
     assert "Sigmoid" not in operators(hard) and "HardSwish" in operators(hard)
+    assert "Swish behind 1 convolution became HardSwish, fitted per channel" in hard.manifest.notes
     plain = onnx.load(str(hard.file("graph.onnx")))
     assert "Sigmoid" in {node.op_type for node in plain.graph.node}
 
