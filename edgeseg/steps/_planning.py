@@ -1,4 +1,4 @@
-"""The part of the step `quantize` that measures: which network, which methods, which plan."""
+"""What the step `quantize` works with: its images, the network it calibrates, and the plan it measures."""
 
 from __future__ import annotations
 
