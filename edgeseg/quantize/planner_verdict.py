@@ -65,7 +65,7 @@ def _decide(search: Search) -> tuple[Tried | None, bool, str]:
     """The plan (None: float), whether it keeps the budget, and why."""
     if search.best is not None:
         return search.best, True, _praise(search, search.best)
-    scored = [t for t in search.tried if t.loss is not None]
+    scored = [t for t in search.tried if t.loss is not None and (t.ratio is None or t.ratio.high < 1)]
     if not scored:
         return _float_wins(search)
     least = min(scored, key=lambda t: t.loss.excess(search.budget) if t.loss else 0.0)

@@ -146,6 +146,15 @@ def test_float_ships_where_it_wins() -> None:
     assert next(row for row in found.plans if row.chosen).name == "float"
 
 
+def test_float_ships_where_int8_keeps_the_budget_but_whole_runs_are_not_faster() -> None:
+    class Even(KnownLab):
+        def _timed(self, taken: np.ndarray) -> Timed:
+            return Timed(blocks=[[8.0] * 4] * 6, node_ms={f"l{i}": float(ms) for i, ms in enumerate(taken)})
+
+    found = Even([4, 4], [3, 3], [0.1, 0.1]).plan(drop(0.5))
+    assert set(found.plan.values()) == {"float"} and found.met and "float wins" in found.verdict
+
+
 def test_float_wins_where_borders_eat_the_gain() -> None:
     lab = KnownLab([2, 2, 2], [1.9, 2.5, 1.9], [0, 0, 0], border=1.0)
     found = lab.plan(drop(0.5))
