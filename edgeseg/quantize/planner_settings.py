@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
+from edgeseg.core.recipe import Budget
+
+DEFAULT_DROP = 0.5
+"""Points of mIoU, where the budget limits neither that nor a class."""
 MOST_BLOCKS = 16
 """All plans are listed: 2^16 take seconds."""
 
@@ -14,12 +20,15 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         blocks: at most so many are switched; a block that loses much is then cut into parts.
         candidates: plans built and timed per round; `rounds`: at most so many.
         images: held-out images that plans are scored on.
+        regain: points that every drop may be larger by, because training in int8 (the step `qat`) follows and
+            is expected to win them back.
     """
 
     blocks: int = 10
     candidates: int = 5
     rounds: int = 3
     images: int = 40
+    regain: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.blocks <= MOST_BLOCKS:
@@ -27,3 +36,16 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         for name in ("candidates", "rounds", "images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0 <= self.regain < math.inf:
+            raise ValueError(f"regain is {self.regain:g}, expected 0 or more points")
+
+    def limits(self, budget: Budget) -> Budget:
+        """What a plan may lose where the network in the end may lose `budget`."""
+        most = budget.max_drop
+        if most is None and not budget.max_class_drop:
+            most = DEFAULT_DROP
+        return msgspec.structs.replace(
+            budget,
+            max_drop=None if most is None else most + self.regain,
+            max_class_drop={name: drop + self.regain for name, drop in budget.max_class_drop.items()},
+        )

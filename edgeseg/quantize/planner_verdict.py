@@ -18,7 +18,6 @@ from edgeseg.quantize.planner_settings import PlanSettings
 from edgeseg.quantize.planner_tables import BlockRow, Loss, PlannedPrecision, PlanRow
 
 FLOAT, INT8 = "float", "int8"
-DEFAULT_DROP = 0.5
 HELP = (
     "what would help: quantisation-aware training (the step 'qat'), more or other calibration images, "
     "ranges by 'mse', more blocks to choose from, or a larger budget"
@@ -41,12 +40,11 @@ def plan_precision(
 
     Args:
         model, groups: of a `Calibrated`.
-        budget: `max_drop` and `max_class_drop` count; DEFAULT_DROP of mIoU where it has neither.
+        budget: `max_drop` and `max_class_drop` count, as `PlanSettings.limits` raises them.
     """
     begin = time.perf_counter()
     settings = settings or PlanSettings()
-    if budget.max_drop is None and not budget.max_class_drop:
-        budget = msgspec.structs.replace(budget, max_drop=DEFAULT_DROP)
+    budget = settings.limits(budget)
     search = Search(model, groups, lab, budget, settings, progress).run()
     chosen, met, verdict = _decide(search)
     result = PlannedPrecision(

@@ -95,7 +95,8 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     trials: tuple[MethodTrial, ...] = ()
     with ExitStack() as labs:
         lab = labs.enter_context(TargetLab(calibrated, held_out, target, keep=keep))
-        if settings.methods == "auto" and lab.loss(frozenset()).excess(settings.budget) > 0:
+        limits = settings.plan.limits(settings.budget)
+        if settings.methods == "auto" and lab.loss(frozenset()).excess(limits) > 0:
             calibrated, trials = choose_methods(
                 network, work.inputs, work.scheme, settings.ptq, lab.loss_of, progress=progress
             )

@@ -72,7 +72,7 @@ class KnownLab:
         drop, road = float(self.base + self.lost[int8].sum()), float(self.road[int8].sum())
         return Loss(drop=drop, class_drop={"road": road}, changed=2 * drop, class_changed={"road": 2 * road})
 
-    def plan(self, budget: Budget, **settings: int) -> PlannedPrecision:
+    def plan(self, budget: Budget, **settings: float) -> PlannedPrecision:
         return plan_precision(self.model, self.groups, self, budget, PlanSettings(**settings))  # type: ignore[arg-type]
 
     def best(self, budget: Budget) -> float:
@@ -213,6 +213,13 @@ def test_a_budget_without_limits_on_accuracy_allows_half_a_point() -> None:
     assert found.budget.max_drop == 0.5 and sorted(found.plan.values()) == ["float", "int8"]
 
 
+def test_what_training_wins_back_may_be_lost_by_the_plan() -> None:
+    lab = KnownLab([4, 4, 4], [1, 1, 1], [0.4, 0.4, 3.0])
+    found = lab.plan(Budget(max_class_drop={"road": 1.0}, max_drop=0.5), regain=1)
+    assert found.plan == {"l0": "int8", "l1": "int8", "l2": "float"}
+    assert (found.budget.max_drop, found.budget.max_class_drop) == (1.5, {"road": 2.0})
+
+
 def test_tables_survive_json() -> None:
     found = KnownLab([4, 4, 4], [1, 1, 5], [0.3, 0.3, 0.3]).plan(drop(0.5))
     assert msgspec.json.decode(msgspec.json.encode(found), type=PlannedPrecision) == found
@@ -224,8 +231,9 @@ def test_tables_survive_json() -> None:
         ({"blocks": 17}, "blocks is 17, expected 1 to 16"),
         ({"images": 0}, "images is 0"),
         ({"rounds": 0}, "rounds"),
+        ({"regain": -0.5}, "regain is -0.5"),
     ],
 )
-def test_settings_that_plan_nothing(settings: dict[str, int], message: str) -> None:
+def test_settings_that_plan_nothing(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PlanSettings(**settings)
+        PlanSettings(**settings)  # type: ignore[arg-type]
