@@ -1,6 +1,6 @@
 """edgeseg beside PyTorch, ONNX Runtime, OpenVINO, NNCF and onnxsim: same network, weights, images, machine.
 
-    python benchmarks/peers.py mobile-unet [--bundle edgeseg-qat=PATH] [--isa native,vnni]
+    python benchmarks/peers.py mobile-unet [--bundle edgeseg-pruned=PATH] [--isa native,vnni]
     python benchmarks/peers.py eff-unet-b0 --weights best.safetensors
 
 Phases, each kept in `--work` and repeated on its own with `--only`:
@@ -75,7 +75,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("--weights", type=Path, help="a checkpoint instead of the given weights")
     parser.add_argument("--images", type=int, default=128, help="how many images calibrate")
-    parser.add_argument("--bundle", action="append", default=[], metavar="NAME=PATH", help="edgeseg-qat=PATH")
+    parser.add_argument(
+        "--bundle", action="append", default=[], metavar="NAME=PATH", help="edgeseg-pruned=PATH"
+    )
     parser.add_argument("--isa", default="native,vnni")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--only", action="append", choices=PHASES)

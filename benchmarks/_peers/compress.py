@@ -35,6 +35,8 @@ def compress(material: Material, command: list[str], redo: set[str]) -> None:
         if contestant.name in material.bundles:
             ours.give(folder, material.bundles[contestant.name])
             continue
+        if contestant.when and not contestant.when(material):
+            continue
         if contestant.make is None or ((folder / RECORD).exists() and not redo & {contestant.name, ALL}):
             continue
         shutil.rmtree(folder, ignore_errors=True)

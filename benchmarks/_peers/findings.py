@@ -44,7 +44,8 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         network: plain network, float image to scores.
         frame: uint8 frame to class map.
         engine: device time of an engine that takes frames; None: it takes float images, see `network`.
-        versus: paired ratios to other contestants by name, of `network` and `frame`. Below 1: faster.
+        versus: paired ratios to other contestants by name, of `network` and `frame`; `engine` is that to the
+            `network` of the other. Below 1: faster.
         agreement: of its class maps with those in float, on held-out images.
         reasons: why its samples cannot be trusted; ratios may hold nevertheless.
     """
@@ -240,14 +241,18 @@ def _row(material: Material, contestant: Any, runs: dict, scores: dict, best: st
 
 def _times(run: dict, name: str, best: str) -> Times:
     blocks = run["blocks"]
-    versus = {}
+    samples = {clock: flat(blocks[name][clock]) for clock in timing.CLOCKS}
+    versus: dict[str, dict[str, PairedRatio]] = {}
     for other in dict.fromkeys((DEFAULT, best, BF16)):
         if other in blocks and other != name:
             versus[other] = {
                 clock: paired_ratio(blocks[name][clock], blocks[other][clock], a=name, b=other, clock=clock)
                 for clock in ("network", "frame")
             }
-    samples = {clock: flat(blocks[name][clock]) for clock in timing.CLOCKS}
+            if samples["engine"]:
+                versus[other]["engine"] = paired_ratio(
+                    blocks[name]["engine"], blocks[other]["network"], a=name, b=other, clock="engine"
+                )
     return Times(
         network=summarize(samples["network"]),
         frame=summarize(samples["frame"]),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
-from edgeseg.datasets import Split, open_dataset
+from edgeseg.datasets import Dataset, Split, open_dataset
 from edgeseg.errors import InputError
 
 INPUT, CAMERA, CLASSES, IGNORE = (384, 480), (360, 480), 11, 11
@@ -26,17 +26,25 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 @dataclass(frozen=True)
 class Network:
-    """A zoo network. `weights` is a file under `$EDGESEG_DATA/weights`; empty: `--weights` is needed."""
+    """A zoo network.
+
+    Attributes:
+        weights: a file under `$EDGESEG_DATA/weights`; empty: `--weights` is needed.
+        qat: the shipped recipe that trains it in int8; empty: there is none.
+    """
 
     zoo: str
     weights: str = ""
+    qat: str = ""
     options: dict[str, Any] = field(default_factory=dict)
 
 
 NETWORKS = {
-    "mobile-unet": Network("mobile-unet", "munet_camvid.pt"),
+    "mobile-unet": Network("mobile-unet", "munet_camvid.pt", "mobile-unet-openvino-int8-qat"),
     "eff-unet": Network("eff-unet", "effunet_camvid.pt"),
-    "eff-unet-b0": Network("eff-unet", options={"encoder": "tu-tf_efficientnet_b0"}),
+    "eff-unet-b0": Network(
+        "eff-unet", qat="eff-unet-b0-openvino-qat", options={"encoder": "tu-tf_efficientnet_b0"}
+    ),
     "deeplabv3plus-mobile": Network("deeplabv3plus-mobile"),
 }
 
@@ -93,12 +101,16 @@ class Material:
         self.graph = self.folder / "float.onnx"
 
     @cached_property
+    def dataset(self) -> Dataset:
+        return open_dataset("camvid", self.data / "camvid")
+
+    @cached_property
     def train(self) -> Split:
-        return open_dataset("camvid", self.data / "camvid").split("train")
+        return self.dataset.split("train")
 
     @cached_property
     def val(self) -> Split:
-        return open_dataset("camvid", self.data / "camvid").split("val")
+        return self.dataset.split("val")
 
     @cached_property
     def held_out(self) -> Split:

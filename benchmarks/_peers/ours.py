@@ -47,20 +47,38 @@ def ptq(material: Material, folder: Path) -> None:
 
 def ptq_bundle(material: Material, folder: Path) -> None:
     """The same by a recipe, up to the engine that is timed and scored."""
-    settings = {"list": str((material.folder / "calibration.txt").resolve())}
-    _build(material, material.recipe("openvino-int8", StepChoice(use="quantize", settings=settings)), folder)
+    step = _with_lists(material, StepChoice(use="quantize"))
+    _build(material, material.recipe("openvino-int8", step), folder)
 
 
 def exported(material: Material, folder: Path) -> None:
-    """The float bundle that the planner starts from, and no plan of an earlier run."""
+    """The float bundle that the planner starts from, and no plan or training of an earlier run."""
     _maker(material, _planned(material)).graph()
-    for old in (material.folder / "steps").glob("quantize-*"):
-        shutil.rmtree(old)
+    for use in ("quantize", "qat"):
+        for old in (material.folder / "steps").glob(f"{use}-*"):
+            shutil.rmtree(old)
 
 
 def planned(material: Material, folder: Path) -> None:
     """`edgeseg quantize --budget-drop 0.5`: calibration, the search, and the engine."""
     _build(material, _planned(material), folder)
+
+
+def has_qat(material: Material) -> bool:
+    return bool(material.network.qat)
+
+
+def qat(material: Material, folder: Path) -> None:
+    """The steps of the shipped recipe, with the lists of images that all tools have."""
+    from edgeseg.flow.plan import read_recipe
+    from edgeseg.flow.shipped import recipes
+
+    shipped = read_recipe(recipes()[material.network.qat])
+    steps = [
+        _with_lists(material, s) if s.use == "quantize" else s for s in shipped.steps if s.use != "export"
+    ]
+    recipe = material.recipe("openvino-int8", *steps)
+    _build(material, msgspec.structs.replace(recipe, budget=shipped.budget), folder)
 
 
 def open_bundle(material: Material, folder: Path) -> Opened:
@@ -109,9 +127,17 @@ def _plain(bundle: Bundle, folder: Path) -> Path:
     return file
 
 
-def _planned(material: Material) -> Recipe:
+def _with_lists(material: Material, step: StepChoice) -> StepChoice:
+    given = {k: v for k, v in step.settings.items() if k != "images"}
     lists = {k: str((material.folder / f"{v}.txt").resolve()) for k, v in LISTS.items()}
-    recipe = material.recipe("openvino-int8", StepChoice(use="quantize", settings={**lists, "plan": {}}))
+    if "plan" not in given:
+        del lists["held_out"]
+    return msgspec.structs.replace(step, settings={**given, **lists})
+
+
+def _planned(material: Material) -> Recipe:
+    step = _with_lists(material, StepChoice(use="quantize", settings={"plan": {}}))
+    recipe = material.recipe("openvino-int8", step)
     return msgspec.structs.replace(recipe, budget=Budget(max_drop=100 * MAX_DROP))
 
 

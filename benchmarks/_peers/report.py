@@ -147,6 +147,12 @@ def _verdicts(found: Findings) -> list[str]:
             lines.append(
                 f"{row.name}: {row.peak_share:.0%} of the int8 convolution peak ({peak:.2f} TMAC/s here)"
             )
+        versus = row.times["native"].versus if "native" in row.times else {}
+        if ratio := versus.get(found.best_nncf, {}).get("engine"):
+            lines.append(
+                f"{row.name}: its engine, frame to class map, takes {ratio.ratio:.3f} [{ratio.low:.3f}, "
+                f"{ratio.high:.3f}] of the time of {found.best_nncf}'s network alone"
+            )
     for other, ratio in found.about.get("native", {}).get("disturbance", {}).items():
         lines.append(
             f"one process: {ratio['b'].partition(' after')[0]} right after {other} takes "

@@ -22,6 +22,7 @@ class Contestant:
         make: writes into the own folder, in a child process after `imports`; None: nothing to make, or a
             bundle is given on the command line.
         before, finish: what comes before and after `make` and is not counted.
+        when: whether it takes part with a network.
         isas: where it is timed.
         int8: counts as an int8 engine.
     """
@@ -34,6 +35,7 @@ class Contestant:
     before: Callable[[Material, Path], None] | None = None
     finish: Callable[[Material, Path], None] | None = None
     imports: tuple[str, ...] = ()
+    when: Callable[[Material], bool] | None = None
     isas: tuple[str, ...] = ALL
     int8: bool = False
 
@@ -162,6 +164,10 @@ CONTESTANTS = (
         "edgeseg openvino-int8, QAT",
         ours.open_bundle,
         ours.engine_files,
+        ours.qat,
+        before=ours.exported,
+        imports=OURS,
+        when=ours.has_qat,
         int8=True,
     ),
     Contestant(

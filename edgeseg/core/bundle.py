@@ -15,6 +15,7 @@ import msgspec
 from edgeseg.core.documents import encode, read_json
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.preprocess import Size
+from edgeseg.core.quantization import Quantization
 from edgeseg.errors import BundleError, EdgesegError
 
 MANIFEST = "manifest.json"
@@ -116,27 +117,6 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precisions: tuple[str, ...]
     golden: Golden | None
     notes: tuple[str, ...] = ()
-
-
-NodePrecision = Literal["int8", "float", "bf16", "fp16", "fp32"]
-
-
-class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """int8 of a network.
-
-    Attributes:
-        graph: the network with Q/DQ pairs as ONNX: the inputs and outputs of the plain one.
-        scheme: whose int8 it is, a name in `quantize.schemes`.
-        plan: precision of every node that could be int8, by name; `float`: the engine decides which.
-        calibration: the images that the ranges come from, in words.
-        tables: file with the measurements behind the plan; empty when nothing was planned.
-    """
-
-    graph: str
-    scheme: str
-    plan: dict[str, NodePrecision]
-    calibration: str
-    tables: str = ""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

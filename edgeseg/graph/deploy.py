@@ -9,18 +9,17 @@ those measured fastest on OpenVINO that TensorRT also reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from edgeseg.core.model_spec import ModelSpec
-from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Placement, Preprocess, Size
+from edgeseg.core.quantization import ScoreGrid
 from edgeseg.errors import GraphError
 from edgeseg.graph._edit import Editor, opset_of, shape_of, static_shapes
+from edgeseg.graph._writer import Writer
 from edgeseg.graph.cropping import crop
 from edgeseg.graph.simplify import with_shapes
 from edgeseg.runtime.postprocess import MAX_CLASSES
@@ -31,7 +30,14 @@ PREPROCESS, POSTPROCESS = "preprocess/", "postprocess/"
 OLDEST_OPSET = 13
 
 
-def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence: bool = False) -> ModelProto:
+def compose(
+    plain: ModelProto,
+    spec: ModelSpec,
+    camera_size: Size,
+    *,
+    confidence: bool = False,
+    score_grid: ScoreGrid | None = None,
+) -> ModelProto:
     """Build the deploy graph in the opset of the plain one.
 
     Args:
@@ -39,6 +45,8 @@ def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence
         camera_size: (height, width) of the frames.
         confidence: also return float32 [N,H,W], the probability of the class that was chosen; for
             multi-label networks of the most probable class.
+        score_grid: uint8 levels of the scores, read by an ArgMax right behind them where no confidence is
+            asked for.
 
     Raises:
         GraphError: the graph does not fit `spec`, more classes than a uint8 holds, or opset < 13.
@@ -55,13 +63,16 @@ def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence
     source = editor.graph.input[0]
     kept = [o for o in editor.graph.output if o.name == scores]
 
-    before = _Writer(editor, PREPROCESS)
+    before = Writer(editor, PREPROCESS)
     image = _preprocess(before, spec.preprocess, place)
     image = before.cast(image, source.type.tensor_type.elem_type, only_from=TensorProto.FLOAT)
     before.nodes[-1].output[0] = source.name
 
-    after = _Writer(editor, POSTPROCESS)
+    after = Writer(editor, POSTPROCESS)
     tensor = after.cast(scores, TensorProto.FLOAT, only_from=kept[0].type.tensor_type.elem_type)
+    at_frame = cropped or shape[2:] == place.input
+    if score_grid and not confidence and at_frame and _decides_at_once(spec, shape[1], place):
+        tensor = after.quantize(tensor, score_grid)
     _postprocess(after, tensor, shape, spec, place, cropped=cropped, confidence=confidence)
 
     outputs = [helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, [batch, *camera_size])]
@@ -75,56 +86,6 @@ def compose(plain: ModelProto, spec: ModelSpec, camera_size: Size, *, confidence
     result = with_shapes(editor.finish())
     onnx.checker.check_model(result)
     return result
-
-
-class _Writer:
-    """Appends nodes to a list and constants to a graph."""
-
-    def __init__(self, editor: Editor, prefix: str) -> None:
-        self.editor = editor
-        self.prefix = prefix
-        self.nodes: list[NodeProto] = []
-        self.opset = opset_of(editor.model)
-
-    def op(self, op_type: str, label: str, inputs: Sequence[str], **attributes: object) -> str:
-        """Append a node named `prefix + label`. Returns the name of its output."""
-        name = self.editor.unique(self.prefix + label)
-        self.nodes.append(helper.make_node(op_type, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def constant(self, label: str, value: Array) -> str:
-        return self.editor.add_initializer(self.prefix + label, value)
-
-    def integers(self, label: str, values: Sequence[int]) -> str:
-        return self.constant(label, np.array(values, np.int64))
-
-    def cast(self, tensor: str, to: int, *, only_from: int | None = None, label: str = "cast") -> str:
-        """`tensor` as another type; as it is when it already has it."""
-        return tensor if only_from == to else self.op("Cast", label, [tensor], to=to)
-
-    def bilinear(self, tensor: str, shape: tuple[int, ...], size: Size, label: str) -> str:
-        sizes = self.integers(f"{label}_sizes", (*shape[:2], *size))
-        return self.op(
-            "Resize",
-            label,
-            [tensor, "", "", sizes],
-            mode="linear",
-            coordinate_transformation_mode="half_pixel",
-        )
-
-    def nearest(self, tensor: str, old: Size, new: Size) -> str:
-        """[N,h,w] to [N,*new] by integer indices: exact in every engine; Resize rounds its positions."""
-        for axis, length, out, label in ((2, old[1], new[1], "columns"), (1, old[0], new[0], "rows")):
-            if length != out:
-                index = (2 * np.arange(out, dtype=np.int64) + 1) * length // (2 * out)
-                tensor = self.op("Gather", label, [tensor, self.constant(f"{label}_index", index)], axis=axis)
-        return tensor
-
-    def reduce(self, op_type: str, tensor: str, label: str) -> str:
-        """Over axis 1, which is dropped. The axes are an input since opset 13 (ReduceSum) or 18 (others)."""
-        if op_type == "ReduceSum" or self.opset >= 18:
-            return self.op(op_type, label, [tensor, self.integers(f"{label}_axes", [1])], keepdims=0)
-        return self.op(op_type, label, [tensor], axes=[1], keepdims=0)
 
 
 def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tuple[int, ...]]:
@@ -162,7 +123,7 @@ def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tu
     return tuple(int(d) for d in size), wanted, tuple(int(d) for d in shape)
 
 
-def _preprocess(write: _Writer, contract: Preprocess, place: Placement) -> str:
+def _preprocess(write: Writer, contract: Preprocess, place: Placement) -> str:
     """Frames to the network input, float32. The last node written makes it."""
     tensor = write.op("Cast", "float", [FRAMES], to=TensorProto.FLOAT)
     tensor = write.op("Transpose", "channels_first", [tensor], perm=[0, 3, 1, 2])
@@ -181,7 +142,7 @@ def _preprocess(write: _Writer, contract: Preprocess, place: Placement) -> str:
     return tensor
 
 
-def _pad(write: _Writer, tensor: str, contract: Preprocess, place: Placement) -> str:
+def _pad(write: Writer, tensor: str, contract: Preprocess, place: Placement) -> str:
     """`pad_value` is one number in the space it is stated in, and Pad writes one number."""
     top, left, bottom, right = place.padding
     pads = write.integers("pads", [0, 0, top, left, 0, 0, bottom, right])
@@ -189,8 +150,14 @@ def _pad(write: _Writer, tensor: str, contract: Preprocess, place: Placement) ->
     return write.op("Pad", "pad", [tensor, pads, value], mode="constant")
 
 
+def _decides_at_once(spec: ModelSpec, channels: int, place: Placement) -> bool:
+    """Whether an ArgMax reads scores of the size of the input, not interpolated to that of the camera."""
+    resized = place.resized and spec.postprocess.upsample == "scores"
+    return spec.task == "semantic" and channels > 1 and not resized
+
+
 def _postprocess(
-    write: _Writer,
+    write: Writer,
     scores: str,
     shape: tuple[int, ...],
     spec: ModelSpec,
@@ -226,7 +193,7 @@ def _postprocess(
         )
 
 
-def _decide(write: _Writer, flat: str, channels: int, spec: ModelSpec) -> tuple[str, str]:
+def _decide(write: Writer, flat: str, channels: int, spec: ModelSpec) -> tuple[str, str]:
     """Labels [N,H*W] as any number type, and the scores above the threshold (empty for argmax)."""
     if spec.task == "semantic" and channels > 1:
         return write.op("ArgMax", "argmax", [flat], axis=1, keepdims=0), ""
@@ -242,7 +209,7 @@ def _decide(write: _Writer, flat: str, channels: int, spec: ModelSpec) -> tuple[
     return write.reduce("ReduceSum", weighted, "mask"), above
 
 
-def _confidence(write: _Writer, flat: str, above: str, channels: int, spec: ModelSpec) -> str:
+def _confidence(write: Writer, flat: str, above: str, channels: int, spec: ModelSpec) -> str:
     """Probability of the chosen class, float32 [N,H*W]."""
     contract: Postprocess = spec.postprocess
     semantic = spec.task == "semantic"
@@ -257,7 +224,7 @@ def _confidence(write: _Writer, flat: str, above: str, channels: int, spec: Mode
     return write.reduce("ReduceMax", flat, "best")
 
 
-def _finish(write: _Writer, tensor: str, size: Size, frame: Size, output: str) -> None:
+def _finish(write: Writer, tensor: str, size: Size, frame: Size, output: str) -> None:
     tensor = write.nearest(tensor, size, frame)
     if output == CLASS_MAP:
         tensor = write.op("Cast", "uint8", [tensor], to=TensorProto.UINT8)

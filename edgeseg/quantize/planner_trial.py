@@ -86,8 +86,8 @@ class TargetLab:
         return self._engines[plan]
 
     def _open(self, plan: FloatNodes) -> TrialEngine:
-        graph = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float")).model
-        deploy = compose(graph, self.held_out.spec, self.held_out.camera)
+        made = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float"))
+        deploy = compose(made.model, self.held_out.spec, self.held_out.camera, score_grid=made.scores)
         if not self.times:
             return Simulated(deploy)
         backend, rest = backend_for(self.target), self.calibrated.scheme.rest

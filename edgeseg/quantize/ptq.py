@@ -7,6 +7,7 @@ import numpy as np
 from onnx import ModelProto
 
 from edgeseg.core.ports import Progress, silent
+from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.upsampling import merge_upsampling
 from edgeseg.quantize.bias import bias_shifts, shift_biases
 from edgeseg.quantize.channels import Vector, channel_statistics
@@ -19,6 +20,7 @@ from edgeseg.quantize.placement import Placement, Plan, place
 from edgeseg.quantize.probe import ProbeEngine
 from edgeseg.quantize.ranges import Feeds, collect, spread
 from edgeseg.quantize.schemes import Scheme
+from edgeseg.quantize.score_grid import WINNERS, score_grid, scoring_node, with_winners
 from edgeseg.quantize.thresholds import RangeMethod, choose_grid, saturated
 from edgeseg.quantize.weights import WeightMethod
 
@@ -58,11 +60,13 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
         model: the Q/DQ graph.
         ranges: the grid of every tensor that can be quantised.
         notes: what the user should know, one sentence each.
+        scores: levels for the class decision, where the scores come from an int8 convolution.
     """
 
     model: ModelProto
     ranges: dict[str, Grid]
     notes: tuple[str, ...]
+    scores: ScoreGrid | None = None
 
 
 class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,9 +137,10 @@ def calibrate(
         )
         model = equalize(model, maxima)
     placement = place(model, scheme)
+    scoring = scoring_node(model) if scheme.uint8_scores else None
     histograms = collect(
-        model,
-        placement.tensors,
+        with_winners(model, scoring.output[0]) if scoring else model,
+        [*placement.tensors, *([WINNERS] if scoring else [])],
         feeds,
         engine=settings.engine or scheme.probe,
         threads=settings.threads,
@@ -185,7 +190,16 @@ def apply(calibrated: Calibrated, plan: Plan | None = None) -> Quantized:
     )
     if calibrated.shifts:
         model = shift_biases(model, calibrated.shifts)
-    return Quantized(model=model, ranges=grids, notes=notes)
+    return Quantized(model=model, ranges=grids, notes=notes, scores=_scores(model, calibrated))
+
+
+def _scores(model: ModelProto, calibrated: Calibrated) -> ScoreGrid | None:
+    if WINNERS not in calibrated.histograms:
+        return None
+    made = {node.output[0]: node.op_type for node in model.graph.node}
+    scoring = scoring_node(model)
+    int8 = scoring is not None and made.get(scoring.input[0]) == "DequantizeLinear"
+    return score_grid(calibrated.histograms[WINNERS]) if int8 else None
 
 
 def choose_grids(

@@ -34,6 +34,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             scale of its input; engines that need a pair on both sides ask for it.
         int32_bias: store biases as int32 with the scale input x weight; else they stay float32.
         merge_upsampling: nearest upsampling and the convolution behind it become one transposed convolution.
+        uint8_scores: the class decision reads uint8 levels of the scores.
         probe: engine that collects ranges: the one that will run the result, where it can tell inner tensors.
         rest: float type of what is not int8, in engines that read it from the graph, and of all scales.
     """
@@ -47,6 +48,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repeat: bool = False
     int32_bias: bool = False
     merge_upsampling: bool = False
+    uint8_scores: bool = False
     probe: Literal["onnxruntime", "openvino"] = "onnxruntime"
     rest: Literal["fp32", "fp16"] = "fp32"
 
@@ -87,6 +89,7 @@ SCHEMES: dict[str, Scheme] = {
             joined="offset",
             skewed="affine",
             merge_upsampling=True,
+            uint8_scores=True,
             probe="openvino",
         ),
         Scheme(

@@ -17,12 +17,12 @@ from edgeseg.core.bundle import (
     Golden,
     Kind,
     Manifest,
-    Quantization,
     Rival,
     StepRecord,
 )
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
+from edgeseg.core.quantization import Quantization, ScoreGrid
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device.build import make_engine
@@ -70,7 +70,8 @@ class Build:
         network = onnx.load(str(parent.file(_network(parent, target))))
         rest = _rest(parent, target) if backend.reads_precision else ""
         write = partial(_write, spec=spec, rest=rest, settings=settings, draft=draft, context=context)
-        checked, kept = write(network, DEPLOY, Golden())
+        made = parent.manifest.quantization
+        checked, kept = write(network, DEPLOY, Golden(), score_grid=made.scores if made else None)
         shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)
         quantization = _keep_quantization(parent, draft, rest, kept)
         rival = None
@@ -120,6 +121,7 @@ def _write(
     settings: Settings,
     draft: BundleDraft,
     context: Context,
+    score_grid: ScoreGrid | None = None,
 ) -> tuple[Golden | None, tuple[str, ...]]:
     """Write the typed deploy graph of a network as `file`, and its golden frames.
 
@@ -135,14 +137,20 @@ def _write(
 
     target = Target.parse(settings.target)
     backend = backend_for(target)
-    deploy = compose(network, spec, context.camera_size, confidence=settings.confidence)
+    composed = partial(
+        compose,
+        spec=spec,
+        camera_size=context.camera_size,
+        confidence=settings.confidence,
+        score_grid=score_grid,
+    )
+    deploy = composed(network)
     if backend.computes:
         context.progress(f"{target}: golden frames")
         arrays: Any = golden_arrays(deploy, network, spec, context.frames.take(_batch(network)))
         np.savez_compressed(draft.path / golden.file, **arrays)
     if backend.merges_upsampling:
-        merged = merge_upsampling(network)
-        deploy = compose(merged, spec, context.camera_size, confidence=settings.confidence)
+        deploy = composed(merge_upsampling(network))
 
     def maxima() -> dict[str, float]:
         context.progress(f"{target}: measuring activation ranges")

@@ -12,13 +12,12 @@ from edgeseg.core.bundle import (
     BundleDraft,
     Kind,
     Manifest,
-    NodePrecision,
-    Quantization,
     StepRecord,
 )
 from edgeseg.core.documents import write_document
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import unknown
+from edgeseg.core.quantization import NodePrecision, Quantization
 from edgeseg.core.recipe import Budget
 from edgeseg.core.versions import versions
 from edgeseg.errors import DataError, GraphError
@@ -107,6 +106,7 @@ class Quantize:
                 plan=plan,
                 calibration=f"{len(images)} images of {images.dataset}/{images.name}",
                 tables=TABLES if planned else "",
+                scores=result.scores,
             ),
             step=StepRecord(name="quantize"),
             checks=parent.manifest.checks,

@@ -9,6 +9,7 @@ from small_graphs import model_of, network, operators, outputs_of, smooth_frames
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
+from edgeseg.core.quantization import ScoreGrid
 from edgeseg.errors import GraphError, InputError
 from edgeseg.graph.deploy import compose
 from edgeseg.runtime.postprocess import class_map
@@ -98,6 +99,35 @@ def test_equal_scores_give_the_first_class():
             tensor.raw_data = bytes(len(tensor.raw_data))
     found = outputs_of(compose(plain, spec_of(), SIZE), smooth_frames(1, SIZE))["class_map"]
     assert not found.any()
+
+
+@pytest.mark.parametrize("camera", [(32, 48), (20, 30)])
+def test_uint8_levels_decide_as_the_scores_do(camera):
+    spec = spec_of(preprocess=Preprocess(resize="none"))
+    frames = smooth_frames(1, camera)
+    expected, scores = reference(network(), spec, frames)
+    winners = scores.max(axis=1)
+    scale = float(winners.max() - min(winners.min(), 0)) / 250
+    grid = ScoreGrid(scale=scale, zero_point=round(max(-winners.min(), 0) / scale) + 2)
+    deploy = compose(network(), spec, camera, score_grid=grid)
+    assert operators(deploy).count("QuantizeLinear") == 1
+    found = outputs_of(deploy, frames)["class_map"]
+    second, first = np.moveaxis(np.sort(scores, axis=1)[:, -2:, : camera[0], : camera[1]], 1, 0)
+    assert (found == expected)[first - second > scale].all() and (found == expected).mean() > 0.97
+
+
+def test_interpolated_scores_confidence_and_bit_masks_need_the_scores_themselves():
+    grid = ScoreGrid(scale=0.1, zero_point=0)
+    letterbox, large = Preprocess(resize="letterbox"), (50, 70)
+    cases = [
+        compose(network(), spec_of(preprocess=letterbox), large, score_grid=grid),
+        compose(network(stride=4), spec_of(), SIZE, score_grid=grid),
+        compose(network(), spec_of(), SIZE, score_grid=grid, confidence=True),
+        compose(network(), spec_of(task="multilabel"), SIZE, score_grid=grid),
+    ]
+    assert not any("QuantizeLinear" in operators(deploy) for deploy in cases)
+    labels = spec_of(preprocess=letterbox, postprocess=Postprocess(upsample="labels"))
+    assert "QuantizeLinear" in operators(compose(network(), labels, large, score_grid=grid))
 
 
 def test_frames_of_the_input_size_are_neither_resized_nor_padded():

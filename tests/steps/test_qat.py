@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeseg.core.bundle import Bundle, Manifest, Quantization, StepRecord, draft
+from edgeseg.core.bundle import Bundle, Manifest, StepRecord, draft
 from edgeseg.core.model_spec import default_classes
+from edgeseg.core.quantization import Quantization
 from edgeseg.datasets.images import unlabelled
 from edgeseg.datasets.pictures import Inputs
 from edgeseg.datasets.split import Split

@@ -1,0 +1,51 @@
+"""Levels for the class decision: the ArgMax behind an int8 network reads uint8 scores as well as float ones.
+
+The map of scores, the largest of many networks, is then a quarter as large. Only the winning score of a pixel
+counts, so the levels span the winners alone; what loses by far may saturate. Two classes whose scores fall on
+one level are a tie, which the lower class id wins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
+
+from edgeseg.core.quantization import ScoreGrid
+from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.quantize.grid import grid_for
+from edgeseg.quantize.histogram import Histogram
+
+WINNERS = "scores/winners"
+MARGIN = 0.1
+"""Of the range that was seen, kept free on both sides of it."""
+
+
+def scoring_node(model: ModelProto) -> NodeProto | None:
+    """The convolution that writes the only output, scores [N,C,H,W] with C > 1; None: there is none such."""
+    if len(model.graph.output) != 1:
+        return None
+    name = model.graph.output[0].name
+    node = Editor(model).producer.get(name)
+    if node is None or node.op_type not in ("Conv", "ConvTranspose"):
+        return None
+    shape = static_shapes(model)[name]
+    return node if len(shape) == 4 and shape[1] > 1 else None
+
+
+def with_winners(model: ModelProto, scores: str) -> ModelProto:
+    """The graph with a tensor WINNERS [N,1,H,W]: the largest score of each pixel."""
+    editor = Editor(model)
+    if opset_of(model) < 18:
+        node = helper.make_node("ReduceMax", [scores], [WINNERS], axes=[1])
+    else:
+        axes = editor.add_initializer(f"{WINNERS}/axes", np.array([1], np.int64))
+        node = helper.make_node("ReduceMax", [scores, axes], [WINNERS])
+    editor.graph.node.append(node)
+    return editor.model
+
+
+def score_grid(winners: Histogram) -> ScoreGrid:
+    """Levels for scores whose winners were seen in a range."""
+    spare = MARGIN * (winners.high - winners.low)
+    grid = grid_for(winners.low - spare, winners.high + spare, "affine")
+    return ScoreGrid(scale=grid.scale, zero_point=grid.zero_point)
