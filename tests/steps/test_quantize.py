@@ -98,6 +98,20 @@ def test_an_int8_engine_gives_the_class_maps_of_float(quantise, run_step, text):
         assert (session(golden["frames"]) == golden["class_map"]).mean() > 0.98
 
 
+def test_openvino_decides_on_the_levels_of_the_scores(quantise, run_step):
+    pytest.importorskip("openvino")
+    parent = quantise("x86")
+    made = parent.manifest.quantization
+    assert made.scores.scale > 0
+    child = run_step("build", parent, target="openvino-int8")
+    assert child.manifest.quantization.scores == made.scores
+    deploy = onnx.load(str(child.file("deploy.onnx"))).graph
+    (levels,) = (n for n in deploy.node if n.name == "postprocess/levels")
+    assert levels.input[0] == "scores"
+    kept = run_step("build", parent, target="openvino-int8", confidence=True)
+    assert "postprocess/levels" not in {n.name for n in onnx.load(str(kept.file("deploy.onnx"))).graph.node}
+
+
 @pytest.mark.parametrize(("text", "kind"), [("rtx-int8@sm86,sm89", "engine"), ("trt-int8@orin", "deferred")])
 def test_tensorrt_gets_typed_fp16_around_int8(quantise, run_step, text, kind):
     if kind == "engine":
