@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
+
+KEPT_DAYS = 30.0
+FORGOTTEN = ".forgotten-"
 
 
 def cache_folder() -> Path:
@@ -15,3 +21,24 @@ def cache_folder() -> Path:
 def engine_cache() -> Path:
     """Where engines keep compiled models and timings between runs."""
     return cache_folder() / "engines"
+
+
+def use(entry: Path) -> None:
+    """Say that a file or folder in the cache was used: it is kept for another KEPT_DAYS."""
+    with suppress(OSError):
+        os.utime(entry)
+
+
+def forget_unused(folder: Path, days: float = KEPT_DAYS) -> None:
+    """Delete the files and folders in `folder` that nobody used for so long; what cannot be deleted stays."""
+    limit = time.time() - days * 86400
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):
+            if entry.lstat().st_mtime >= limit:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                if not entry.name.startswith(FORGOTTEN):
+                    entry = entry.rename(folder / f"{FORGOTTEN}{entry.name}")
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from edgeseg.core.bundle import Bundle, settings_key
-from edgeseg.core.cache import cache_folder, engine_cache
+from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.documents import writable_folder
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe
@@ -56,7 +56,8 @@ def export(
 
 @contextmanager
 def _steps_folder(progress: Progress) -> Iterator[Path]:
-    """In the cache folder; where nothing can be written there, a temporary one."""
+    """In the cache folder, where what nobody has used for long goes; where nothing can be written there, a
+    temporary one."""
     folder = cache_folder() / "steps"
     try:
         writable_folder(folder)
@@ -65,6 +66,8 @@ def _steps_folder(progress: Progress) -> Iterator[Path]:
         with TemporaryDirectory(prefix="edgeseg-") as place:
             yield Path(place)
     else:
+        for cache in (folder, engine_cache()):
+            forget_unused(cache)
         yield folder
 
 

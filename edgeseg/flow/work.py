@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgeseg.core.bundle import Bundle, BundleDraft, Manifest, Parent, StepRecord, draft
+from edgeseg.core.cache import use
 from edgeseg.errors import BundleError
 
 Make = Callable[[BundleDraft], Manifest]
@@ -33,6 +34,7 @@ def made(
     """
     found = _reusable(destination, key)
     if found is not None and not again:
+        use(found.path)
         return found
     created = found.manifest.created if found else datetime.now(timezone.utc).isoformat(timespec="seconds")
     with draft(destination, overwrite=overwrite) as work:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import msgspec
 import numpy as np
 import pytest
 from small import NET, save, write_onnx, write_recipe
 
+from edgeseg.core.cache import KEPT_DAYS, forget_unused
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.flow.given import given_files
 from edgeseg.flow.make import Maker
@@ -90,3 +94,12 @@ def test_a_recipe_trains_on_as_many_images_as_its_limit_says(tmp_path):
     before = made.graph().id
     save(tmp_path / "lab" / "masks" / "train" / "3.png", np.ones((32, 32)))
     assert maker(limited, tmp_path).graph().id == before, "the fourth image does not take part"
+
+
+def test_what_is_used_again_stays_in_the_cache(recipe, tmp_path):
+    first = maker(recipe, tmp_path).graph()
+    long_ago = time.time() - (KEPT_DAYS + 1) * 86400
+    os.utime(first.path, (long_ago, long_ago))
+    maker(recipe, tmp_path).graph()
+    forget_unused(first.path.parent)
+    assert first.path.exists()

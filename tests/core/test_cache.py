@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import os
+import time
+
+from edgeseg.core.cache import KEPT_DAYS, forget_unused, use
+
+
+def aged(path, days):
+    os.utime(path, (time.time() - days * 86400,) * 2)
+
+
+def test_what_nobody_used_for_long_is_deleted(tmp_path):
+    for name in ("old-step", "used-step", "new-step"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "graph.onnx").write_text("x")
+    (tmp_path / "old.blob").write_text("x")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "new-step")
+    for name in ("old-step", "used-step", "old.blob"):
+        aged(tmp_path / name, KEPT_DAYS + 1)
+    use(tmp_path / "used-step")
+    forget_unused(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "new-step", "used-step"]
+    assert (tmp_path / "used-step" / "graph.onnx").exists()
+
+
+def test_a_killed_deletion_is_finished_by_the_next(tmp_path):
+    (tmp_path / ".forgotten-step").mkdir()
+    aged(tmp_path / ".forgotten-step", KEPT_DAYS + 1)
+    forget_unused(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_cache_is_nothing_to_forget(tmp_path):
+    forget_unused(tmp_path / "cache")
+    use(tmp_path / "cache" / "step")
