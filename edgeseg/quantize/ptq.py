@@ -196,9 +196,9 @@ def apply(calibrated: Calibrated, plan: Plan | None = None) -> Quantized:
 def _scores(model: ModelProto, calibrated: Calibrated) -> ScoreGrid | None:
     if WINNERS not in calibrated.histograms:
         return None
-    made = {node.output[0]: node.op_type for node in model.graph.node}
-    scoring = scoring_node(model)
-    int8 = scoring is not None and made.get(scoring.input[0]) == "DequantizeLinear"
+    made = {name: node for node in model.graph.node for name in node.output}
+    source = made.get(made[model.graph.output[0].name].input[0])
+    int8 = source is not None and source.op_type == "DequantizeLinear"
     return score_grid(calibrated.histograms[WINNERS]) if int8 else None
 
 
