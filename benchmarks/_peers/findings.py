@@ -63,6 +63,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
         seconds, peak_mb: of the compression, above the imports.
+        search_seconds: of them, those of the planner's search, after calibration.
         error: what the tool said where it failed, or that it was not made.
         peak_share: multiply-accumulates of its graph per second over the int8 convolution peak of this run.
     """
@@ -75,6 +76,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     size_mb: float | None = None
     seconds: float | None = None
     peak_mb: float | None = None
+    search_seconds: float | None = None
     compressed_alone: bool = True
     peak_share: float | None = None
     times: dict[str, Times] = {}
@@ -190,6 +192,9 @@ def _plan_time(plan: Row | None, control: Row | None) -> Verdict:
         return Verdict(what=what, contestant=name, status="missing", text="not both were made")
     ratio = plan.seconds / control.seconds
     text = f"{plan.seconds:.0f} s over {control.seconds:.0f} s = {ratio:.2f} (limit {PLAN:.2f})"
+    if plan.search_seconds:
+        share = plan.search_seconds / control.seconds
+        text += f", calibration in both; the search alone {plan.search_seconds:.0f} s = {share:.2f}"
     if not (plan.compressed_alone and control.compressed_alone):
         return Verdict(what=what, contestant=name, status="unclear", text=f"{text}; the machine was not idle")
     return Verdict(what=what, contestant=name, status="pass" if ratio <= PLAN else "fail", text=text)
@@ -233,6 +238,7 @@ def _row(material: Material, contestant: Any, runs: dict, scores: dict, best: st
         size_mb=sum(f.stat().st_size for f in contestant.files(material, folder)) / 1e6,
         seconds=record.get("seconds"),
         peak_mb=record.get("peak_mb"),
+        search_seconds=_search_seconds(folder),
         compressed_alone=record.get("valid", True),
         peak_share=share,
         times=times,
@@ -269,6 +275,11 @@ def _drop(scores: dict[str, np.ndarray], name: str) -> Drop | None:
         return None
     found = paired_drop(scores[FLOAT], scores[name])
     return Drop(found.drop, found.low, found.high)
+
+
+def _search_seconds(folder: Path) -> float | None:
+    tables = folder / BUNDLE / "plan.json"
+    return float(json.loads(tables.read_text())["seconds"]) if tables.exists() else None
 
 
 def _graph_macs(folder: Path, otherwise: int) -> int:
