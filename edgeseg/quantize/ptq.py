@@ -18,9 +18,9 @@ from edgeseg.quantize.histogram import Histogram
 from edgeseg.quantize.insertion import insert
 from edgeseg.quantize.placement import Placement, Plan, place
 from edgeseg.quantize.probe import ProbeEngine
-from edgeseg.quantize.ranges import Feeds, collect, spread
+from edgeseg.quantize.ranges import WINNERS, Feeds, collect, spread
 from edgeseg.quantize.schemes import Scheme
-from edgeseg.quantize.score_grid import WINNERS, score_grid, scoring_node, with_winners
+from edgeseg.quantize.score_grid import score_grid, scoring_node
 from edgeseg.quantize.thresholds import RangeMethod, choose_grid, saturated
 from edgeseg.quantize.weights import WeightMethod
 
@@ -139,11 +139,12 @@ def calibrate(
     placement = place(model, scheme)
     scoring = scoring_node(model) if scheme.uint8_scores else None
     histograms = collect(
-        with_winners(model, scoring.output[0]) if scoring else model,
-        [*placement.tensors, *([WINNERS] if scoring else [])],
+        model,
+        placement.tensors,
         feeds,
         engine=settings.engine or scheme.probe,
         threads=settings.threads,
+        scores=scoring.output[0] if scoring else "",
         progress=progress,
     )
     calibrated = Calibrated(

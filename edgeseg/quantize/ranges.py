@@ -36,6 +36,7 @@ def spread(feeds: Feeds, count: int) -> Feeds:
     return _Some(feeds, step) if step > 1 else feeds
 
 
+WINNERS = "scores/winners"
 _STATISTICS = {"low": "ReduceMin", "high": "ReduceMax", "mean": "ReduceMean"}
 SAMPLE = 1 << 13
 """Values of a tensor that enter its histogram per batch. Its extremes are exact."""
@@ -49,19 +50,23 @@ def collect(
     engine: ProbeEngine = "onnxruntime",
     threads: int = 2,
     sample: int = SAMPLE,
+    scores: str = "",
     progress: Progress = silent,
 ) -> dict[str, Histogram]:
     """Histograms of `tensors`. Extremes and sampling are computed inside the engine, so that of a large
     tensor only about `sample` values, evenly spread over the picture, are copied out per batch.
+
+    Args:
+        scores: a tensor [N,C,H,W] whose largest value at each pixel has a histogram too, WINNERS.
 
     Raises:
         DataError: no images, images that are constant, or NaN or infinite values in them.
         GraphError: a tensor is NaN or infinite for a sound image; names it and its node.
     """
     sources = {i.name for i in model.graph.input}
-    probed = _with_statistics(model, [t for t in tensors if t not in sources], sample)
+    probed = _with_statistics(model, [t for t in tensors if t not in sources], sample, scores)
     probe = open_probe(probed, engine, threads=threads)
-    histograms = {name: Histogram() for name in tensors}
+    histograms = {name: Histogram() for name in (*tensors, *([WINNERS] if scores else []))}
     total = len(feeds) if isinstance(feeds, Sized) else 0
     varied = False
     for count, feed in enumerate(feeds, start=1):
@@ -74,7 +79,7 @@ def collect(
                 histogram.add(value.reshape(-1), float(value.min()), float(value.max()))
                 continue
             if not _is_finite(found, name):
-                raise _not_finite(model, tensors, found, count)
+                raise _not_finite(probed, histograms, found, count)
             low, high = float(found[f"{name}/low"]), float(found[f"{name}/high"])
             histogram.add(found[f"{name}/sample"], low, high)
         progress("collecting ranges", count, total)
@@ -93,11 +98,14 @@ _COUNTED = Histogram()
 _COUNTED.batches = 1
 
 
-def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int) -> ModelProto:
+def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int, scores: str) -> ModelProto:
     """The graph returning, for each tensor T, `T/low`, `T/high` and `T/mean` [] and `T/sample`.
-    The mean is there for NaN, which the extremes pass over."""
+    The mean is there for NaN, which the extremes pass over. The same for the WINNERS of `scores`."""
     editor = Editor(model)
-    shapes = static_shapes(model)
+    if scores:
+        tensors = [*tensors, _add_winners(editor, scores)]
+        editor.refresh()
+    shapes = static_shapes(editor.model)
     known = {*editor.producer}
     missing = [t for t in tensors if t not in known]
     if missing:
@@ -111,6 +119,17 @@ def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int) -> 
     result = editor.finish()
     assert opset_of(result) >= 13
     return result
+
+
+def _add_winners(editor: Editor, scores: str) -> str:
+    """WINNERS [N,1,H,W]. The axes of ReduceMax are an input since opset 18."""
+    if opset_of(editor.model) < 18:
+        node = helper.make_node("ReduceMax", [scores], [WINNERS], axes=[1])
+    else:
+        axes = editor.add_initializer(f"{WINNERS}/axes", np.array([1], np.int64))
+        node = helper.make_node("ReduceMax", [scores, axes], [WINNERS])
+    editor.graph.node.append(node)
+    return WINNERS
 
 
 def return_sample(editor: Editor, name: str, shape: tuple[int, ...], most: int) -> None:
@@ -156,11 +175,13 @@ def _is_finite(found: Mapping[str, Array], name: str) -> bool:
 
 
 def _not_finite(
-    model: ModelProto, tensors: Sequence[str], found: Mapping[str, Array], count: int
+    probed: ModelProto, tensors: Iterable[str], found: Mapping[str, Array], count: int
 ) -> GraphError:
     """Names the first tensor, in the order of the graph, that is not finite."""
     bad = {t for t in tensors if f"{t}/low" in found and not _is_finite(found, t)}
-    node = next(n for n in model.graph.node if bad.intersection(n.output))
+    if bad == {WINNERS}:
+        bad = {next(n for n in probed.graph.node if WINNERS in n.output).input[0]}
+    node = next(n for n in probed.graph.node if bad.intersection(n.output))
     return GraphError(
         f"{node.op_type} '{node.name}' gives NaN or infinite values for calibration image {count}",
         expected="finite activations",

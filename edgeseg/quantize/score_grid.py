@@ -7,15 +7,13 @@ one level are a tie, which the lower class id wins.
 
 from __future__ import annotations
 
-import numpy as np
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto
 
 from edgeseg.core.quantization import ScoreGrid
-from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.graph._edit import shape_of
 from edgeseg.quantize.grid import grid_for
 from edgeseg.quantize.histogram import Histogram
 
-WINNERS = "scores/winners"
 MARGIN = 0.1
 """Of the range that was seen, kept free on both sides of it."""
 
@@ -24,24 +22,12 @@ def scoring_node(model: ModelProto) -> NodeProto | None:
     """The convolution that writes the only output, scores [N,C,H,W] with C > 1; None: there is none such."""
     if len(model.graph.output) != 1:
         return None
-    name = model.graph.output[0].name
-    node = Editor(model).producer.get(name)
+    output = model.graph.output[0]
+    node = next((n for n in model.graph.node if output.name in n.output), None)
     if node is None or node.op_type not in ("Conv", "ConvTranspose"):
         return None
-    shape = static_shapes(model)[name]
-    return node if len(shape) == 4 and shape[1] > 1 else None
-
-
-def with_winners(model: ModelProto, scores: str) -> ModelProto:
-    """The graph with a tensor WINNERS [N,1,H,W]: the largest score of each pixel."""
-    editor = Editor(model)
-    if opset_of(model) < 18:
-        node = helper.make_node("ReduceMax", [scores], [WINNERS], axes=[1])
-    else:
-        axes = editor.add_initializer(f"{WINNERS}/axes", np.array([1], np.int64))
-        node = helper.make_node("ReduceMax", [scores, axes], [WINNERS])
-    editor.graph.node.append(node)
-    return editor.model
+    shape = shape_of(output)
+    return node if len(shape) == 4 and shape[1] != 1 else None
 
 
 def score_grid(winners: Histogram) -> ScoreGrid:

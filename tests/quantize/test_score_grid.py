@@ -5,6 +5,7 @@ import pytest
 from onnx import numpy_helper
 from patterns import Net, chain, feeds
 
+from edgeseg.errors import GraphError
 from edgeseg.graph._run import run, session
 from edgeseg.quantize.ptq import apply, calibrate, quantize
 from edgeseg.quantize.schemes import SCHEMES
@@ -36,6 +37,14 @@ def test_losers_may_saturate() -> None:
     )
     a, b = (quantize(model, feeds(2), X86).scores for model in (plain, sunk))
     assert a is not None and b is not None and b.scale < 2 * a.scale
+
+
+def test_infinite_scores_name_the_convolution() -> None:
+    model = chain()
+    bias = next(t for t in model.graph.initializer if t.name == "c2.b")
+    bias.CopyFrom(numpy_helper.from_array(np.float32([0, np.inf, 0, 0]), bias.name))
+    with pytest.raises(GraphError, match="Conv 'c2' gives NaN"):
+        calibrate(model, feeds(2), X86)
 
 
 def test_only_scores_of_an_int8_convolution_have_levels() -> None:
