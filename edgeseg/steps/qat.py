@@ -10,6 +10,7 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord
 from edgeseg.core.versions import versions
+from edgeseg.datasets.nearer import with_nearer
 from edgeseg.errors import BundleError, DataError, InputError, RecipeError
 from edgeseg.steps import Context
 from edgeseg.training.settings import TrainSettings
@@ -36,6 +37,8 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         scales: `learn`: scales are trained with the weights; `keep`: they stay as calibrated.
         held_out: images at the end of the training split that choose the best weights and are not trained
             on, at most a quarter of it. The validation split is never read.
+        nearer: an enlarged part of each of them is judged too, for float networks that were trained on them
+            and where int8 hardly loses anything there.
         labels: of the data, or the class maps of the float `network`. Images without labels have only those.
     """
 
@@ -50,6 +53,7 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     features: tuple[str, ...] = AUTO
     scales: Literal["learn", "keep"] = "learn"
     held_out: int = 40
+    nearer: bool = False
     labels: Literal["data", "network"] = "data"
 
     def __post_init__(self) -> None:
@@ -120,7 +124,7 @@ def splits(settings: Settings, context: Context) -> tuple[Split, Split]:
         )
     cut = len(images) - max(1, min(settings.held_out, len(images) // HELD_OUT_SHARE))
     held_out = replace(images, name=f"{images.name} (held out)", ids=images.ids[cut:])
-    return images.limit(cut), held_out
+    return images.limit(cut), with_nearer(held_out) if settings.nearer else held_out
 
 
 def train_graph(
@@ -184,7 +188,7 @@ def train_graph(
     )
     load_into(student.module, read_state_dict(result.weights), result.weights)
     after = confusions_of(student.module.eval(), held_out, spec, judges)
-    gain = paired_drop(after, before)
+    gain = paired_drop(_by_image(after, settings), _by_image(before, settings))
     note = (
         f"QAT, {result.steps} steps: mIoU {_percent(before)} to {_percent(after)} on {held_out.name} "
         f"(95% interval of the gain {gain.low:.2f} to {gain.high:.2f})"
@@ -193,6 +197,12 @@ def train_graph(
         return quantized, (f"{note}; no gain for certain, so the graph stays as it was calibrated",)
     started = f"{student.masters} of {student.weights} int8 weights started from the float network"
     return write_back(student.module, quantized), (note, started)
+
+
+def _by_image(matrices: Any, settings: Settings) -> Any:
+    """Confusions per held-out image: those of an image and of its enlarged part together."""
+    half = len(matrices) // 2
+    return matrices[:half] + matrices[half:] if settings.nearer else matrices
 
 
 def _percent(matrices: Any) -> str:

@@ -1,0 +1,48 @@
+"""Parts of pictures, enlarged: views that a network has not learnt by heart.
+
+A network is surer of the images it was trained on than of any others, so on them small changes to it hardly
+show. A part of such an image, enlarged to its size, has the same labels and is new to the network.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from edgeseg.datasets.split import Pixels, Split
+
+NEARER = "@nearer"
+"""Behind the id of an image: its enlarged part."""
+SHARE = (0.4, 0.7)
+"""Sides of the part over those of the image."""
+
+
+def with_nearer(split: Split) -> Split:
+    """The images, and behind all of them their enlarged parts, the same ones each time."""
+    return replace(
+        split,
+        ids=(*split.ids, *(f"{name}{NEARER}" for name in split.ids)),
+        read_image=lambda name: _view(
+            split.read_image(name.removesuffix(NEARER)), name, Image.Resampling.BILINEAR
+        ),
+        read_label=lambda name: _view(
+            split.read_label(name.removesuffix(NEARER)), name, Image.Resampling.NEAREST
+        ),
+        where=lambda name: split.where(name.removesuffix(NEARER)),
+    )
+
+
+def _view(pixels: Pixels, name: str, how: Image.Resampling) -> Pixels:
+    """The image `name` out of the whole."""
+    if not name.endswith(NEARER):
+        return pixels
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    share = rng.uniform(*SHARE)
+    height, width = pixels.shape[:2]
+    rows, columns = max(1, round(share * height)), max(1, round(share * width))
+    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+    part = Image.fromarray(pixels[top : top + rows, left : left + columns])
+    return np.asarray(part.resize((width, height), how))
