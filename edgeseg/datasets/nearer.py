@@ -24,6 +24,7 @@ def with_nearer(split: Split) -> Split:
     """The images, and behind all of them their enlarged parts, the same ones each time."""
     return replace(
         split,
+        name=f"{split.name} and nearer",
         ids=(*split.ids, *(f"{name}{NEARER}" for name in split.ids)),
         read_image=lambda name: _view(
             split.read_image(name.removesuffix(NEARER)), name, Image.Resampling.BILINEAR

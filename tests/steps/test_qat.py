@@ -153,6 +153,11 @@ def test_labels_are_used_where_there_are_some(qdq, tmp_path):
     assert "on train (held out)" in " ".join(child.manifest.notes)
 
 
+def test_enlarged_parts_are_judged_with_their_images(qdq, tmp_path):
+    child = qat(qdq, tmp_path / "child", Pictures(True), nearer=True)
+    assert "on train (held out) and nearer (95% interval of the gain" in " ".join(child.manifest.notes)
+
+
 def test_training_that_gains_nothing_changes_nothing(qdq, tmp_path):
     child = qat(qdq, tmp_path / "child", Pictures(False), lr=0.3, average="none", loss="distil", steps=2)
     assert "no gain for certain, so the graph stays as it was calibrated" in child.manifest.notes[-1]
