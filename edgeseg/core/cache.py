@@ -34,7 +34,7 @@ def forget_unused(folder: Path, days: float = KEPT_DAYS) -> None:
     limit = time.time() - days * 86400
     for entry in folder.iterdir() if folder.is_dir() else ():
         with suppress(OSError):
-            if entry.lstat().st_mtime >= limit:
+            if _last_used(entry) >= limit:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 if not entry.name.startswith(FORGOTTEN):
@@ -42,3 +42,9 @@ def forget_unused(folder: Path, days: float = KEPT_DAYS) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+
+def _last_used(entry: Path) -> float:
+    """Newest change of a file, or of a folder and all in it: the folder tells of its own entries only."""
+    inside = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else ()
+    return max(path.lstat().st_mtime for path in (entry, *inside))

@@ -14,6 +14,7 @@ def test_what_nobody_used_for_long_is_deleted(tmp_path):
     for name in ("old-step", "used-step", "new-step"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "graph.onnx").write_text("x")
+        aged(tmp_path / name / "graph.onnx", KEPT_DAYS + 1)
     (tmp_path / "old.blob").write_text("x")
     (tmp_path / "elsewhere").symlink_to(tmp_path / "new-step")
     for name in ("old-step", "used-step", "old.blob"):
@@ -22,6 +23,16 @@ def test_what_nobody_used_for_long_is_deleted(tmp_path):
     forget_unused(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "new-step", "used-step"]
     assert (tmp_path / "used-step" / "graph.onnx").exists()
+
+
+def test_a_training_that_goes_on_deep_inside_is_in_use(tmp_path):
+    state = tmp_path / "work" / "qat-1" / "state.safetensors"
+    state.parent.mkdir(parents=True)
+    state.write_text("x")
+    for folder in (state.parent, state.parent.parent):
+        aged(folder, KEPT_DAYS + 1)
+    forget_unused(tmp_path)
+    assert state.exists()
 
 
 def test_a_killed_deletion_is_finished_by_the_next(tmp_path):

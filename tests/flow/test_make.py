@@ -99,7 +99,8 @@ def test_a_recipe_trains_on_as_many_images_as_its_limit_says(tmp_path):
 def test_what_is_used_again_stays_in_the_cache(recipe, tmp_path):
     first = maker(recipe, tmp_path).graph()
     long_ago = time.time() - (KEPT_DAYS + 1) * 86400
-    os.utime(first.path, (long_ago, long_ago))
+    for path in (first.path, *first.path.rglob("*")):
+        os.utime(path, (long_ago, long_ago))
     maker(recipe, tmp_path).graph()
     forget_unused(first.path.parent)
     assert first.path.exists()
