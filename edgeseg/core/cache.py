@@ -46,5 +46,5 @@ def forget_unused(folder: Path, days: float = KEPT_DAYS) -> None:
 
 def _last_used(entry: Path) -> float:
     """Newest change of a file, or of a folder and all in it: the folder tells of its own entries only."""
-    inside = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else ()
-    return max(path.lstat().st_mtime for path in (entry, *inside))
+    inside = [*entry.rglob("*")] if entry.is_dir() and not entry.is_symlink() else []
+    return max(path.lstat().st_mtime for path in [entry, *inside])
