@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto, helper
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.errors import DataError, GraphError
 from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.graph._writer import Writer
 from edgeseg.quantize.histogram import Histogram
 from edgeseg.quantize.probe import ProbeEngine, open_probe
 
@@ -122,14 +123,11 @@ def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int, sco
 
 
 def _add_winners(editor: Editor, scores: str) -> str:
-    """WINNERS [N,1,H,W]. The axes of ReduceMax are an input since opset 18."""
-    if opset_of(editor.model) < 18:
-        node = helper.make_node("ReduceMax", [scores], [WINNERS], axes=[1])
-    else:
-        axes = editor.add_initializer(f"{WINNERS}/axes", np.array([1], np.int64))
-        node = helper.make_node("ReduceMax", [scores, axes], [WINNERS])
-    editor.graph.node.append(node)
-    return WINNERS
+    """WINNERS [N,H,W]."""
+    write = Writer(editor, "")
+    name = write.reduce("ReduceMax", scores, WINNERS)
+    editor.graph.node.extend(write.nodes)
+    return name
 
 
 def return_sample(editor: Editor, name: str, shape: tuple[int, ...], most: int) -> None:
