@@ -20,6 +20,8 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         blocks: at most so many are switched; a block that loses much is then cut into parts.
         candidates: plans built and timed per round; `rounds`: at most so many.
         images: held-out images that plans are scored on.
+        nearer: and on an enlarged part of each, where int8 shows what it loses although the float network was
+            trained on these images.
         regain: points that every drop may be larger by, because training in int8 (the step `qat`) follows and
             is expected to win them back.
     """
@@ -28,6 +30,7 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     candidates: int = 5
     rounds: int = 3
     images: int = 40
+    nearer: bool = True
     regain: float = 0.0
 
     def __post_init__(self) -> None:

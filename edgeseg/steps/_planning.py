@@ -80,6 +80,7 @@ class Work(NamedTuple):
 
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
+    from edgeseg.datasets.nearer import with_nearer
     from edgeseg.quantize.held_out import HeldOut
     from edgeseg.quantize.methods import choose_methods
     from edgeseg.quantize.planner_trial import TargetLab
@@ -87,6 +88,9 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
 
     settings, progress = work.settings, work.context.progress
     assert settings.plan is not None
+    told = f"{len(images)} images of {images.dataset}/{images.name}"
+    if settings.plan.nearer:
+        images, told = with_nearer(images), f"{told}, each with an enlarged part"
     held_out = HeldOut(work.plain, work.spec, work.context.camera_size, images, progress=progress)
     target = Target.parse(settings.target)
     keep = frozenset(settings.keep)
@@ -109,7 +113,7 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
         planned,
         target=settings.target,
         plan={**planned.plan, **dict.fromkeys(keep, "float")},
-        held_out=f"{len(images)} images of {images.dataset}/{images.name}",
+        held_out=told,
         labelled=held_out.labelled,
         methods=trials,
     )

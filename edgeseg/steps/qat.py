@@ -37,8 +37,8 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         scales: `learn`: scales are trained with the weights; `keep`: they stay as calibrated.
         held_out: images at the end of the training split that choose the best weights and are not trained
             on, at most a quarter of it. The validation split is never read.
-        nearer: an enlarged part of each of them is judged too, for float networks that were trained on them
-            and where int8 hardly loses anything there.
+        nearer: an enlarged part of each of them is judged too, where int8 shows what it loses although the
+            float network was trained on these images.
         labels: of the data, or the class maps of the float `network`. Images without labels have only those.
     """
 
@@ -53,7 +53,7 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     features: tuple[str, ...] = AUTO
     scales: Literal["learn", "keep"] = "learn"
     held_out: int = 40
-    nearer: bool = False
+    nearer: bool = True
     labels: Literal["data", "network"] = "data"
 
     def __post_init__(self) -> None:
