@@ -37,7 +37,7 @@ from edgeseg.graph.fold import fold
 from edgeseg.graph.simplify import with_shapes
 from edgeseg.models.load import resolve
 from edgeseg.quantize.hard_swish import Fitted, fit_swishes, hard_swish
-from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import calibrate
 from edgeseg.quantize.schemes import scheme_for

@@ -34,7 +34,7 @@ from edgeseg.device.statistics import paired_ratio
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.models.load import resolve
-from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner import Search
 from edgeseg.quantize.planner_forecast import all_plans
 from edgeseg.quantize.planner_lab import FloatNodes

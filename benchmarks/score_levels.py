@@ -29,7 +29,7 @@ from edgeseg.graph.deploy import compose
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.models.load import resolve
-from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.ptq import quantize
 from edgeseg.quantize.schemes import scheme_for
 from edgeseg.quantize.trial_engine import Built, in_turn

@@ -94,7 +94,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         best_nncf: the fastest NNCF variant within MAX_DROP; where none is, the one that loses least.
         nncf_keeps: it is within MAX_DROP.
-        about: per instruction set: CPU, features, versions, int8 peak, disturbance, blocks.
+        about: natively and without AMX and bf16: CPU, features, versions, int8 peak, disturbance, blocks.
         valid: False when other programs disturbed the native run; `reasons` say how.
     """
 
@@ -110,6 +110,17 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     valid: bool
     reasons: tuple[str, ...]
     about: dict[str, Any]
+
+    @property
+    def cpu(self) -> str:
+        """What computes int8 in the native run: `amx`, `vnni`, or `avx2`."""
+        has = self.about.get("native", {}).get("features", {}).get("has", ())
+        return "amx" if "amx_int8" in has else "vnni" if "avx512_vnni" in has else "avx2"
+
+    @property
+    def stem(self) -> str:
+        """Name of its files: a network has one result per kind of CPU."""
+        return f"peers-{self.network}-{self.cpu}"
 
 
 def find(material: Material) -> Findings:

@@ -11,7 +11,7 @@ import msgspec
 from _peers.findings import Findings, Row, Times, find, winners
 from _peers.material import Material
 from _peers.plot import plot
-from _peers.roster import DEFAULT
+from _peers.roster import BF16, DEFAULT, is_ours
 
 HEAD = (
     "",
@@ -27,6 +27,15 @@ HEAD = (
     "compress s",
     "peak MB",
 )
+SUMMARY_HEAD = (
+    "network",
+    "CPU",
+    "edgeseg int8",
+    "drop, points",
+    "x best NNCF",
+    "frame x best NNCF",
+    "best NNCF",
+)
 VNNI_HEAD = ("", "network ms", "frame -> map ms", "x OpenVINO f32", "x best NNCF", "agreement")
 
 
@@ -35,8 +44,8 @@ def write(material: Material, results: Path) -> int:
     found = find(material)
     results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(msgspec.to_builtins(found), indent=1)
-    (results / f"peers-{found.network}.json").write_text(_dense(text) + "\n")
-    (results / f"peers-{found.network}.svg").write_text(plot(found))
+    (results / f"{found.stem}.json").write_text(_dense(text) + "\n")
+    (results / f"{found.stem}.svg").write_text(plot(found))
     (results / "peers.md").write_text(_page(results))
     for line in _verdicts(found):
         print(line)
@@ -52,19 +61,38 @@ def _dense(text: str) -> str:
 
 def _page(results: Path) -> str:
     parts = ["# Beside the peers\n", "Written by `benchmarks/peers.py`, which says what the columns are.\n"]
-    for file in sorted(results.glob("peers-*.json")):
-        parts += _section(msgspec.json.decode(file.read_bytes(), type=Findings))
-    return "\n".join(parts)
+    every = [
+        msgspec.json.decode(file.read_bytes(), type=Findings) for file in sorted(results.glob("peers-*.json"))
+    ]
+    parts += [*_table(SUMMARY_HEAD, [cells for found in every for cells in _summary(found)]), ""]
+    return "\n".join([*parts, *(line for found in every for line in _section(found))])
+
+
+def _summary(found: Findings) -> list[list[str]]:
+    """edgeseg's int8 engines in one line each."""
+    made = [r for r in found.rows if is_ours(r.name) and r.name != BF16 and r.times and r.drop]
+    plain = "" if found.nncf_keeps else " (none within 0.5)"
+    return [
+        [
+            found.network,
+            found.cpu,
+            row.label.removeprefix("edgeseg openvino-int8, "),
+            _drop(row),
+            *(_ratio(row.times.get("native"), found.best_nncf, clock) for clock in ("network", "frame")),
+            found.best_nncf + plain,
+        ]
+        for row in made
+    ]
 
 
 def _section(found: Findings) -> list[str]:
     native = found.about.get("native", {})
     cpu = native.get("before", {}).get("cpu", "not timed")
-    lines = [f"## {found.network}\n", f"{cpu}, 2 threads. {_settings(found)}\n"]
+    lines = [f"## {found.network}, {found.cpu}\n", f"{cpu}, 2 threads. {_settings(found)}\n"]
     if not found.valid:
         lines += ["**valid: false** " + "; ".join(found.reasons) + "\n"]
     lines += _table(HEAD, [_cells(row, found.best_nncf) for row in found.rows])
-    lines += ["", f"![mIoU over milliseconds](peers-{found.network}.svg)\n"]
+    lines += ["", f"![mIoU over milliseconds]({found.stem}.svg)\n"]
     edge = [r for r in found.rows if "vnni" in r.times]
     if edge:
         lines += ["`ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI`, float with the f32 hint:\n"]
@@ -90,12 +118,11 @@ def _table(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
 def _cells(row: Row, best: str) -> list[str]:
     if row.error:
         return [row.label, row.error.replace("|", "/"), *[""] * (len(HEAD) - 2)]
-    drop = f"{row.drop.drop:.2f} [{row.drop.low:.2f}, {row.drop.high:.2f}]" if row.drop else ""
     times = row.times.get("native")
     return [
         row.label,
         _number(row.miou),
-        drop,
+        _drop(row),
         *_clocks(times),
         _ratio(times, DEFAULT, "network"),
         _ratio(times, best, "network"),
@@ -104,6 +131,10 @@ def _cells(row: Row, best: str) -> list[str]:
         _number(row.seconds, 1) + ("" if row.compressed_alone else "*"),
         _number(row.peak_mb, 0),
     ]
+
+
+def _drop(row: Row) -> str:
+    return f"{row.drop.drop:.2f} [{row.drop.low:.2f}, {row.drop.high:.2f}]" if row.drop else ""
 
 
 def _clocks(times: Times | None) -> list[str]:

@@ -10,7 +10,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.target import Target
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import typed
-from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_lab import FloatNodes, Timed
 from edgeseg.quantize.planner_tables import Loss
 from edgeseg.quantize.ptq import Calibrated, apply

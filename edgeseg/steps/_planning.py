@@ -81,7 +81,7 @@ class Work(NamedTuple):
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
     from edgeseg.datasets.nearer import with_nearer
-    from edgeseg.quantize.held_out import HeldOut
+    from edgeseg.quantize.held_out_loss import HeldOut
     from edgeseg.quantize.methods import choose_methods
     from edgeseg.quantize.planner_trial import TargetLab
     from edgeseg.quantize.planner_verdict import plan_precision

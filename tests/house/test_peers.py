@@ -148,16 +148,22 @@ def test_the_report_is_dense_json_a_table_and_a_plot(part, tmp_path, monkeypatch
         verdicts=(findings.Verdict(what="drop", contestant="edgeseg-ptq", status="fail", text="[0.1, 1]"),),
         valid=True,
         reasons=(),
-        about={"native": {"before": {"cpu": "some CPU"}, "blocks": {"edgeseg-ptq": [[1.5, 2.25e-3], [3]]}}},
+        about={
+            "native": {
+                "before": {"cpu": "some CPU"},
+                "features": {"has": ["avx2", "avx512_vnni", "amx_int8"]},
+                "blocks": {"edgeseg-ptq": [[1.5, 2.25e-3], [3]]},
+            }
+        },
     )
     monkeypatch.setattr(report, "find", lambda material: found)
     assert report.write(None, tmp_path) == 1
-    text = (tmp_path / "peers-mobile-unet.json").read_text()
+    text = (tmp_path / "peers-mobile-unet-amx.json").read_text()
     assert "[1.5,0.00225]" in text
     assert json.loads(text)["rows"][0]["miou"] == 71.0
     page = (tmp_path / "peers.md").read_text()
     assert "some CPU" in page and "ValueError: no" in page and "0.55 [0.50, 0.60]" in page
-    assert ">edgeseg</text>" in (tmp_path / "peers-mobile-unet.svg").read_text()
+    assert ">edgeseg</text>" in (tmp_path / "peers-mobile-unet-amx.svg").read_text()
 
 
 def report_percentiles(p50):

@@ -8,7 +8,7 @@ from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classe
 from edgeseg.core.ports import Layer
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
-from edgeseg.quantize.held_out import HeldOut
+from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
