@@ -61,9 +61,9 @@ def _dense(text: str) -> str:
 
 def _page(results: Path) -> str:
     parts = ["# Beside the peers\n", "Written by `benchmarks/peers.py`, which says what the columns are.\n"]
-    every = [
-        msgspec.json.decode(file.read_bytes(), type=Findings) for file in sorted(results.glob("peers-*.json"))
-    ]
+    files = results.glob("peers-*.json")
+    every = [msgspec.json.decode(file.read_bytes(), type=Findings) for file in files]
+    every.sort(key=lambda found: (found.network, found.cpu))
     parts += [*_table(SUMMARY_HEAD, [cells for found in every for cells in _summary(found)]), ""]
     return "\n".join([*parts, *(line for found in every for line in _section(found))])
 
