@@ -18,6 +18,7 @@ from edgeseg.core.target import Target
 from edgeseg.device import bench, gate
 from edgeseg.device import build as device_build
 from edgeseg.errors import BundleError, DataError, EdgesegError, GraphError, TargetError
+from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_tables import PlannedPrecision
 from edgeseg.runtime import load
 
@@ -77,6 +78,28 @@ def test_a_network_with_hardswish_can_be_planned(swish):
     found = swish(swish="hard", **settings)
     planned = read_json(found.file("plan.json"), PlannedPrecision)
     assert planned.met and "HardSwish" in operators(found)
+
+
+@pytest.mark.parametrize(
+    ("nearer", "views", "told"),
+    [
+        (True, 8, "4 images of noise/train, each with an enlarged part"),
+        (False, 4, "4 images of noise/train"),
+    ],
+)
+def test_a_plan_is_scored_on_enlarged_parts_too(quantise, monkeypatch, nearer, views, told):
+    seen = []
+    loss = HeldOut.loss
+
+    def watched(self, *given, **options):
+        seen.append(len(self.frames))
+        return loss(self, *given, **options)
+
+    monkeypatch.setattr(HeldOut, "loss", watched)
+    plan = {"images": 4, "nearer": nearer}
+    made = quantise("tensorrt", images=4, plan=plan, budget={"max_drop": 90.0}, target="trt-int8@orin")
+    assert read_json(made.file("plan.json"), PlannedPrecision).held_out == told
+    assert set(seen) == {views}
 
 
 @pytest.mark.parametrize("text", ["openvino-int8", "ort-int8", "rtx-int8@sm86"])
