@@ -71,7 +71,7 @@ def _page(results: Path) -> str:
 def _summary(found: Findings) -> list[list[str]]:
     """edgeseg's int8 engines in one line each."""
     made = [r for r in found.rows if is_ours(r.name) and r.name != BF16 and r.times and r.drop]
-    plain = "" if found.nncf_keeps else " (none made within 0.5)"
+    caveat = "" if found.nncf_keeps else " (none made within 0.5)"
     return [
         [
             found.network,
@@ -79,7 +79,7 @@ def _summary(found: Findings) -> list[list[str]]:
             row.label.removeprefix("edgeseg openvino-int8, "),
             _drop(row),
             *(_ratio(row.times.get("native"), found.best_nncf, clock) for clock in ("network", "frame")),
-            found.best_nncf + plain,
+            found.best_nncf + caveat,
         ]
         for row in made
     ]
