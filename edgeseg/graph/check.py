@@ -28,6 +28,8 @@ ROUNDING = 1e-5
 """An absolute difference that is never wrong: probabilities may all be close to 0."""
 SURE_MARGIN = 0.02
 """Of max |score|: a pixel counts in the self-check when its two best scores lie further apart."""
+INT8_MARGIN = 0.05
+"""The same of an int8 graph, where a rounding of bf16 becomes one of a whole int8 level further on."""
 
 Reference = Callable[[NDArray[np.float32]], Sequence[Array]]
 
@@ -119,9 +121,13 @@ def _largest(values: Array) -> float:
 
 
 def golden(
-    deploy: ModelProto, plain: ModelProto, spec: ModelSpec, frames: NDArray[np.uint8]
+    deploy: ModelProto,
+    plain: ModelProto,
+    spec: ModelSpec,
+    frames: NDArray[np.uint8],
+    margin: float = SURE_MARGIN,
 ) -> dict[str, Array]:
-    """What the float32 deploy graph gives for `frames`, and where it is sure.
+    """What the deploy graph gives for `frames` in ONNX Runtime, and where it is sure.
 
     Returns:
         `frames` uint8 [N,H,W,3], `class_map` uint8 [N,H,W], `sure` bool [N,H,W]: see `sure_pixels`.
@@ -131,13 +137,15 @@ def golden(
     outputs = run(session(plain), {plain.graph.input[0].name: image})
     scores = outputs[spec.postprocess.output or next(iter(outputs))]
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
-    return {"frames": frames, "class_map": class_map, "sure": sure_pixels(scores, spec, place)}
+    return {"frames": frames, "class_map": class_map, "sure": sure_pixels(scores, spec, place, margin)}
 
 
-def sure_pixels(scores: NDArray[np.float32], spec: ModelSpec, place: Placement) -> NDArray[np.bool_]:
+def sure_pixels(
+    scores: NDArray[np.float32], spec: ModelSpec, place: Placement, share: float = SURE_MARGIN
+) -> NDArray[np.bool_]:
     """bool [N,*place.frame]: pixels that rounding cannot move to another class.
 
-    The two best scores, or every score and its threshold, lie further apart than SURE_MARGIN of
+    The two best scores, or every score and its threshold, lie further apart than `share` of
     the largest |score|.
     """
     if scores.shape[2:] != place.input:
@@ -151,7 +159,7 @@ def sure_pixels(scores: NDArray[np.float32], spec: ModelSpec, place: Placement) 
         margin = best[:, 1] - best[:, 0]
     else:
         margin = np.abs(scores - np.float32(spec.postprocess.score_threshold())).min(axis=1)
-    sure: NDArray[np.bool_] = margin > SURE_MARGIN * float(np.abs(scores).max())
+    sure: NDArray[np.bool_] = margin > share * float(np.abs(scores).max())
     return nearest(sure, place.frame)
 
 

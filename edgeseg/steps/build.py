@@ -71,7 +71,8 @@ class Build:
         rest = _rest(parent, target) if backend.reads_precision else ""
         write = partial(_write, spec=spec, rest=rest, settings=settings, draft=draft, context=context)
         made = parent.manifest.quantization
-        checked, kept = write(network, DEPLOY, Golden(), score_grid=made.scores if made else None)
+        scores = made.scores if made else None
+        checked, kept = write(network, DEPLOY, Golden(), int8=made is not None, score_grid=scores)
         shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)
         quantization = _keep_quantization(parent, draft, rest, kept)
         rival = None
@@ -121,6 +122,7 @@ def _write(
     settings: Settings,
     draft: BundleDraft,
     context: Context,
+    int8: bool = False,
     score_grid: ScoreGrid | None = None,
 ) -> tuple[Golden | None, tuple[str, ...]]:
     """Write the typed deploy graph of a network as `file`, and its golden frames.
@@ -130,6 +132,7 @@ def _write(
     """
     import onnx
 
+    from edgeseg.graph.check import INT8_MARGIN, SURE_MARGIN
     from edgeseg.graph.check import golden as golden_arrays
     from edgeseg.graph.deploy import compose
     from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
@@ -147,7 +150,8 @@ def _write(
     deploy = composed(network)
     if backend.computes:
         context.progress(f"{target}: golden frames")
-        arrays: Any = golden_arrays(deploy, network, spec, context.frames.take(_batch(network)))
+        margin = INT8_MARGIN if int8 else SURE_MARGIN
+        arrays: Any = golden_arrays(deploy, network, spec, context.frames.take(_batch(network)), margin)
         np.savez_compressed(draft.path / golden.file, **arrays)
     if backend.merges_upsampling:
         deploy = composed(merge_upsampling(network))
