@@ -141,11 +141,11 @@ def golden(
 
 
 def sure_pixels(
-    scores: NDArray[np.float32], spec: ModelSpec, place: Placement, share: float = SURE_MARGIN
+    scores: NDArray[np.float32], spec: ModelSpec, place: Placement, margin: float = SURE_MARGIN
 ) -> NDArray[np.bool_]:
     """bool [N,*place.frame]: pixels that rounding cannot move to another class.
 
-    The two best scores, or every score and its threshold, lie further apart than `share` of
+    The two best scores, or every score and its threshold, lie further apart than `margin` of
     the largest |score|.
     """
     if scores.shape[2:] != place.input:
@@ -156,10 +156,10 @@ def sure_pixels(
         scores = bilinear(scores, place.frame)
     if spec.task == "semantic" and scores.shape[1] > 1:
         best = np.partition(scores, -2, axis=1)[:, -2:]
-        margin = best[:, 1] - best[:, 0]
+        apart = best[:, 1] - best[:, 0]
     else:
-        margin = np.abs(scores - np.float32(spec.postprocess.score_threshold())).min(axis=1)
-    sure: NDArray[np.bool_] = margin > share * float(np.abs(scores).max())
+        apart = np.abs(scores - np.float32(spec.postprocess.score_threshold())).min(axis=1)
+    sure: NDArray[np.bool_] = apart > margin * float(np.abs(scores).max())
     return nearest(sure, place.frame)
 
 

@@ -22,7 +22,7 @@ from edgeseg.core.bundle import (
 )
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
-from edgeseg.core.quantization import Quantization, ScoreGrid
+from edgeseg.core.quantization import Quantization
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device.build import make_engine
@@ -70,9 +70,7 @@ class Build:
         network = onnx.load(str(parent.file(_network(parent, target))))
         rest = _rest(parent, target) if backend.reads_precision else ""
         write = partial(_write, spec=spec, rest=rest, settings=settings, draft=draft, context=context)
-        made = parent.manifest.quantization
-        scores = made.scores if made else None
-        checked, kept = write(network, DEPLOY, Golden(), int8=made is not None, score_grid=scores)
+        checked, kept = write(network, DEPLOY, Golden(), int8=parent.manifest.quantization)
         shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)
         quantization = _keep_quantization(parent, draft, rest, kept)
         rival = None
@@ -122,8 +120,7 @@ def _write(
     settings: Settings,
     draft: BundleDraft,
     context: Context,
-    int8: bool = False,
-    score_grid: ScoreGrid | None = None,
+    int8: Quantization | None = None,
 ) -> tuple[Golden | None, tuple[str, ...]]:
     """Write the typed deploy graph of a network as `file`, and its golden frames.
 
@@ -145,7 +142,7 @@ def _write(
         spec=spec,
         camera_size=context.camera_size,
         confidence=settings.confidence,
-        score_grid=score_grid,
+        score_grid=int8.scores if int8 else None,
     )
     deploy = composed(network)
     if backend.computes:
