@@ -149,6 +149,11 @@ class Search:
         return self._observed[0][1] if self._observed else None
 
     @property
+    def _int8_ms(self) -> float:
+        """Of whole runs with everything int8, when float was first timed."""
+        return float(np.median(np.concatenate(self._observed[1][1].blocks)))
+
+    @property
     def block_ms(self) -> NDArray[np.float64]:
         """[plans, blocks] of the plans timed layer by layer, float first, int8 second."""
         return np.array(
@@ -180,16 +185,16 @@ class Search:
             return
         if self._observed[0][1].node_ms:
             even = np.arange(len(self.blocks)) % 2 == 0
-            plans = [self.floats(even), self.floats(~even)] if len(self.blocks) > 1 else []
-            self.progress("timing borders between int8 and float")
-            self._observed += zip(plans, self.lab.race(plans)) if plans else ()
+            if len(self.blocks) > 1:
+                plans = [self.floats(even), self.floats(~even)]
+                self.progress("timing borders between int8 and float")
+                self._observed += zip(plans, self._beside_float(plans)[1])
             return
         self.progress("timing each block in float")
         plans = [frozenset(s.block.nodes) for s in self.blocks]
         whole, *single = self.lab.race([frozenset(), *plans])
-        base = float(np.median(np.concatenate(whole.blocks)))
         self._singles = {
-            s.block.name: base * (paired_ratio(one.blocks, whole.blocks).ratio - 1.0)
+            s.block.name: self._int8_ms * (paired_ratio(one.blocks, whole.blocks).ratio - 1.0)
             for s, one in zip(self.blocks, single)
         }
 
@@ -249,15 +254,33 @@ class Search:
 
     def _time(self, plans: Sequence[Tried]) -> None:
         """Time plans in turn with float, beside the turns they had."""
-        reference, *found = self.lab.race([self.everything, *(self.floats(one.int8) for one in plans)])
+        reference, found = self._beside_float([self.floats(one.int8) for one in plans])
         for one, timed in zip(plans, found):
-            one.timed = timed if one.timed is None else one.timed.more(timed.blocks)
+            one.timed = timed if one.timed is None else one.timed.more(timed)
             one.against = [*one.against, *reference.blocks]
             one.ratio = _ratio(one.timed, one.against)
 
+    def _beside_float(self, plans: Sequence[FloatNodes]) -> tuple[Timed, list[Timed]]:
+        """Float, and plans timed in turn with it. A machine may be slower or faster than when float was
+        first timed: layers are given at the pace it had then."""
+        reference, *found = self.lab.race([self.everything, *plans])
+        assert self.float_time is not None
+        pace = self.float_time.milliseconds / reference.milliseconds
+        return reference, [timed.at_pace(pace) for timed in found]
+
+    def speed(self, one: Tried) -> float:
+        """Its layers, each at its least, over those of float, times its whole time over that of float: sums
+        of layers leave out what lies between them, whole runs are rarely undisturbed."""
+        if one.timed is None or one.ratio is None:
+            return 0.0
+        whole = one.ratio.ratio
+        assert self.float_time is not None
+        layers = one.timed.milliseconds / self.float_time.milliseconds if one.timed.node_ms else whole
+        return layers * whole
+
     def _judge(self) -> None:
         """Score the plans from the fastest on until one is within the budget."""
-        for one in sorted(self.tried, key=speed):
+        for one in sorted(self.tried, key=self.speed):
             if not self._faster(one):
                 continue
             if one.loss is None:
@@ -289,8 +312,7 @@ class Search:
         if not self.lab.times:
             return ~plans @ np.array([float(s.block.macs) for s in self.blocks])
         if self._singles:
-            base = float(np.median(np.concatenate(self._observed[1][1].blocks)))
-            return base + ~plans @ np.array([self._singles[s.block.name] for s in self.blocks])
+            return self._int8_ms + ~plans @ np.array([self._singles[s.block.name] for s in self.blocks])
         seen = np.array([[plan.isdisjoint(s.block.nodes) for s in self.blocks] for plan, _ in self._observed])
         return forecast_times(plans, seen, self.block_ms, self.near)
 
@@ -328,9 +350,3 @@ class Search:
 
 def _ratio(timed: Timed, against: Sequence[Sequence[float]]) -> PairedRatio:
     return paired_ratio(timed.blocks, against, a="plan", b="float", clock="device")
-
-
-def speed(one: Tried) -> float:
-    """Its layers, each at its least, times its whole time over that of float: sums of layers leave out what
-    lies between them, whole runs are rarely undisturbed."""
-    return one.timed.milliseconds * one.ratio.ratio if one.timed and one.ratio else 0.0

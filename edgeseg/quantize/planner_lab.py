@@ -32,9 +32,14 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
             return sum(self.node_ms.values())
         return statistics.median(sample for block in self.blocks for sample in block)
 
-    def more(self, blocks: list[list[float]]) -> Timed:
-        """With further turns."""
-        return msgspec.structs.replace(self, blocks=[*self.blocks, *blocks])
+    def more(self, other: Timed) -> Timed:
+        """With further turns, and each layer at the least of both."""
+        least = {node: min(ms, other.node_ms.get(node, ms)) for node, ms in self.node_ms.items()}
+        return Timed(blocks=[*self.blocks, *other.blocks], node_ms=least)
+
+    def at_pace(self, factor: float) -> Timed:
+        """Its layers as they would be on a machine that takes `factor` times as long."""
+        return msgspec.structs.replace(self, node_ms={node: factor * ms for node, ms in self.node_ms.items()})
 
 
 class Lab(Protocol):

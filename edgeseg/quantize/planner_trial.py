@@ -60,11 +60,7 @@ class TargetLab:
 
     def race(self, plans: Sequence[FloatNodes]) -> Sequence[Timed]:
         """Raises what building and opening an engine of the target raise."""
-        engines = [self.engine(plan, keep=len(plans)) for plan in plans]
-        return [
-            Timed(blocks=taken, node_ms=engine.node_ms(self._groups))
-            for taken, engine in zip(in_turn(engines), engines)
-        ]
+        return in_turn([self.engine(plan, keep=len(plans)) for plan in plans], self._groups)
 
     def loss(self, plan: FloatNodes, *, quick: bool = False) -> Loss:
         if (plan, quick) not in self._losses:

@@ -12,7 +12,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget
 from edgeseg.quantize.groups import Group
 from edgeseg.quantize.placement import Precision
-from edgeseg.quantize.planner import Search, Tried, speed
+from edgeseg.quantize.planner import Search, Tried
 from edgeseg.quantize.planner_lab import FloatNodes, Lab
 from edgeseg.quantize.planner_settings import PlanSettings
 from edgeseg.quantize.planner_tables import BlockRow, Loss, PlannedPrecision, PlanRow
@@ -147,7 +147,7 @@ def _plans(search: Search, chosen: Tried | None) -> tuple[PlanRow, ...]:
             chosen=chosen is None,
         )
     ]
-    for number, one in enumerate(sorted(search.tried, key=speed), start=1):
+    for number, one in enumerate(sorted(search.tried, key=search.speed), start=1):
         loss = one.loss
         rows.append(
             PlanRow(

@@ -18,10 +18,10 @@ from edgeseg.device.build import make_engine
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
+from edgeseg.quantize.planner_lab import Timed
 
 TURNS, RUNS = 10, 4
 """Engines take turns; each turn is one run that is not counted and RUNS that are."""
-PROFILED = 8
 
 
 class TrialEngine:
@@ -42,8 +42,9 @@ class TrialEngine:
         """Milliseconds of one run."""
         raise NotImplementedError
 
-    def node_ms(self, names: Sequence[str]) -> dict[str, float]:
-        return {}
+    def layers(self) -> Sequence[Layer]:
+        """With the times of the last run; none where layers are not timed."""
+        return ()
 
     def close(self) -> None:
         """Free the engine."""
@@ -66,7 +67,6 @@ class Built(TrialEngine):
     def __init__(self, deploy: ModelProto, target: Target, frame: Array, profile: bool) -> None:
         super().__init__(deploy)
         self._profile = profile
-        self._node_ms: dict[str, float] | None = None
         self._folder = TemporaryDirectory(prefix="edgeseg-plan-")
         place = Path(self._folder.name)
         onnx.save(deploy, str(place / "deploy.onnx"))
@@ -95,22 +95,8 @@ class Built(TrialEngine):
     def execute(self) -> float:
         return self._request.execute()
 
-    def node_ms(self, names: Sequence[str]) -> dict[str, float]:
-        """The least of a few runs for every layer: a busy machine only adds. Measured once."""
-        if not self._profile:
-            return {}
-        if self._node_ms is None:
-            self._node_ms = self._profiled(names)
-        return self._node_ms
-
-    def _profiled(self, names: Sequence[str]) -> dict[str, float]:
-        least: list[float] = []
-        for _ in range(PROFILED):
-            self._request.execute()
-            layers = self._engine.layers()
-            taken = [layer.milliseconds or 0.0 for layer in layers]
-            least = [min(pair) for pair in zip(least, taken)] if least else taken
-        return by_node(layers, least, names)
+    def layers(self) -> Sequence[Layer]:
+        return self._engine.layers() if self._profile else ()
 
     def close(self) -> None:
         self._engine.close()
@@ -120,15 +106,23 @@ class Built(TrialEngine):
         self._request.write({FRAMES: np.stack([frame] * self.batch)})
 
 
-def in_turn(engines: Sequence[TrialEngine]) -> list[list[list[float]]]:
-    """Milliseconds of each engine, one list per turn; every second turn goes backwards."""
+def in_turn(engines: Sequence[TrialEngine], names: Sequence[str]) -> list[Timed]:
+    """Milliseconds of each engine and of its weighted nodes `names`; every second turn goes backwards.
+
+    Of a layer the least of all turns counts: a busy machine only adds.
+    """
     blocks: list[list[list[float]]] = [[] for _ in engines]
+    layers: list[Sequence[Layer]] = [() for _ in engines]
+    least: list[list[float]] = [[] for _ in engines]
     for turn in range(TURNS):
         order = range(len(engines)) if turn % 2 == 0 else reversed(range(len(engines)))
         for index in order:
             engines[index].execute()
             blocks[index].append([engines[index].execute() for _ in range(RUNS)])
-    return blocks
+            layers[index] = engines[index].layers()
+            taken = [layer.milliseconds or 0.0 for layer in layers[index]]
+            least[index] = [min(pair) for pair in zip(least[index], taken)] if turn else taken
+    return [Timed(blocks=b, node_ms=by_node(i, ms, names)) for b, i, ms in zip(blocks, layers, least)]
 
 
 def by_node(layers: Sequence[Layer], taken: Sequence[float], names: Sequence[str]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import cycle, product
 
 import msgspec
 import numpy as np
@@ -35,10 +35,12 @@ class KnownLab:
         layers: bool = True,
         noise: float = 0.0,
         base: float = 0.0,
+        paces: Sequence[float] = (1.0,),
     ) -> None:
         self.slow, self.fast, self.lost = (np.array(v, float) for v in (slow, fast, lost))
         self.road = np.array(road or np.zeros(len(slow)), float)
         self.border, self.times, self.layers, self.noise, self.base = border, times, layers, noise, base
+        self.paces = cycle(paces)
         self.scored: list[FloatNodes] = []
         self.raced: list[FloatNodes] = []
         self.rng = np.random.default_rng(0)
@@ -58,7 +60,8 @@ class KnownLab:
 
     def race(self, plans: Sequence[FloatNodes]) -> list[Timed]:
         self.raced += plans
-        return [self._timed(self.node_ms(self.int8(plan))) for plan in plans]
+        pace = next(self.paces)
+        return [self._timed(pace * self.node_ms(self.int8(plan))) for plan in plans]
 
     def _timed(self, taken: np.ndarray) -> Timed:
         total = taken.sum() * (1 + self.noise * self.rng.random((6, 4)))
@@ -206,6 +209,17 @@ def test_the_guilty_layer_of_a_block_is_found() -> None:
 def test_a_noisy_machine_does_not_ship_float() -> None:
     lab = KnownLab([4] * 4, [3.5] * 4, [0] * 4, noise=0.4)
     assert set(lab.plan(drop(0.5)).plan.values()) == {"int8"}
+
+
+@pytest.mark.parametrize("layers", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_machine_that_is_slow_for_a_while_decides_nothing(seed: int, layers: bool) -> None:
+    rng = np.random.default_rng(seed)
+    slow = rng.uniform(2, 6, 6)
+    fast = slow * rng.uniform(0.5, 0.9, 6)
+    fast[2] = 1.02 * slow[2]
+    lab = KnownLab(slow, fast, [0.01] * 6, border=0.4, layers=layers, paces=(1.8, 1.0, 1.3, 0.9))
+    assert lab.time_of(lab.plan(drop(0.5)).plan) <= 1.01 * lab.best(drop(0.5))
 
 
 def test_a_budget_without_limits_on_accuracy_allows_half_a_point() -> None:
