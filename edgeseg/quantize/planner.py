@@ -2,8 +2,9 @@
 
 Pure search: it decides what is built, timed and scored; a `Lab` does it. In this order:
 
-1. All float and all int8, timed layer by layer. A block that int8 does not make faster starts as float, and
-   what this plan loses is scored. If int8 makes every block faster and keeps the budget, that is the plan.
+1. All float and all int8, timed layer by layer; twice, if int8 seems to slow a block down. A block that it
+   does not make faster starts as float, and what this plan loses is scored. If int8 makes every block faster
+   and keeps the budget, that is the plan.
 2. Only if that misses the budget: what each block loses alone.
 3. A forecast for each of the 2^blocks plans.
 4. The most promising ones are built, timed in turn with float, and scored from the fastest on until one is
@@ -109,7 +110,10 @@ class Search:
         costs = self._first_times()
         chosen = blocks_of(self.model, self.groups, self.settings.blocks, costs)
         self._use(tuple(Sensitivity(block=block) for block in chosen))
-        slow = frozenset(b.name for b, gain in zip(chosen, self.gains()) if gain is not None and gain <= 0)
+        slow = self._slow()
+        if slow:
+            self._time_ends_again()
+            slow = self._slow()
         start = np.array([block.name not in slow for block in chosen])
         if not start.any():
             return self
@@ -173,6 +177,18 @@ class Search:
         self._observed = list(zip(plans, self.lab.race(plans)))
         node_ms = self._observed[0][1].node_ms
         return {g.name: sum(node_ms.get(n, 0.0) for n in g.nodes) for g in self.groups} if node_ms else costs
+
+    def _slow(self) -> frozenset[str]:
+        """Names of the blocks that int8 does not make faster."""
+        gains = zip(self.blocks, self.gains())
+        return frozenset(s.block.name for s, gain in gains if gain is not None and gain <= 0)
+
+    def _time_ends_again(self) -> None:
+        """Float and int8 everywhere, beside the turns they had."""
+        self.progress("timing float and int8 again")
+        reference, (fast,) = self._beside_float([frozenset()])
+        more = zip(self._observed, (reference, fast))
+        self._observed = [(plan, timed.more(other)) for (plan, timed), other in more]
 
     def _use(self, blocks: tuple[Sensitivity, ...]) -> None:
         self.blocks = blocks
@@ -243,11 +259,11 @@ class Search:
             return
         self.progress(f"timing {len(fresh)} plans in turn with float", number, self.settings.rounds)
         self._time(fresh)
-        rivals = [*fresh, *filter(None, [self.best])]
+        rivals = [*fresh, *(one for one in self.tried if one is self.best or one.loss is None)]
         bar = min(one.ratio.high for one in rivals if one.ratio is not None)
         close = [one for one in rivals if one.ratio is not None and one.ratio.low <= bar]
         if len(close) > 1:
-            self._time(close)
+            self._time(sorted(close, key=self.speed)[: self.settings.candidates + 1])
         for one in fresh:
             if one.timed is not None and one.timed.node_ms:
                 self._observed.append((self.floats(one.int8), one.timed))
@@ -266,7 +282,7 @@ class Search:
         reference, *found = self.lab.race([self.everything, *plans])
         assert self.float_time is not None
         pace = self.float_time.milliseconds / reference.milliseconds
-        return reference, [timed.at_pace(pace) for timed in found]
+        return reference.at_pace(pace), [timed.at_pace(pace) for timed in found]
 
     def speed(self, one: Tried) -> float:
         """Its layers, each at its least, over those of float, times its whole time over that of float: sums

@@ -222,6 +222,19 @@ def test_a_machine_that_is_slow_for_a_while_decides_nothing(seed: int, layers: b
     assert lab.time_of(lab.plan(drop(0.5)).plan) <= 1.01 * lab.best(drop(0.5))
 
 
+def test_a_block_that_was_slow_once_is_timed_again() -> None:
+    class Disturbed(KnownLab):
+        def node_ms(self, int8: np.ndarray) -> np.ndarray:
+            taken = super().node_ms(int8)
+            taken[1] += 1.2 if int8.all() and len(self.raced) == 2 else 0.0
+            return taken
+
+    lab = Disturbed([4, 4, 4, 4], [3, 3, 3, 3], [0.1] * 4)
+    found = lab.plan(drop(0.5))
+    assert set(found.plan.values()) == {"int8"} and len(lab.raced) == 4
+    assert found.blocks[1].int8_ms == pytest.approx(3.6)
+
+
 def test_a_budget_without_limits_on_accuracy_allows_half_a_point() -> None:
     found = KnownLab([4, 4], [1, 1], [0.4, 0.4]).plan(Budget(max_size_mb=3))
     assert found.budget.max_drop == 0.5 and sorted(found.plan.values()) == ["float", "int8"]
