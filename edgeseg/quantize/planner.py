@@ -285,8 +285,8 @@ class Search:
         return reference.at_pace(pace), [timed.at_pace(pace) for timed in found]
 
     def speed(self, one: Tried) -> float:
-        """Its layers, each at its least, over those of float, times its whole time over that of float: sums
-        of layers leave out what lies between them, whole runs are rarely undisturbed."""
+        """Its layers over those of float, times its whole time over that of float: sums of layers leave out
+        what lies between them, whole runs are rarely undisturbed."""
         if one.timed is None or one.ratio is None:
             return 0.0
         whole = one.ratio.ratio

@@ -27,14 +27,13 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def milliseconds(self) -> float:
-        """Sum of the layers, each at its best; without them the median of the runs."""
+        """Sum of the layers; without them the median of the runs."""
         if self.node_ms:
             return sum(self.node_ms.values())
         return statistics.median(sample for block in self.blocks for sample in block)
 
     def more(self, other: Timed) -> Timed:
-        """With the turns of another race, and of each layer the mean of both: the least of more turns would
-        favour plans that were timed more often."""
+        """With the turns of another race, and of each layer the mean of both."""
         mean = {node: (ms + other.node_ms.get(node, ms)) / 2 for node, ms in self.node_ms.items()}
         return Timed(blocks=[*self.blocks, *other.blocks], node_ms=mean)
 

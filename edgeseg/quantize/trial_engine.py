@@ -109,20 +109,23 @@ class Built(TrialEngine):
 def in_turn(engines: Sequence[TrialEngine], names: Sequence[str]) -> list[Timed]:
     """Milliseconds of each engine and of its weighted nodes `names`; every second turn goes backwards.
 
-    Of a layer the least of all turns counts: a busy machine only adds.
+    Of a layer the median over the turns counts, each turn brought to the pace of the middle one: machines get
+    slower and faster.
     """
     blocks: list[list[list[float]]] = [[] for _ in engines]
     layers: list[Sequence[Layer]] = [() for _ in engines]
-    least: list[list[float]] = [[] for _ in engines]
+    taken: list[list[list[float]]] = [[] for _ in engines]
     for turn in range(TURNS):
         order = range(len(engines)) if turn % 2 == 0 else reversed(range(len(engines)))
         for index in order:
             engines[index].execute()
             blocks[index].append([engines[index].execute() for _ in range(RUNS)])
             layers[index] = engines[index].layers()
-            taken = [layer.milliseconds or 0.0 for layer in layers[index]]
-            least[index] = [min(pair) for pair in zip(least[index], taken)] if turn else taken
-    return [Timed(blocks=b, node_ms=by_node(i, ms, names)) for b, i, ms in zip(blocks, layers, least)]
+            taken[index].append([layer.milliseconds or 0.0 for layer in layers[index]])
+    whole = np.sum(blocks, axis=(0, 2))
+    pace = whole / np.median(whole)
+    usual = [np.median(np.array(one) / pace[:, None], axis=0).tolist() for one in taken]
+    return [Timed(blocks=b, node_ms=by_node(i, ms, names)) for b, i, ms in zip(blocks, layers, usual)]
 
 
 def by_node(layers: Sequence[Layer], taken: Sequence[float], names: Sequence[str]) -> dict[str, float]:
