@@ -66,8 +66,8 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         floats: names of the blocks that stay float; all of them in the plan `float`.
         predicted_ms, predicted_drop: before it was built; None where nothing was predicted.
-        milliseconds: sum of its layers at the pace the machine had when float was first timed; where the engine
-            tells no times of layers, the median run.
+        milliseconds: sum of its layers, at the pace the machine had when float was first timed; where the
+            engine tells no times of layers, the median run.
         ratio: its time over the time of the float engine, in turn; `low`, `high`: 95% interval.
         drop, class_drop: on the held-out images; None: not needed, a faster plan was within the budget.
     """

@@ -12,7 +12,7 @@ from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.trial_engine import TURNS, by_node
+from edgeseg.quantize.trial_engine import TURNS, TrialEngine, by_node, in_turn
 
 CAMERA = (24, 32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, *CAMERA, 3), dtype=np.uint8)
@@ -91,6 +91,31 @@ def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     for one in timed:
         assert len(one.blocks) == TURNS and all(ms > 0 for turn in one.blocks for ms in turn)
         assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0
+
+
+class Phased(TrialEngine):
+    """One layer, on a machine whose speed changes with every `period` runs of any engine."""
+
+    ran = 0
+
+    def __init__(self, milliseconds: float, period: int) -> None:
+        self.milliseconds, self.period = milliseconds, period
+
+    def execute(self) -> float:
+        Phased.ran += 1
+        return self._now()
+
+    def layers(self) -> list[Layer]:
+        return [Layer(name="c1", kind="Convolution", milliseconds=self._now())]
+
+    def _now(self) -> float:
+        return self.milliseconds * (1.7 if Phased.ran // self.period % 3 else 1.0)
+
+
+@pytest.mark.parametrize("period", [7, 40, 90])
+def test_layers_are_compared_at_one_pace(period: int) -> None:
+    first, second = in_turn([Phased(4.0, period), Phased(3.0, period)], ["c1"])
+    assert second.milliseconds / first.milliseconds == pytest.approx(0.75, rel=0.05)
 
 
 def test_a_target_that_is_not_here_is_not_timed() -> None:
