@@ -84,7 +84,7 @@ def main() -> None:
                 drop = lab.loss(plan).drop
                 rows.append({"network": name, "precision": precision, "drop": drop})
                 engines.append(lab.engine(plan))
-        blocks = [timed.blocks for timed in in_turn(engines, ())]
+        blocks = [timed.blocks for timed in in_turn(engines)]
     for index, row in enumerate(rows):
         row["over_swish"] = paired_ratio(blocks[index], blocks[index % 2], a=row["network"], b="Swish")
         ratio = row["over_swish"]

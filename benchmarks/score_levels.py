@@ -71,7 +71,7 @@ def measured(material: Material) -> dict[str, Any]:
             stack.callback(engines[-1].close)
         before, after = (judge.loss(engine.class_map).drop for engine in engines)
         maps = [np.stack([engine.class_map(frame) for frame in judge.frames]) for engine in engines]
-        laps = [in_turn(engines, ()) for _ in range(LAPS)]
+        laps = [in_turn(engines) for _ in range(LAPS)]
         scores, levels = ([block for lap in laps for block in lap[index].blocks] for index in range(2))
         ratio = paired_ratio(levels, scores, a="levels", b="scores")
     changed = float((maps[0] != maps[1]).mean())

@@ -106,7 +106,7 @@ class Built(TrialEngine):
         self._request.write({FRAMES: np.stack([frame] * self.batch)})
 
 
-def in_turn(engines: Sequence[TrialEngine], names: Sequence[str]) -> list[Timed]:
+def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = ()) -> list[Timed]:
     """Milliseconds of each engine and of its weighted nodes `names`; every second turn goes backwards.
 
     Of a layer the median over the turns counts, each turn brought to the pace of the middle one: machines get

@@ -235,6 +235,22 @@ def test_a_block_that_was_slow_once_is_timed_again() -> None:
     assert found.blocks[1].int8_ms == pytest.approx(3.6)
 
 
+def test_int8_everywhere_is_timed_beside_the_plans_it_may_beat() -> None:
+    class Unsteady(KnownLab):
+        def race(self, plans: Sequence[FloatNodes]) -> list[Timed]:
+            races.append(list(plans))
+            found = super().race(plans)
+            return [self._shaken(one) if not plan else one for plan, one in zip(plans, found)]
+
+        def _shaken(self, one: Timed) -> Timed:
+            blocks = [[ms * (1.2 if turn % 2 else 1.0) for ms in b] for turn, b in enumerate(one.blocks)]
+            return Timed(blocks=blocks, node_ms=one.node_ms)
+
+    races: list[list[FloatNodes]] = []
+    Unsteady([4, 4, 4, 4], [3, 3, 3, 4.05], [0.1] * 4, border=0.2).plan(drop(0.5))
+    assert any(frozenset() in race and len(race) > 2 for race in races)
+
+
 def test_a_budget_without_limits_on_accuracy_allows_half_a_point() -> None:
     found = KnownLab([4, 4], [1, 1], [0.4, 0.4]).plan(Budget(max_size_mb=3))
     assert found.budget.max_drop == 0.5 and sorted(found.plan.values()) == ["float", "int8"]
