@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -47,5 +48,13 @@ def open_dataset(name: str, root: Path | str | None = None) -> Dataset:
     Raises:
         DataError: an unknown layout, a folder that is missing, empty or of another layout.
     """
-    opened: Dataset = DATASETS.load(name).dataset(name, None if root is None else Path(root))
-    return opened
+    return _Opened(DATASETS.load(name).dataset(name, None if root is None else Path(root)))
+
+
+class _Opened:
+    """A dataset that gives the same Split each time: images that were hashed are not hashed again."""
+
+    def __init__(self, layout: Dataset) -> None:
+        self.name, self.classes, self.ignore_index = layout.name, layout.classes, layout.ignore_index
+        self.splits = layout.splits
+        self.split = cache(layout.split)

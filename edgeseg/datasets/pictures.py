@@ -29,6 +29,10 @@ class Inputs:
         self._name = name
         self._batch = batch
 
+    def of(self, split: Split) -> Inputs:
+        """Those of another split."""
+        return Inputs(split, self._spec, self._camera, name=self._name, batch=self._batch)
+
     def __len__(self) -> int:
         return -(-len(self.split) // self._batch)
 

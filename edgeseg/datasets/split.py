@@ -40,7 +40,7 @@ class Split:
     read_image: Read = field(repr=False)
     read_label: Read = field(repr=False)
     where: Callable[[str], str] = field(default=str, repr=False)
-    _samples: dict[str, Sample] = field(default_factory=dict, repr=False, compare=False)
+    _samples: dict[tuple[Read, str], Sample] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,19 +77,25 @@ class Split:
         found = Fingerprint(self.meaning)
         for index, identity in enumerate(self.ids):
             progress(f"reading {self.dataset}/{self.name}", index, len(self.ids))
-            found.add(identity, self.image(index), self.label(index) if self.classes else None)
+            label = self.label(index) if self.classes else None
+            found.add(identity, self._sample(identity).sha256, label)
         return found.hexdigest()
 
     def sample_list(self, progress: Progress = silent) -> SampleList:
         """The images identified by their decoded pixels. Hashes are kept for the life of the process."""
+        found = []
         for done, identity in enumerate(self.ids):
-            if identity not in self._samples:
+            if (self.read_image, identity) not in self._samples:
                 progress(f"hashing {self.dataset}/{self.name}", done, len(self.ids))
-                pixels = self.read_image(identity)
-                self._samples[identity] = Sample(identity, pixel_sha256(pixels), difference_hash(pixels))
-        return SampleList(
-            dataset=self.dataset, split=self.name, samples=tuple(self._samples[i] for i in self.ids)
-        )
+            found.append(self._sample(identity))
+        return SampleList(dataset=self.dataset, split=self.name, samples=tuple(found))
+
+    def _sample(self, identity: str) -> Sample:
+        key = self.read_image, identity
+        if key not in self._samples:
+            pixels = self.read_image(identity)
+            self._samples[key] = Sample(identity, pixel_sha256(pixels), difference_hash(pixels))
+        return self._samples[key]
 
 
 def check_ids(label: NDArray[Any], classes: int, ignore_index: int | None, *, where: str) -> None:

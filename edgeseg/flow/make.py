@@ -28,7 +28,7 @@ from edgeseg.flow.latency import measure_graph
 from edgeseg.flow.load import load
 from edgeseg.flow.plan import Plan, PlannedStep, is_int8, make_plan, planned_target
 from edgeseg.flow.work import made
-from edgeseg.steps import SAME, STEPS, Context
+from edgeseg.steps import SAME, STEPS, Context, Selective, Step
 
 REFERENCE = "ort-fp32"
 TOOLS = ("torch", "timm", "segmentation-models-pytorch", "onnx", "onnxsim", "onnxscript")
@@ -203,15 +203,15 @@ class Maker:
         from edgeseg.graph.typed import MAXIMA_FRAMES
 
         step = STEPS.load(use).step(use)
+        typed = msgspec.convert(settings, step.settings)
         frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
         inputs = {
             **settings,
             "camera": context.camera_size,
             "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
-            "samples": self._samples if step.produces in ("torch", "qdq", SAME) else {},
+            "samples": self._learnt_from(step, typed, context),
         }
         key = settings_key(parent.id, use, inputs, {**self._tools, **tools})
-        typed = msgspec.convert(settings, step.settings)
         context = dataclasses.replace(context, work=context.work / key[:16])
         bundle = made(
             destination(key),
@@ -223,6 +223,13 @@ class Maker:
         )
         shutil.rmtree(context.work, ignore_errors=True)
         return bundle
+
+    def _learnt_from(self, step: Step, settings: Any, context: Context) -> dict[str, str]:
+        """What the images hold that decide what a step makes."""
+        if isinstance(step, Selective):
+            splits = enumerate(step.images(settings, context))
+            return {f"{number} {s.name}": s.fingerprint(self.progress) for number, s in splits}
+        return self._samples if step.produces in ("torch", "qdq", SAME) else {}
 
     @cached_property
     def _samples(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
-from edgeseg.datasets.hashing import Fingerprint
+from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
 from edgeseg.datasets.images import image_files
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.flow import worst as pictures
@@ -180,7 +180,7 @@ class _Proof:
         fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
         for index, image, found, expected in self._frames():
             label = self.labelled.label(index) if self.labelled is not None else None
-            fingerprint.add(self.samples.ids[index], image, label)
+            fingerprint.add(self.samples.ids[index], pixel_sha256(image), label)
             comparison.add(expected, found)
             if label is not None:
                 engine.add(label, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -12,16 +13,38 @@ from onnx import ModelProto
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import Budget
 from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_frame_color
 from edgeseg.datasets.split import Split
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
-from edgeseg.metrics import confusion
+from edgeseg.metrics import confusion, paired_drop
 from edgeseg.metrics.scores import mean_present
 from edgeseg.quantize.planner_tables import Loss
 from edgeseg.quantize.trial_engine import Simulated
 
 QUICK_IMAGES = 12
+LOOKS, FEWEST = 4, 16
+"""A loss within limits is looked at so many times, and not on fewer images."""
+
+
+class Remembered(Sequence[Array]):
+    """Arrays that are made when they are first asked for, and kept."""
+
+    def __init__(self, count: int, make: Callable[[int], Array]) -> None:
+        self._count = count
+        self._make = make
+        self._made: dict[int, Array] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Array:  # type: ignore[override]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        if index not in self._made:
+            self._made[index] = self._make(index)
+        return self._made[index]
 
 
 class HeldOut:
@@ -49,23 +72,56 @@ class HeldOut:
         self._progress = progress
 
     @cached_property
-    def frames(self) -> list[Array]:
+    def frames(self) -> Remembered:
         """uint8 [H,W,3] each, in the camera's channel order."""
-        found = []
-        for index in range(len(self._images)):
-            self._progress("reading the held-out images", index, len(self._images))
-            image = resize_frame(self._images.image(index), self.camera)
-            found.append(to_frame_color([image], self.spec.preprocess)[0])
-        return found
+        return Remembered(len(self._images), self._frame)
 
-    def loss(self, class_map: Callable[[Array], Array], *, quick: bool = False) -> Loss:
+    def loss(
+        self, class_map: Callable[[Array], Array], *, quick: bool = False, within: Budget | None = None
+    ) -> Loss:
         """
         Args:
             class_map: of the graph that is judged, uint8 [H,W,3] to uint8 [H,W].
             quick: on a few of the images.
+            within: on as many of the images as show that it is within these limits: scoring ends once the
+                95% interval of every limited drop is.
         """
-        chosen = self._quick if quick else range(len(self.frames))
-        found = [class_map(self.frames[i]) for i in chosen]
+        chosen: list[int] = []
+        found: list[Array] = []
+        kept = False
+        for portion in self._portions(quick, within):
+            chosen += portion
+            found += [class_map(self.frames[i]) for i in portion]
+            kept = within is not None and self._keeps(chosen, found, within)
+            if kept:
+                break
+        return msgspec.structs.replace(self._lost(chosen, found), images=len(chosen), kept=kept)
+
+    def _portions(self, quick: bool, within: Budget | None) -> Sequence[Sequence[int]]:
+        """The images in the order they are scored; each portion is spread over all of them."""
+        count = len(self.frames)
+        if quick:
+            return (self._quick,)
+        looks = 1 if within is None else max(1, min(LOOKS, count // FEWEST))
+        return [range(first, count, looks) for first in range(looks)]
+
+    def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
+        """Whether the intervals of all limited drops lie within the limits."""
+        if self.spec.task != "semantic" or len(chosen) < FEWEST:
+            return False
+        count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
+        expected = self._labels if self.labelled else self._masks
+        before, after = (
+            np.array([confusion(expected[i], maps[n], count, ignore) for n, i in enumerate(chosen)])
+            for maps in ([self._masks[i] for i in chosen], found)
+        )
+        drop = paired_drop(before, after)
+        highest = dict(zip(self.spec.class_names, drop.class_high))
+        classes = ((highest[name], most) for name, most in budget.max_class_drop.items())
+        overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
+        return not any(high > most for high, most in (*overall, *classes))
+
+    def _lost(self, chosen: Sequence[int], found: Sequence[Array]) -> Loss:
         masks = [self._masks[i] for i in chosen]
         changed = 1.0 - self._iou(masks, found, None)
         if not self.labelled:
@@ -76,23 +132,29 @@ class HeldOut:
 
     def maxima(self, model: ModelProto) -> dict[str, float]:
         """Largest |value| of the tensors of a float graph, as `typed` wants them."""
-        frames = np.stack(self.frames[:MAXIMA_FRAMES])
+        frames = np.stack([self.frames[i] for i in range(min(MAXIMA_FRAMES, len(self.frames)))])
         return frame_maxima(compose(model, self.spec, self.camera), frames)
 
     @cached_property
-    def _labels(self) -> list[Array]:
+    def _labels(self) -> Remembered:
         """Class ids at camera size."""
-        return [resize_class_map(self._images.label(i), self.camera) for i in range(len(self._images))]
+        return Remembered(len(self._images), lambda i: resize_class_map(self._images.label(i), self.camera))
 
     @cached_property
-    def _masks(self) -> list[Array]:
+    def _masks(self) -> Remembered:
         """Class maps of the FP32 network."""
         reference = Simulated(compose(self._reference, self.spec, self.camera))
-        found = []
-        for index, frame in enumerate(self.frames):
+
+        def mask(index: int) -> Array:
             self._progress("the FP32 network on the held-out images", index, len(self.frames))
-            found.append(reference.class_map(frame))
-        return found
+            return reference.class_map(self.frames[index])
+
+        return Remembered(len(self._images), mask)
+
+    def _frame(self, index: int) -> Array:
+        self._progress("reading the held-out images", index, len(self._images))
+        image = resize_frame(self._images.image(index), self.camera)
+        return to_frame_color([image], self.spec.preprocess)[0]
 
     @property
     def _quick(self) -> Sequence[int]:

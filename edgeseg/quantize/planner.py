@@ -2,9 +2,10 @@
 
 Pure search: it decides what is built, timed and scored; a `Lab` does it. In this order:
 
-1. All float and all int8, timed layer by layer; twice, if int8 seems to slow a block down. A block that it
-   does not make faster starts as float, and what this plan loses is scored. If int8 makes every block faster
-   and keeps the budget, that is the plan.
+1. All float and all int8, timed layer by layer, first briefly; longer, if int8 does not make every block
+   clearly faster. A block that it does not make faster starts as float, and what this plan loses is scored,
+   on as many images as show that it is within the budget. If int8 makes every block faster and keeps the
+   budget, that is the plan.
 2. Only if that misses the budget: what each block loses alone.
 3. A forecast for each of the 2^blocks plans.
 4. The most promising ones are built, timed in turn with float, and scored from the fastest on until one is
@@ -44,6 +45,8 @@ SLACK = (1.25, 1.0, 0.7)
 """Share of the budget up to which forecasts are tried, round by round: a forecast is no measurement."""
 NEGLIGIBLE = 0.01
 """A forecast that is better than the best plan built by less than this share is not worth building."""
+CLEAR = 0.05
+"""A block that int8 makes faster by more than this share in a brief race needs no longer one."""
 DOUBTS = 3
 """A plan that may be as slow as float is timed so many times more."""
 
@@ -105,33 +108,56 @@ class Search:
         self.best: Tried | None = None
         self._observed: list[tuple[FloatNodes, Timed]] = []
         self._singles: dict[str, float] = {}
+        self._costs: dict[str, float] = {}
+        self._skipped: frozenset[str] = frozenset()
+        self._brief = False
 
     def run(self) -> Search:
-        costs = self._first_times()
-        chosen = blocks_of(self.model, self.groups, self.settings.blocks, costs)
+        if not self.open():
+            self._explore()
+        return self
+
+    def open(self) -> bool:
+        """Whether no search is needed: float wins in every block, or int8 wins in every block and keeps
+        the budget, so that float in some of them only adds time."""
+        self._costs = self._first_times()
+        chosen = blocks_of(self.model, self.groups, self.settings.blocks, self._costs)
         self._use(tuple(Sensitivity(block=block) for block in chosen))
-        slow = self._slow()
-        if slow:
+        if self._in_doubt():
             self._time_ends_again()
-            slow = self._slow()
-        start = np.array([block.name not in slow for block in chosen])
+        self._skipped = self._slow()
+        start = np.array([block.name not in self._skipped for block in chosen])
         if not start.any():
-            return self
+            return True
         self.progress("scoring int8 on the held-out images")
-        self.start = self.lab.loss(self.floats(start))
+        self.start = self.lab.loss(self.floats(start), within=self.budget)
+        if self._skipped or self.start.excess(self.budget) > 0:
+            return False
+        self._open_with_all(self.start)
+        return self.best is not None and bool(self.ends()[0] or not self.lab.times)
+
+    def _explore(self) -> None:
+        if self._brief:
+            self._time_ends_again()
+        assert self.start is not None
         if self.start.excess(self.budget) > 0:
             most = max(self.settings.blocks, min(MOST_BLOCKS, self.settings.blocks + 6))
-            self._use(
-                measure(self.lab, chosen, self.groups, costs, skip=slow, most=most, progress=self.progress)
+            chosen = tuple(s.block for s in self.blocks)
+            found = measure(
+                self.lab,
+                chosen,
+                self.groups,
+                self._costs,
+                skip=self._skipped,
+                most=most,
+                progress=self.progress,
             )
-        self._open_with_all(self.start if start.all() else None)
-        if self.best is not None and self.ends()[0]:
-            return self  # int8 wins in every block: float in some of them only adds time
+            self._use(found)
+        self._open_with_all(None if self._skipped else self.start)
         self._border_times()
         for number in range(self.settings.rounds):
             if not self._round(number):
                 break
-        return self
 
     def gains(self) -> list[float | None]:
         """Milliseconds that int8 wins in each block alone; None: not measured."""
@@ -174,7 +200,8 @@ class Search:
             return costs
         self.progress("timing float and int8 layer by layer")
         plans = (self.everything, frozenset[str]())
-        self._observed = list(zip(plans, self.lab.race(plans)))
+        self._observed = list(zip(plans, self.lab.race(plans, brief=True)))
+        self._brief = True
         node_ms = self._observed[0][1].node_ms
         return {g.name: sum(node_ms.get(n, 0.0) for n in g.nodes) for g in self.groups} if node_ms else costs
 
@@ -183,8 +210,14 @@ class Search:
         gains = zip(self.blocks, self.gains())
         return frozenset(s.block.name for s, gain in gains if gain is not None and gain <= 0)
 
+    def _in_doubt(self) -> bool:
+        """Whether some block may not be faster in int8, or nothing is known of single blocks."""
+        slow, fast = self.ends()
+        return self.lab.times and not (slow and all(b < (1 - CLEAR) * a for a, b in zip(slow, fast)))
+
     def _time_ends_again(self) -> None:
         """Float and int8 everywhere, beside the turns they had."""
+        self._brief = False
         self.progress("timing float and int8 again")
         reference, (fast,) = self._beside_float([frozenset()])
         more = zip(self._observed, (reference, fast))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from edgeseg.core.recipe import Budget
 from edgeseg.quantize.planner_tables import Loss
 
 FloatNodes = frozenset[str]
@@ -51,10 +52,11 @@ class Lab(Protocol):
     @property
     def times(self) -> bool: ...
 
-    def race(self, plans: Sequence[FloatNodes]) -> Sequence[Timed]:
-        """Build plans and time them in turn."""
+    def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> Sequence[Timed]:
+        """Build plans and time them in turn; `brief`: with fewer turns."""
         ...
 
-    def loss(self, plan: FloatNodes, *, quick: bool = False) -> Loss:
-        """Loss against the FP32 network on the held-out images; `quick`: on a few of them."""
+    def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
+        """Loss against the FP32 network on the held-out images; `quick`: on a few of them; `within`: on as
+        many as show that it is within these limits."""
         ...

@@ -19,6 +19,8 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         blocks: at most so many are switched; a block that loses much is then cut into parts.
         candidates: plans built and timed per round; `rounds`: at most so many.
+        first: calibration images of a first try. Where int8 everywhere then makes every block faster and
+            keeps the budget for certain, the search ends; else it begins with all of them. 0: no first try.
         images: held-out images that plans are scored on.
         nearer: and on an enlarged part of each, where int8 shows what it loses although the float network was
             trained on these images.
@@ -29,6 +31,7 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     blocks: int = 10
     candidates: int = 5
     rounds: int = 3
+    first: int = 16
     images: int = 40
     nearer: bool = True
     regain: float = 0.0
@@ -39,6 +42,8 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         for name in ("candidates", "rounds", "images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.first < 0:
+            raise ValueError(f"first is {self.first}, expected 0 or more")
         if not 0 <= self.regain < math.inf:
             raise ValueError(f"regain is {self.regain:g}, expected 0 or more points")
 

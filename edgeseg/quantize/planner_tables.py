@@ -19,12 +19,16 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         changed: 100 less the mIoU between its masks and those of the FP32 network. Never negative and less
             noisy than `drop`: it ranks.
         class_changed: the same per class.
+        images: how many it was scored on.
+        kept: the 95% intervals of its drops lie within the limits it was scored for.
     """
 
     drop: float
     class_drop: dict[str, float]
     changed: float
     class_changed: dict[str, float]
+    images: int = 0
+    kept: bool = False
 
     def excess(self, budget: Budget) -> float:
         """By how much the worst limit is passed; 0 or less: within the budget. A class that is not there
@@ -70,6 +74,7 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             engine tells no times of layers, the median run.
         ratio: its time over the time of the float engine, in turn; `low`, `high`: 95% interval.
         drop, class_drop: on the held-out images; None: not needed, a faster plan was within the budget.
+        scored_on: how many of them.
     """
 
     name: str
@@ -82,6 +87,7 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     high: float | None = None
     drop: float | None = None
     class_drop: dict[str, float] = {}
+    scored_on: int = 0
     within_budget: bool | None = None
     chosen: bool = False
 
@@ -104,7 +110,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         plan: precision of every node that can be int8.
         met: the plan is within the budget and, where latency was measured, not slower than float.
         latency: `unmeasured`: made on accuracy alone; `edgeseg build` compares with float on the device.
-        held_out: the images that decided, in words.
+        held_out, calibration: the images that decided and those that calibrated, in words.
         labelled: they have labels; else `drop` is disagreement with the masks of the FP32 network.
         methods: what was tried when int8 everywhere missed the budget; the best of them was planned with.
         seconds: that planning took, without calibration.
@@ -122,6 +128,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     blocks: tuple[BlockRow, ...]
     plans: tuple[PlanRow, ...]
     held_out: str = ""
+    calibration: str = ""
     labelled: bool = True
     methods: tuple[MethodTrial, ...] = ()
     seconds: float = 0.0

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from edgeseg.backends import backend_for
+from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import typed
@@ -14,7 +15,7 @@ from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_lab import FloatNodes, Timed
 from edgeseg.quantize.planner_tables import Loss
 from edgeseg.quantize.ptq import Calibrated, apply
-from edgeseg.quantize.trial_engine import Built, Simulated, TrialEngine, in_turn
+from edgeseg.quantize.trial_engine import BRIEF, TURNS, Built, Simulated, TrialEngine, in_turn
 
 KEPT_ENGINES = 8
 
@@ -58,13 +59,17 @@ class TargetLab:
         while self._engines:
             self._engines.popitem()[1].close()
 
-    def race(self, plans: Sequence[FloatNodes]) -> Sequence[Timed]:
+    def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> Sequence[Timed]:
         """Raises what building and opening an engine of the target raise."""
-        return in_turn([self.engine(plan, keep=len(plans)) for plan in plans], self._groups)
+        engines = [self.engine(plan, keep=len(plans)) for plan in plans]
+        return in_turn(engines, self._groups, turns=BRIEF if brief else TURNS)
 
-    def loss(self, plan: FloatNodes, *, quick: bool = False) -> Loss:
+    def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
         if (plan, quick) not in self._losses:
-            self._losses[plan, quick] = self.held_out.loss(self.engine(plan).class_map, quick=quick)
+            found = self.held_out.loss(self.engine(plan).class_map, quick=quick, within=within)
+            if found.kept:
+                return found
+            self._losses[plan, quick] = found
         return self._losses[plan, quick]
 
     def loss_of(self, calibrated: Calibrated) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import msgspec
 from onnx import ModelProto
 
 from edgeseg.core.ports import Progress, silent
@@ -44,19 +43,39 @@ def plan_precision(
     """
     begin = time.perf_counter()
     settings = settings or PlanSettings()
-    budget = settings.limits(budget)
-    search = Search(model, groups, lab, budget, settings, progress).run()
+    search = Search(model, groups, lab, settings.limits(budget), settings, progress).run()
+    return _result(search, begin)
+
+
+def plan_at_once(
+    model: ModelProto,
+    groups: Sequence[Group],
+    lab: Lab,
+    budget: Budget,
+    settings: PlanSettings,
+    *,
+    progress: Progress = silent,
+) -> PlannedPrecision | None:
+    """`plan_precision` where it needs no search: int8 makes no block faster, or makes all of them faster and
+    keeps the budget for certain. None: it needs one."""
+    begin = time.perf_counter()
+    search = Search(model, groups, lab, settings.limits(budget), settings, progress)
+    settled = search.open() and (search.start is None or search.start.kept)
+    return _result(search, begin) if settled else None
+
+
+def _result(search: Search, begin: float) -> PlannedPrecision:
     chosen, met, verdict = _decide(search)
-    result = PlannedPrecision(
-        budget=budget,
+    return PlannedPrecision(
+        budget=search.budget,
         plan=_precisions(search, chosen),
         met=met,
-        latency="measured" if lab.times else "unmeasured",
+        latency="measured" if search.lab.times else "unmeasured",
         verdict=verdict,
         blocks=_blocks(search, chosen),
         plans=_plans(search, chosen),
+        seconds=time.perf_counter() - begin,
     )
-    return msgspec.structs.replace(result, seconds=time.perf_counter() - begin)
 
 
 def _decide(search: Search) -> tuple[Tried | None, bool, str]:
@@ -90,7 +109,7 @@ def _praise(search: Search, best: Tried) -> str:
     if best.ratio is not None:
         r = best.ratio
         speed = f"{r.ratio:.2f} of the time of float (95% interval {r.low:.2f} to {r.high:.2f})"
-    return f"{what}: {speed}, mIoU drops {best.loss.drop:.2f} points"
+    return f"{what}: {speed}, mIoU drops {best.loss.drop:.2f} points on {best.loss.images} held-out images"
 
 
 def _limits_missed(loss: Loss, budget: Budget) -> str:
@@ -161,6 +180,7 @@ def _plans(search: Search, chosen: Tried | None) -> tuple[PlanRow, ...]:
                 high=one.ratio.high if one.ratio else None,
                 drop=loss.drop if loss else None,
                 class_drop=loss.class_drop if loss else {},
+                scored_on=loss.images if loss else 0,
                 within_budget=loss.excess(search.budget) <= 0 if loss else None,
                 chosen=one is chosen,
             )

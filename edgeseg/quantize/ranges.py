@@ -66,14 +66,14 @@ def collect(
     """
     sources = {i.name for i in model.graph.input}
     probed = _with_statistics(model, [t for t in tensors if t not in sources], sample, scores)
-    probe = open_probe(probed, engine, threads=threads)
+    probe = open_probe(probed, engine, threads=threads) if probed.graph.output else None
     histograms = {name: Histogram() for name in (*tensors, *([WINNERS] if scores else []))}
     total = len(feeds) if isinstance(feeds, Sized) else 0
     varied = False
     for count, feed in enumerate(feeds, start=1):
         for name, value in feed.items():
             varied |= _check_image(name, value, count)
-        found = probe(feed) if probed.graph.output else {}
+        found = probe(feed) if probe else {}
         for name, histogram in histograms.items():
             if name in feed:
                 value = feed[name]

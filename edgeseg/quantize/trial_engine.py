@@ -20,8 +20,8 @@ from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.quantize.planner_lab import Timed
 
-TURNS, RUNS = 10, 4
-"""Engines take turns; each turn is one run that is not counted and RUNS that are."""
+TURNS, BRIEF, RUNS = 10, 4, 4
+"""Engines take turns, in a brief race fewer; each turn is one run that is not counted and RUNS that are."""
 
 
 class TrialEngine:
@@ -106,7 +106,7 @@ class Built(TrialEngine):
         self._request.write({FRAMES: np.stack([frame] * self.batch)})
 
 
-def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = ()) -> list[Timed]:
+def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = (), *, turns: int = TURNS) -> list[Timed]:
     """Milliseconds of each engine and of its weighted nodes `names`; every second turn goes backwards.
 
     Of a layer the median over the turns counts, each turn brought to the pace of the middle one: machines get
@@ -115,7 +115,7 @@ def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = ()) -> list[T
     blocks: list[list[list[float]]] = [[] for _ in engines]
     layers: list[Sequence[Layer]] = [() for _ in engines]
     taken: list[list[list[float]]] = [[] for _ in engines]
-    for turn in range(TURNS):
+    for turn in range(turns):
         order = range(len(engines)) if turn % 2 == 0 else reversed(range(len(engines)))
         for index in order:
             engines[index].execute()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest
 from edgeseg.core.plugins import PluginFolder
@@ -18,7 +18,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import RecipeError
 
 if TYPE_CHECKING:
-    from edgeseg.datasets import Dataset
+    from edgeseg.datasets import Dataset, Split
 
 SAME: Literal["same"] = "same"
 """A step that produces what it was given."""
@@ -81,4 +81,13 @@ class Step(Protocol):
 
     def run(self, parent: Bundle, settings: Any, draft: BundleDraft, context: Context) -> Manifest:
         """Write the child's files into `draft.path` and return its manifest, without `files` and `parent`."""
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A step whose result depends on some images only, not on whole splits."""
+
+    def images(self, settings: Any, context: Context) -> tuple[Split, ...]:
+        """These images. Raises what choosing them raises."""
         ...

@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.target import Target
+from edgeseg.datasets.calibration import spread
 from edgeseg.datasets.split import Split
 from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision
 from edgeseg.quantize.ptq import Calibrated, calibrate
@@ -18,7 +19,12 @@ from edgeseg.quantize.schemes import SCHEMES, Scheme
 from edgeseg.steps import Context
 
 if TYPE_CHECKING:
+    from edgeseg.core.recipe import Budget
     from edgeseg.datasets.pictures import Inputs
+    from edgeseg.quantize.groups import Group
+    from edgeseg.quantize.held_out_loss import HeldOut
+    from edgeseg.quantize.planner_settings import PlanSettings
+    from edgeseg.quantize.planner_trial import TargetLab
     from edgeseg.steps.quantize import Settings
 
 
@@ -77,43 +83,94 @@ class Work(NamedTuple):
         )
         return hard_swish(self.plain, fitted)
 
+    @property
+    def limits(self) -> tuple[Budget, PlanSettings]:
+        assert self.settings.plan is not None
+        return self.settings.budget, self.settings.plan
+
+    def lab(self, calibrated: Calibrated, held_out: HeldOut) -> TargetLab:
+        from edgeseg.quantize.planner_trial import TargetLab
+
+        keep = frozenset(self.settings.keep)
+        return TargetLab(calibrated, held_out, Target.parse(self.settings.target), keep=keep)
+
+    def switched(self, calibrated: Calibrated) -> list[Group]:
+        """What a plan may switch."""
+        keep = frozenset(self.settings.keep)
+        return [group for group in calibrated.groups if keep.isdisjoint(group.nodes)]
+
 
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
     from edgeseg.datasets.nearer import with_nearer
     from edgeseg.quantize.held_out_loss import HeldOut
-    from edgeseg.quantize.methods import choose_methods
-    from edgeseg.quantize.planner_trial import TargetLab
-    from edgeseg.quantize.planner_verdict import plan_precision
 
-    settings, progress = work.settings, work.context.progress
+    settings = work.settings
     assert settings.plan is not None
     told = f"{len(images)} images of {images.dataset}/{images.name}"
     if settings.plan.nearer:
         images, told = with_nearer(images), f"{told}, each with an enlarged part"
-    held_out = HeldOut(work.plain, work.spec, work.context.camera_size, images, progress=progress)
-    target = Target.parse(settings.target)
-    keep = frozenset(settings.keep)
+    held_out = HeldOut(
+        work.plain, work.spec, work.context.camera_size, images, progress=work.context.progress
+    )
     network = work.network()
-    calibrated = work.calibrate(network)
-    trials: tuple[MethodTrial, ...] = ()
-    with ExitStack() as labs:
-        lab = labs.enter_context(TargetLab(calibrated, held_out, target, keep=keep))
-        limits = settings.plan.limits(settings.budget)
-        if settings.methods == "auto" and lab.loss(frozenset()).excess(limits) > 0:
-            calibrated, trials = choose_methods(
-                network, work.inputs, work.scheme, settings.ptq, lab.loss_of, progress=progress
-            )
-            lab = labs.enter_context(lab.like(calibrated))
-        groups = [group for group in calibrated.groups if keep.isdisjoint(group.nodes)]
-        planned = plan_precision(
-            calibrated.model, groups, lab, settings.budget, settings.plan, progress=progress
-        )
+    every = work.inputs.split
+    few = spread(every, settings.plan.first)
+    found = None
+    if 0 < len(few) < len(every):
+        found = _at_once(work._replace(inputs=work.inputs.of(few)), network, held_out)
+    calibrated, planned = found or _searched(work, network, held_out)
+    count = f"{len(few)} of {len(every)}" if found else str(len(every))
     return calibrated, msgspec.structs.replace(
         planned,
         target=settings.target,
-        plan={**planned.plan, **dict.fromkeys(keep, "float")},
+        plan={**planned.plan, **dict.fromkeys(settings.keep, "float")},
         held_out=told,
+        calibration=f"{count} images of {every.dataset}/{every.name}",
         labelled=held_out.labelled,
-        methods=trials,
     )
+
+
+def _at_once(
+    work: Work, network: ModelProto, held_out: HeldOut
+) -> tuple[Calibrated, PlannedPrecision] | None:
+    """The plan where these images settle it without a search."""
+    from edgeseg.quantize.planner_verdict import plan_at_once
+
+    calibrated = work.calibrate(network)
+    with work.lab(calibrated, held_out) as lab:
+        planned = plan_at_once(
+            calibrated.model, work.switched(calibrated), lab, *work.limits, progress=work.context.progress
+        )
+    return None if planned is None else (calibrated, planned)
+
+
+def _searched(work: Work, network: ModelProto, held_out: HeldOut) -> tuple[Calibrated, PlannedPrecision]:
+    """The plan a search finds, with the methods that suit the network."""
+    from edgeseg.quantize.methods import choose_methods
+    from edgeseg.quantize.planner_verdict import plan_precision
+
+    calibrated = work.calibrate(network)
+    trials: tuple[MethodTrial, ...] = ()
+    with ExitStack() as labs:
+        lab = labs.enter_context(work.lab(calibrated, held_out))
+        budget, settings = work.limits
+        if work.settings.methods == "auto" and lab.loss(frozenset()).excess(settings.limits(budget)) > 0:
+            calibrated, trials = choose_methods(
+                network,
+                work.inputs,
+                work.scheme,
+                work.settings.ptq,
+                lab.loss_of,
+                progress=work.context.progress,
+            )
+            lab = labs.enter_context(lab.like(calibrated))
+        planned = plan_precision(
+            calibrated.model,
+            work.switched(calibrated),
+            lab,
+            budget,
+            settings,
+            progress=work.context.progress,
+        )
+    return calibrated, msgspec.structs.replace(planned, methods=trials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,6 +72,14 @@ class Quantize:
     produces: Kind = "qdq"
     settings = Settings
 
+    def images(self, settings: Settings, context: Context) -> tuple[Split, ...]:
+        """Those that calibrate, without their labels, and those that decide about the plan."""
+        calibration = calibration_split(settings, context)
+        unlabelled = replace(calibration, classes=(), ignore_index=None)
+        if not settings.plan:
+            return (unlabelled,)
+        return unlabelled, held_out_split(settings, calibration, context)
+
     def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
         import onnx
 
@@ -104,7 +113,7 @@ class Quantize:
                 graph=QUANTIZED,
                 scheme=settings.scheme,
                 plan=plan,
-                calibration=f"{len(images)} images of {images.dataset}/{images.name}",
+                calibration=planned.calibration if planned else _told(images),
                 tables=TABLES if planned else "",
                 scores=result.scores,
             ),
@@ -147,6 +156,10 @@ def calibration_split(settings: Settings, context: Context) -> Split:
         listed=Path(settings.list) if settings.list else None,
         progress=context.progress,
     )
+
+
+def _told(images: Split) -> str:
+    return f"{len(images)} images of {images.dataset}/{images.name}"
 
 
 def _require_classes(budget: Budget, spec: ModelSpec) -> None:

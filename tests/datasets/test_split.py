@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgeseg.core.samples import require_disjoint
@@ -25,6 +27,21 @@ def test_sample_list_is_made_once_and_reports(flat):
     assert (
         split.limit(1).sample_list(lambda *a, **k: pytest.fail("hashed again")).samples == first.samples[:1]
     )
+
+
+def test_images_are_hashed_once_per_dataset(flat, monkeypatch):
+    data = open_dataset("folders", flat)
+    first = data.split("all")
+    before = first.fingerprint(), first.sample_list()
+    monkeypatch.setattr("edgeseg.datasets.split.difference_hash", lambda pixels: pytest.fail("hashed again"))
+    again = data.split("all")
+    assert (again.fingerprint(), again.sample_list()) == before
+
+
+def test_other_pixels_behind_the_same_ids_are_hashed_anew(flat):
+    split = open_dataset("folders", flat).split("all")
+    dark = replace(split, read_image=lambda name: split.read_image(name) // 2)
+    assert split.sample_list() != dark.sample_list() and split.fingerprint() != dark.fingerprint()
 
 
 def test_one_image_in_two_lists_under_another_name(flat, save, photo, tmp_path_factory, toml, mask):

@@ -12,6 +12,7 @@ from small import NET, save, write_onnx, write_recipe
 
 from edgeseg.core.cache import KEPT_DAYS, forget_unused
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
+from edgeseg.core.target import Target
 from edgeseg.flow.given import given_files
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
@@ -94,6 +95,26 @@ def test_a_recipe_trains_on_as_many_images_as_its_limit_says(tmp_path):
     before = made.graph().id
     save(tmp_path / "lab" / "masks" / "train" / "3.png", np.ones((32, 32)))
     assert maker(limited, tmp_path).graph().id == before, "the fourth image does not take part"
+
+
+def test_int8_is_made_again_when_the_images_that_calibrate_change_and_only_then(tmp_path):
+    step = StepChoice(use="quantize", settings={"images": 2})
+    recipe = write_recipe(tmp_path, steps=(StepChoice(use="export"), step), targets=("ort-int8",))
+
+    def key():
+        made = maker(recipe, tmp_path)
+        return made.quantized(made.graph(), Target.parse("ort-int8")).manifest.step.key
+
+    folder = tmp_path / "lab"
+    count = len(list((folder / "masks" / "train").iterdir()))
+    used = sorted(p.stem for p in (folder / "masks" / "train").iterdir())[:: count // 2][:2]
+    other = next(p for p in sorted((folder / "masks" / "train").iterdir()) if p.stem not in used)
+    before = key()
+    save(other, np.ones((32, 32)))
+    assert key() == before
+    picture = next((folder / "images" / "train").glob(f"{used[0]}.*"))
+    save(picture, np.full((32, 32, 3), 7))
+    assert key() != before
 
 
 def test_what_is_used_again_stays_in_the_cache(recipe, tmp_path):

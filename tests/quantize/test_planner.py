@@ -16,7 +16,7 @@ from edgeseg.quantize.placement import place
 from edgeseg.quantize.planner_lab import FloatNodes, Timed
 from edgeseg.quantize.planner_settings import PlanSettings
 from edgeseg.quantize.planner_tables import Loss, PlannedPrecision
-from edgeseg.quantize.planner_verdict import plan_precision
+from edgeseg.quantize.planner_verdict import plan_at_once, plan_precision
 from edgeseg.quantize.schemes import SCHEMES
 
 
@@ -36,11 +36,14 @@ class KnownLab:
         noise: float = 0.0,
         base: float = 0.0,
         paces: Sequence[float] = (1.0,),
+        kept: bool = True,
     ) -> None:
         self.slow, self.fast, self.lost = (np.array(v, float) for v in (slow, fast, lost))
         self.road = np.array(road or np.zeros(len(slow)), float)
         self.border, self.times, self.layers, self.noise, self.base = border, times, layers, noise, base
         self.paces = cycle(paces)
+        self.kept = kept
+        self.brief: list[bool] = []
         self.scored: list[FloatNodes] = []
         self.raced: list[FloatNodes] = []
         self.rng = np.random.default_rng(0)
@@ -58,8 +61,9 @@ class KnownLab:
         taken[1:] += self.border * (int8[1:] != int8[:-1])
         return taken
 
-    def race(self, plans: Sequence[FloatNodes]) -> list[Timed]:
+    def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> list[Timed]:
         self.raced += plans
+        self.brief.append(brief)
         pace = next(self.paces)
         return [self._timed(pace * self.node_ms(self.int8(plan))) for plan in plans]
 
@@ -68,15 +72,26 @@ class KnownLab:
         names = {f"l{i}": float(ms) for i, ms in enumerate(taken)} if self.layers else {}
         return Timed(blocks=total.tolist(), node_ms=names)
 
-    def loss(self, plan: FloatNodes, *, quick: bool = False) -> Loss:
+    def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
         if not quick:
             self.scored.append(plan)
         int8 = self.int8(plan)
         drop, road = float(self.base + self.lost[int8].sum()), float(self.road[int8].sum())
-        return Loss(drop=drop, class_drop={"road": road}, changed=2 * drop, class_changed={"road": 2 * road})
+        kept = self.kept and within is not None and drop <= (within.max_drop or np.inf)
+        return Loss(
+            drop=drop,
+            class_drop={"road": road},
+            changed=2 * drop,
+            class_changed={"road": 2 * road},
+            images=20 if kept else 80,
+            kept=kept,
+        )
 
     def plan(self, budget: Budget, **settings: float) -> PlannedPrecision:
         return plan_precision(self.model, self.groups, self, budget, PlanSettings(**settings))  # type: ignore[arg-type]
+
+    def at_once(self, budget: Budget) -> PlannedPrecision | None:
+        return plan_at_once(self.model, self.groups, self, budget, PlanSettings())
 
     def best(self, budget: Budget) -> float:
         """By trying every plan."""
@@ -105,6 +120,46 @@ def test_all_int8_when_it_is_fast_and_within_the_budget() -> None:
     assert [row.drop for row in found.blocks] == [None] * 4  # losing alone cannot change the decision
     assert [row.gain_ms for row in found.blocks] == [3] * 4
     assert len(lab.raced) == 2  # nothing can be faster than int8 in every block that it wins
+
+
+def test_what_is_clear_at_once_needs_no_search() -> None:
+    lab = KnownLab([4, 4, 4], [1, 1, 1], [0.1, 0.1, 0.1])
+    found = lab.at_once(drop(0.5))
+    assert found is not None and found.met and set(found.plan.values()) == {"int8"}
+    assert lab.brief == [True] and len(lab.scored) == 1
+    assert next(row for row in found.plans if row.chosen).scored_on == 20
+    assert "on 20 held-out images" in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("fast", "lost", "kept"),
+    [
+        ([1, 1, 1], [0.1, 0.9, 0.1], True),  # misses the budget
+        ([1, 1, 1], [0.1, 0.1, 0.1], False),  # the interval does not tell
+        ([1, 6, 1], [0.1, 0.1, 0.1], True),  # one block is slower
+    ],
+)
+def test_what_is_not_clear_at_once_is_searched(fast: list[float], lost: list[float], kept: bool) -> None:
+    lab = KnownLab([4, 4, 4], fast, lost, kept=kept)
+    assert lab.at_once(drop(0.5)) is None
+    assert lab.plan(drop(0.5)).met
+
+
+def test_float_that_wins_everywhere_is_clear_at_once() -> None:
+    found = KnownLab([1, 1, 1], [2, 2, 2], [0, 0, 0]).at_once(drop(0.5))
+    assert found is not None and "float wins" in found.verdict
+
+
+@pytest.mark.parametrize(("fast", "races"), [(3.0, [True]), (3.9, [True, False])])
+def test_a_block_that_hardly_wins_is_timed_longer(fast: float, races: list[bool]) -> None:
+    lab = KnownLab([4, 4, 4], [1, fast, 1], [0.1, 0.1, 0.1])
+    assert set(lab.plan(drop(0.5)).plan.values()) == {"int8"} and lab.brief == races
+
+
+def test_a_search_begins_with_long_races() -> None:
+    lab = KnownLab([4, 4, 4], [1, 1, 1], [0.1, 0.9, 0.1])
+    lab.plan(drop(0.5))
+    assert lab.brief[:2] == [True, False] and not any(lab.brief[1:])
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -237,9 +292,9 @@ def test_a_block_that_was_slow_once_is_timed_again() -> None:
 
 def test_int8_everywhere_is_timed_beside_the_plans_it_may_beat() -> None:
     class Unsteady(KnownLab):
-        def race(self, plans: Sequence[FloatNodes]) -> list[Timed]:
+        def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> list[Timed]:
             races.append(list(plans))
-            found = super().race(plans)
+            found = super().race(plans, brief=brief)
             return [self._shaken(one) if not plan else one for plan, one in zip(plans, found)]
 
         def _shaken(self, one: Timed) -> Timed:
@@ -275,6 +330,7 @@ def test_tables_survive_json() -> None:
         ({"images": 0}, "images is 0"),
         ({"rounds": 0}, "rounds"),
         ({"regain": -0.5}, "regain is -0.5"),
+        ({"first": -1}, "first is -1"),
     ],
 )
 def test_settings_that_plan_nothing(settings: dict[str, float], message: str) -> None:

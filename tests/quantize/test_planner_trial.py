@@ -12,7 +12,7 @@ from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.trial_engine import TURNS, TrialEngine, by_node, in_turn
+from edgeseg.quantize.trial_engine import BRIEF, TURNS, TrialEngine, by_node, in_turn
 
 CAMERA = (24, 32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, *CAMERA, 3), dtype=np.uint8)
@@ -88,6 +88,8 @@ def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     pytest.importorskip("openvino")
     with lab("openvino-int8") as found:
         timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
+        brief = found.race([FLOAT, frozenset()], brief=True)
+    assert [len(one.blocks) for one in brief] == [BRIEF, BRIEF]
     for one in timed:
         assert len(one.blocks) == TURNS and all(ms > 0 for turn in one.blocks for ms in turn)
         assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0

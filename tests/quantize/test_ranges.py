@@ -104,3 +104,10 @@ def test_activations_that_are_not_finite_name_their_node(value: float, engine: P
 def test_an_unknown_tensor() -> None:
     with pytest.raises(GraphError, match="'nowhere'"):
         collect(chain(), ["nowhere"], feeds(1))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_network_of_one_layer_needs_the_ranges_of_its_input_alone(engine):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    assert collect(chain(), ["image"], feeds(2), engine=engine)["image"].batches == 2

@@ -102,6 +102,45 @@ def test_a_plan_is_scored_on_enlarged_parts_too(quantise, monkeypatch, nearer, v
     assert set(seen) == {views}
 
 
+class ManyNoise(NoiseData):
+    """40 images to calibrate and score with."""
+
+    def split(self, name):
+        source = np.random.default_rng(1).integers(0, 256, (42, 32, 48, 3), dtype=np.uint8)
+        chosen = super().split(name)
+        ids = tuple(map(str, range(40) if name == "train" else range(40, 42)))
+        return replace(
+            chosen,
+            ids=ids,
+            read_image=lambda i: source[int(i)],
+            read_label=lambda i: source[int(i), ..., 0] % 3,
+        )
+
+
+@pytest.mark.parametrize(
+    ("drop", "first", "told"),
+    [
+        (90.0, 4, "4 of 20 images of noise/train"),  # settled at once
+        (90.0, 0, "20 images of noise/train"),
+        (0.0001, 4, "20 images of noise/train"),  # not settled: all of them, and a search
+    ],
+)
+def test_a_plan_calibrates_with_as_few_images_as_settle_it(graph, run_step, drop, first, told):
+    plan = {"images": 20, "first": first}
+    made = run_step(
+        "quantize",
+        graph,
+        data=ManyNoise(),
+        scheme="tensorrt",
+        images=20,
+        plan=plan,
+        budget={"max_drop": drop},
+        target="trt-int8@orin",
+    )
+    assert made.manifest.quantization.calibration == told
+    assert read_json(made.file("plan.json"), PlannedPrecision).calibration == told
+
+
 @pytest.mark.parametrize("text", ["openvino-int8", "ort-int8", "rtx-int8@sm86"])
 def test_every_engine_builds_fitted_hardswish(swish, run_step, text):
     target = Target.parse(text)
