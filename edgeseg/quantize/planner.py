@@ -16,6 +16,7 @@ Pure search: it decides what is built, timed and scored; a `Lab` does it. In thi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -142,17 +143,9 @@ class Search:
         assert self.start is not None
         if self.start.excess(self.budget) > 0:
             most = max(self.settings.blocks, min(MOST_BLOCKS, self.settings.blocks + 6))
-            chosen = tuple(s.block for s in self.blocks)
-            found = measure(
-                self.lab,
-                chosen,
-                self.groups,
-                self._costs,
-                skip=self._skipped,
-                most=most,
-                progress=self.progress,
-            )
-            self._use(found)
+            chosen = [s.block for s in self.blocks]
+            score = partial(measure, self.lab, chosen, self.groups, self._costs, skip=self._skipped)
+            self._use(score(most=most, progress=self.progress))
         self._open_with_all(None if self._skipped else self.start)
         self._border_times()
         for number in range(self.settings.rounds):
