@@ -118,11 +118,12 @@ def numbers(bundle: Bundle) -> dict[str, np.ndarray]:
 
 
 def test_images_without_labels_make_the_graph_agree_with_the_network(qdq, tmp_path):
-    child = qat(qdq, tmp_path / "child", Pictures(False), steps=40, validate_every=10, ema_decay=0.9)
+    # 80 steps gain 9 to 13 points; after 40 the gain is not certain on every CPU (-2 to 9 on a Zen 4)
+    child = qat(qdq, tmp_path / "child", Pictures(False), steps=80, validate_every=10, ema_decay=0.9)
     manifest = child.manifest
     assert (manifest.kind, manifest.quantization) == ("qdq", qdq.manifest.quantization)
     assert child.file("graph.onnx").read_bytes() == qdq.file("graph.onnx").read_bytes()
-    assert "QAT, 40 steps: mIoU" in manifest.notes[-2] and "images (held out)" in manifest.notes[-2]
+    assert "QAT, 80 steps: mIoU" in manifest.notes[-2] and "images (held out)" in manifest.notes[-2]
     assert manifest.notes[-1] == "2 of 2 int8 weights started from the float network"
     plain = session(onnx.load(str(child.file("graph.onnx"))), threads=1)
     held_out = Pictures(False).split("images")
