@@ -31,10 +31,10 @@ from edgeseg.datasets.held_out import held_out_images
 from edgeseg.datasets.pictures import Inputs
 from edgeseg.device.environment import read_environment
 from edgeseg.device.statistics import paired_ratio
-from edgeseg.graph._edit import Editor, static_shapes
+from edgeseg.graph._edit import Editor
+from edgeseg.graph._shapes import static_shapes, with_shapes
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
-from edgeseg.graph.simplify import with_shapes
 from edgeseg.models.load import resolve
 from edgeseg.quantize.hard_swish import Fitted, fit_swishes, hard_swish
 from edgeseg.quantize.held_out_loss import HeldOut

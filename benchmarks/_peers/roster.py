@@ -42,7 +42,18 @@ class Contestant:
 
 NNCF = ("onnx", "openvino", "nncf", "nncf.openvino")
 ORT = ("onnx", "onnxruntime", "onnxruntime.quantization")
-OURS = ("onnx", "onnxruntime", "openvino", "onnxsim", "edgeseg.flow.make", "edgeseg.quantize.ptq")
+OURS = (
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "onnxsim",
+    "edgeseg.flow.make",
+    "edgeseg.quantize.ptq",
+    "edgeseg.quantize.planner_trial",
+    "edgeseg.quantize.planner_verdict",
+    "edgeseg.steps.quantize",
+    "edgeseg.steps.build",
+)
 
 FLOAT, DEFAULT, CONTROL, BF16 = "torch-eager", "openvino-default", "nncf-accuracy-control", "edgeseg-bf16"
 PLANNED, PRUNED = "edgeseg-planned", "edgeseg-pruned"

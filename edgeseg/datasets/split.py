@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +30,7 @@ class Split:
         dataset: name of the layout; `name`: of the split.
         ids: one per image, in a fixed order.
         classes, ignore_index: what the values of a label mean; no classes: images without labels.
-        read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
+        read_image: id -> uint8 [H,W,3] RGB, in several threads at once; `read_label`: id -> uint8 [H,W].
         where: id -> the file a label comes from, for errors.
     """
 
@@ -83,12 +85,12 @@ class Split:
 
     def sample_list(self, progress: Progress = silent) -> SampleList:
         """The images identified by their decoded pixels. Hashes are kept for the life of the process."""
-        found = []
-        for done, identity in enumerate(self.ids):
-            if (self.read_image, identity) not in self._samples:
-                progress(f"hashing {self.dataset}/{self.name}", done, len(self.ids))
-            found.append(self._sample(identity))
-        return SampleList(dataset=self.dataset, split=self.name, samples=tuple(found))
+        new = [identity for identity in self.ids if (self.read_image, identity) not in self._samples]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done, _ in enumerate(pool.map(self._sample, new)):
+                progress(f"hashing {self.dataset}/{self.name}", done, len(new))
+        samples = tuple(self._sample(identity) for identity in self.ids)
+        return SampleList(dataset=self.dataset, split=self.name, samples=samples)
 
     def _sample(self, identity: str) -> Sample:
         key = self.read_image, identity

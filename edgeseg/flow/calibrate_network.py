@@ -115,7 +115,7 @@ def deepest(model: ModelProto) -> str:
     Raises:
         DataError: the graph has no map at all.
     """
-    from edgeseg.graph._edit import static_shapes
+    from edgeseg.graph._shapes import static_shapes
 
     shapes = static_shapes(model)
     outputs = {o.name for o in model.graph.output}

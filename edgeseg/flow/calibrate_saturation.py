@@ -71,7 +71,8 @@ def _observed(model: ModelProto) -> dict[str, str]:
     """Tensor -> the first node that reads it, in the order of the graph; the network's input first."""
     from onnx import TensorProto
 
-    from edgeseg.graph._edit import describe, element_types
+    from edgeseg.graph._edit import describe
+    from edgeseg.graph._shapes import element_types
 
     types = element_types(model)
     constants = {t.name for t in model.graph.initializer}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from edgeseg.core.ports import Array
 
@@ -202,27 +202,6 @@ def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
     """Dimensions of a tensor; a dynamic one as its name, or `?`. Empty when the rank is unknown."""
     dims = value.type.tensor_type.shape.dim
     return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dims)
-
-
-def static_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors whose dimensions are known."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes: dict[str, tuple[int, ...]] = {t.name: tuple(t.dims) for t in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        shape = shape_of(value)
-        if value.type.tensor_type.HasField("shape") and all(isinstance(d, int) for d in shape):
-            shapes[value.name] = tuple(int(d) for d in shape)
-    return shapes
-
-
-def element_types(model: ModelProto) -> dict[str, int]:
-    """TensorProto data type of all tensors that shape inference knows."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    types: dict[str, int] = {t.name: t.data_type for t in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type != TensorProto.UNDEFINED:
-            types[value.name] = value.type.tensor_type.elem_type
-    return types
 
 
 def describe(node: NodeProto) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from edgeseg.graph._edit import Editor, attribute, ints, set_attribute
-from edgeseg.graph.simplify import with_shapes
+from edgeseg.graph._shapes import with_shapes
 
 Float64 = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor, attribute, captured, element_types, set_attribute, static_shapes
+from edgeseg.graph._edit import Editor, attribute, captured, set_attribute
 from edgeseg.graph._run import run, session
+from edgeseg.graph._shapes import element_types, static_shapes, with_shapes
 from edgeseg.graph.deploy import PREPROCESS
-from edgeseg.graph.simplify import with_shapes
 from edgeseg.graph.source import from_opset
 
 FP16_MAX = 65504.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import onnx
 from onnx import ModelProto
 
 from edgeseg.errors import GraphError, MissingDependency
-from edgeseg.graph._edit import MAX_IR, Editor, name_nodes
+from edgeseg.graph._edit import Editor
 from edgeseg.graph._run import first_line
+from edgeseg.graph._shapes import with_shapes
 
 
 def simplify(model: ModelProto) -> ModelProto:
@@ -31,15 +31,3 @@ def simplify(model: ModelProto) -> ModelProto:
     editor = Editor(result)
     editor.lift_constants()
     return with_shapes(editor.finish())
-
-
-def with_shapes(model: ModelProto) -> ModelProto:
-    """The model with inferred shapes, unique node names and an IR version engines read."""
-    del model.graph.value_info[:]
-    try:
-        result = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError as fault:
-        raise GraphError(f"the shapes of the graph contradict each other: {first_line(fault)}") from fault
-    name_nodes(result.graph)
-    result.ir_version = min(result.ir_version, MAX_IR)
-    return result

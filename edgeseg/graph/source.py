@@ -16,8 +16,8 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError
 from edgeseg.graph._edit import MAX_IR, all_nodes, opset_of, shape_of
 from edgeseg.graph._run import first_line, run, session
+from edgeseg.graph._shapes import with_shapes
 from edgeseg.graph.operators import refuse_foreign
-from edgeseg.graph.simplify import with_shapes
 
 OLDEST_OPSET = 13
 """The deploy graph is written in operators of this opset."""

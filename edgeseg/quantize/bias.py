@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 import numpy as np
 from onnx import ModelProto, NodeProto
@@ -22,6 +23,7 @@ def bias_shifts(
     original: ModelProto,
     quantized: ModelProto,
     feeds: Feeds,
+    means: Mapping[str, Vector] | None = None,
     *,
     engine: ProbeEngine = "onnxruntime",
     threads: int = 2,
@@ -37,6 +39,7 @@ def bias_shifts(
 
     Args:
         quantized: from `insert`, made of `original`.
+        means: channel means of the tensors `layer_tensors` of the float graph over `feeds`; None: measured.
 
     Raises:
         DataError: `feeds` is empty or can be read only once.
@@ -44,18 +47,11 @@ def bias_shifts(
     before, after = Editor(original), Editor(quantized)
     first = {n.name: n for n in before.graph.node if n.op_type in CORRECTED}
     layers = [n for n in after.graph.node if n.name in first and _weight(after, n) is not None]
-    expected, found = (
-        channel_statistics(
-            model,
-            [name for layer in chosen for name in (layer.input[0], layer.output[0])],
-            feeds,
-            "mean",
-            engine=engine,
-            threads=threads,
-            progress=progress,
-        )
-        for model, chosen in ((original, [first[n.name] for n in layers]), (quantized, layers))
+    measured = partial(
+        channel_statistics, feeds=feeds, statistic="mean", engine=engine, threads=threads, progress=progress
     )
+    expected = means if means is not None else measured(original, _beside([first[n.name] for n in layers]))
+    found = measured(quantized, _beside(layers))
     shifts = {}
     for layer in layers:
         weight = _weight(after, layer)
@@ -64,6 +60,15 @@ def bias_shifts(
         inherited = _response(layer, weight, found[layer.input[0]] - expected[source.input[0]])
         shifts[layer.name] = expected[source.output[0]] - found[layer.output[0]] + inherited
     return shifts
+
+
+def layer_tensors(model: ModelProto) -> list[str]:
+    """Inputs and outputs of the layers whose biases can be corrected."""
+    return _beside([node for node in model.graph.node if node.op_type in CORRECTED])
+
+
+def _beside(layers: Iterable[NodeProto]) -> list[str]:
+    return list(dict.fromkeys(name for layer in layers for name in (layer.input[0], layer.output[0])))
 
 
 def shift_biases(quantized: ModelProto, shifts: Mapping[str, Vector]) -> ModelProto:

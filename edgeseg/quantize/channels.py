@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from edgeseg.core.ports import Progress, silent
+from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.errors import DataError
-from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.graph._edit import Editor, opset_of
+from edgeseg.graph._shapes import static_shapes
 from edgeseg.quantize.probe import ProbeEngine, open_probe
-from edgeseg.quantize.ranges import Feeds, return_sample
+from edgeseg.quantize.ranges import Feeds, channel_mean, return_sample
 
 Statistic = Literal["mean", "largest"]
 Vector = NDArray[np.float64]
+
+
+class ChannelStatistics:
+    """Mean, or largest |value|, of every channel (axis 1) of some tensors, streamed: a `Watcher`.
+
+    Args:
+        every: only every so many-th batch counts, the first included.
+    """
+
+    def __init__(self, tensors: Iterable[str], statistic: Statistic, *, every: int = 1) -> None:
+        self._found: dict[str, Vector] = {name: np.zeros(0) for name in tensors}
+        self._statistic = statistic
+        self._every = every
+        self._seen = self._counted = 0
+
+    def watch(self, editor: Editor) -> None:
+        shapes = static_shapes(editor.model)
+        for name in self._found:
+            self._found[name] = np.zeros(shapes[name][1])
+            _reduce(editor, name, shapes[name], self._statistic)
+
+    def see(self, values: Mapping[str, Array]) -> None:
+        self._seen += 1
+        if (self._seen - 1) % self._every:
+            return
+        self._counted += 1
+        for name, total in self._found.items():
+            value = values[_output(name, self._statistic)].astype(np.float64)
+            self._found[name] = np.maximum(total, value) if self._statistic == "largest" else total + value
+
+    def result(self) -> dict[str, Vector]:
+        """[C] by tensor. Raises DataError: nothing was seen."""
+        if not self._counted:
+            raise _nothing()
+        count = self._counted if self._statistic == "mean" else 1
+        return {name: total / count for name, total in self._found.items()}
 
 
 def channel_statistics(
@@ -29,7 +66,7 @@ def channel_statistics(
     threads: int = 2,
     progress: Progress = silent,
 ) -> dict[str, Vector]:
-    """Mean, or largest |value|, of every channel (axis 1) over all images: [C] by tensor.
+    """`ChannelStatistics` over all images: [C] by tensor.
 
     Raises:
         DataError: `feeds` is empty, or can be read only once and was.
@@ -37,32 +74,28 @@ def channel_statistics(
     if not tensors:
         return {}
     editor = Editor(model)
-    shapes = static_shapes(model)
     del editor.graph.output[:]
-    for name in dict.fromkeys(tensors):
-        _reduce(editor, name, shapes[name], statistic, opset_of(model))
+    found = ChannelStatistics(tensors, statistic)
+    found.watch(editor)
     probe = open_probe(editor.finish(), engine, threads=threads)
-    found: dict[str, Vector] = {name: np.zeros(shapes[name][1]) for name in tensors}
-    count = 0
     for count, feed in enumerate(feeds, start=1):
-        values = probe(feed)
-        for name, total in found.items():
-            value = values[f"{name}/{statistic}"].astype(np.float64)
-            found[name] = np.maximum(total, value) if statistic == "largest" else total + value
+        found.see(probe(feed))
         progress(f"measuring channels ({statistic})", count, 0)
-    if not count:
-        raise _nothing()
-    return {name: total / count for name, total in found.items()} if statistic == "mean" else found
+    return found.result()
 
 
-def _reduce(editor: Editor, tensor: str, shape: tuple[int, ...], statistic: Statistic, opset: int) -> None:
+def _output(tensor: str, statistic: Statistic) -> str:
+    return channel_mean(tensor) if statistic == "mean" else f"{tensor}/channel_{statistic}"
+
+
+def _reduce(editor: Editor, tensor: str, shape: tuple[int, ...], statistic: Statistic) -> None:
     axes = [axis for axis in range(len(shape)) if axis != 1]
-    source, output = tensor, f"{tensor}/{statistic}"
+    source, output = tensor, _output(tensor, statistic)
     operator = "ReduceMean"
     if statistic == "largest":
         operator, source = "ReduceMax", f"{tensor}/absolute"
         editor.graph.node.append(helper.make_node("Abs", [tensor], [source]))
-    if opset >= 18:
+    if opset_of(editor.model) >= 18:
         inputs = [source, editor.add_initializer(f"{output}_axes", np.array(axes, np.int64))]
         node = helper.make_node(operator, inputs, [output], keepdims=0)
     else:

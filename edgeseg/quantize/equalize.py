@@ -21,7 +21,7 @@ from onnx import ModelProto, NodeProto
 
 from edgeseg.core.ports import Array
 from edgeseg.graph._edit import Editor, attribute
-from edgeseg.graph.simplify import with_shapes
+from edgeseg.graph._shapes import with_shapes
 from edgeseg.quantize.channels import Vector
 from edgeseg.quantize.layers import constant, is_layer, overwrite, scale_rows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from onnx import ModelProto
 
-from edgeseg.graph._edit import static_shapes
+from edgeseg.graph._shapes import static_shapes
 from edgeseg.graph.info import macs
 from edgeseg.quantize.placement import Placement, Plan
 

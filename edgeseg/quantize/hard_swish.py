@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
 from edgeseg.core.ports import Progress, silent
-from edgeseg.graph._edit import Editor, attribute, static_shapes
-from edgeseg.graph.simplify import with_shapes
+from edgeseg.graph._edit import Editor, attribute
+from edgeseg.graph._shapes import static_shapes, with_shapes
 from edgeseg.quantize.channels import Vector, channel_samples
 from edgeseg.quantize.layers import constant, is_layer, scale_rows, shift_rows
 from edgeseg.quantize.probe import ProbeEngine

@@ -21,11 +21,14 @@ from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
 from edgeseg.metrics import confusion, paired_drop
 from edgeseg.metrics.scores import mean_present
 from edgeseg.quantize.planner_tables import Loss
+from edgeseg.quantize.probe import ProbeEngine
 from edgeseg.quantize.trial_engine import Simulated
 
 QUICK_IMAGES = 12
 LOOKS, FEWEST = 4, 16
 """A loss within limits is looked at so many times, and not on fewer images."""
+CERTAINTY = 0.95
+"""With which a drop is said to be within a limit: a question with one side."""
 
 
 class Remembered(Sequence[Array]):
@@ -53,6 +56,7 @@ class HeldOut:
     Args:
         reference: the FP32 network, folded.
         images: neither calibration nor validation images.
+        engine, threads: run `reference`, in float32.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class HeldOut:
         camera: Size,
         images: Split,
         *,
+        engine: ProbeEngine = "onnxruntime",
+        threads: int = 2,
         progress: Progress = silent,
     ) -> None:
         self.spec = spec
@@ -69,6 +75,8 @@ class HeldOut:
         self.labelled = bool(images.classes) and spec.task == "semantic"
         self._reference = reference
         self._images = images
+        self._engine = engine
+        self._threads = threads
         self._progress = progress
 
     @cached_property
@@ -83,8 +91,8 @@ class HeldOut:
         Args:
             class_map: of the graph that is judged, uint8 [H,W,3] to uint8 [H,W].
             quick: on a few of the images.
-            within: on as many of the images as show that it is within these limits: scoring ends once the
-                95% interval of every limited drop is.
+            within: on as many of the images as show that it is within these limits: scoring ends once every
+                limited drop is, with CERTAINTY.
         """
         chosen: list[int] = []
         found: list[Array] = []
@@ -106,7 +114,7 @@ class HeldOut:
         return [range(first, count, looks) for first in range(looks)]
 
     def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
-        """Whether the intervals of all limited drops lie within the limits."""
+        """Whether all limited drops are within the limits, with CERTAINTY."""
         if self.spec.task != "semantic" or len(chosen) < FEWEST:
             return False
         count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
@@ -115,7 +123,7 @@ class HeldOut:
             np.array([confusion(expected[i], maps[n], count, ignore) for n, i in enumerate(chosen)])
             for maps in ([self._masks[i] for i in chosen], found)
         )
-        drop = paired_drop(before, after)
+        drop = paired_drop(before, after, confidence=2 * CERTAINTY - 1)
         highest = dict(zip(self.spec.class_names, drop.class_high))
         classes = ((highest[name], most) for name, most in budget.max_class_drop.items())
         overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
@@ -143,7 +151,8 @@ class HeldOut:
     @cached_property
     def _masks(self) -> Remembered:
         """Class maps of the FP32 network."""
-        reference = Simulated(compose(self._reference, self.spec, self.camera))
+        deploy = compose(self._reference, self.spec, self.camera)
+        reference = Simulated(deploy, self._engine, self._threads)
 
         def mask(index: int) -> Array:
             self._progress("the FP32 network on the held-out images", index, len(self.frames))

@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, helper
 
 from edgeseg.errors import GraphError
 from edgeseg.graph._edit import Editor, opset_of
-from edgeseg.graph.simplify import with_shapes
+from edgeseg.graph._shapes import with_shapes
 from edgeseg.quantize.grid import Grid
 from edgeseg.quantize.placement import Pair, Placement, WeightPair
 from edgeseg.quantize.schemes import Scheme

@@ -11,7 +11,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import Editor, static_shapes
+from edgeseg.graph._edit import Editor
+from edgeseg.graph._shapes import static_shapes
 from edgeseg.quantize.operators import (
     ACTIVATIONS,
     AVERAGES,

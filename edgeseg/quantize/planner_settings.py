@@ -31,7 +31,7 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     blocks: int = 10
     candidates: int = 5
     rounds: int = 3
-    first: int = 16
+    first: int = 8
     images: int = 40
     nearer: bool = True
     regain: float = 0.0

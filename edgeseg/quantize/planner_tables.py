@@ -20,7 +20,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             noisy than `drop`: it ranks.
         class_changed: the same per class.
         images: how many it was scored on.
-        kept: the 95% intervals of its drops lie within the limits it was scored for.
+        kept: its drops are within the limits it was scored for, with 95% certainty.
     """
 
     drop: float

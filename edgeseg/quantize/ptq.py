@@ -9,8 +9,8 @@ from onnx import ModelProto
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.upsampling import merge_upsampling
-from edgeseg.quantize.bias import bias_shifts, shift_biases
-from edgeseg.quantize.channels import Vector, channel_statistics
+from edgeseg.quantize.bias import bias_shifts, layer_tensors, shift_biases
+from edgeseg.quantize.channels import ChannelStatistics, Vector, channel_statistics
 from edgeseg.quantize.equalize import equalize, linked_tensors
 from edgeseg.quantize.grid import Grid
 from edgeseg.quantize.groups import Group, groups_of
@@ -18,13 +18,13 @@ from edgeseg.quantize.histogram import Histogram
 from edgeseg.quantize.insertion import insert
 from edgeseg.quantize.placement import Placement, Plan, place
 from edgeseg.quantize.probe import ProbeEngine
-from edgeseg.quantize.ranges import WINNERS, Feeds, collect, spread
+from edgeseg.quantize.ranges import WINNERS, Feeds, collect, spread, stride
 from edgeseg.quantize.schemes import Scheme
 from edgeseg.quantize.score_grid import score_grid, scoring_node
 from edgeseg.quantize.thresholds import RangeMethod, choose_grid, saturated
 from edgeseg.quantize.weights import WeightMethod
 
-BIAS_IMAGES = 16
+BIAS_IMAGES = 8
 """Batches whose means bias correction compares, evenly spread over the calibration set. Mobile-UNet on 40
 held-out images of CamVid train (float 73.77 mIoU, uncorrected int8 73.04): 73.80 with 8, 73.81 with 16, 73.74
 with 32, 73.79 with 64 (`benchmarks/bias_images.py`)."""
@@ -76,6 +76,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: float; the graph given, with upsampling merged and channels equalised where that was asked for.
             Its nodes are those that plans and groups name.
+        means: of the channels of `layer_tensors`, over the images that correct biases.
         shifts: what bias correction adds, by node; empty without it.
     """
 
@@ -84,6 +85,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     settings: PtqSettings
     placement: Placement
     histograms: dict[str, Histogram]
+    means: dict[str, Vector]
     shifts: dict[str, Vector] = {}
 
     @property
@@ -138,6 +140,7 @@ def calibrate(
         model = equalize(model, maxima)
     placement = place(model, scheme)
     scoring = scoring_node(model) if scheme.uint8_scores else None
+    means = ChannelStatistics(layer_tensors(model), "mean", every=stride(feeds, BIAS_IMAGES))
     histograms = collect(
         model,
         placement.tensors,
@@ -145,10 +148,16 @@ def calibrate(
         engine=settings.engine or scheme.probe,
         threads=settings.threads,
         scores=scoring.output[0] if scoring else "",
+        beside=means,
         progress=progress,
     )
     calibrated = Calibrated(
-        model=model, scheme=scheme, settings=settings, placement=placement, histograms=histograms
+        model=model,
+        scheme=scheme,
+        settings=settings,
+        placement=placement,
+        histograms=histograms,
+        means=means.result(),
     )
     return with_methods(calibrated, feeds, settings, progress=progress)
 
@@ -168,6 +177,7 @@ def with_methods(
         calibrated.model,
         apply(calibrated).model,
         spread(feeds, BIAS_IMAGES),
+        calibrated.means,
         engine=settings.engine or calibrated.scheme.probe,
         threads=settings.threads,
         progress=progress,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.errors import DataError, GraphError
-from edgeseg.graph._edit import Editor, opset_of, static_shapes
+from edgeseg.graph._edit import Editor, opset_of
+from edgeseg.graph._shapes import static_shapes
 from edgeseg.graph._writer import Writer
 from edgeseg.quantize.histogram import Histogram
 from edgeseg.quantize.probe import ProbeEngine, open_probe
@@ -31,10 +33,32 @@ class _Some:
         return islice(iter(self._feeds), 0, None, self._step)
 
 
+def stride(feeds: Feeds, count: int) -> int:
+    """Every so many-th batch is one of about `count`; 1 where their number is not known or smaller."""
+    return max(1, len(feeds) // count) if isinstance(feeds, Sized) else 1
+
+
 def spread(feeds: Feeds, count: int) -> Feeds:
-    """About `count` batches, evenly spread; all where their number is not known or smaller."""
-    step = len(feeds) // count if isinstance(feeds, Sized) else 1
+    """About `count` batches, evenly spread."""
+    step = stride(feeds, count)
     return _Some(feeds, step) if step > 1 else feeds
+
+
+class Watcher(Protocol):
+    """Something else that is measured while ranges are collected."""
+
+    def watch(self, editor: Editor) -> None:
+        """Let the graph return what is to be seen."""
+        ...
+
+    def see(self, values: Mapping[str, Array]) -> None:
+        """All outputs for one batch."""
+        ...
+
+
+def channel_mean(tensor: str) -> str:
+    """What the means of its channels are called as an output."""
+    return f"{tensor}/channel_mean"
 
 
 WINNERS = "scores/winners"
@@ -52,6 +76,7 @@ def collect(
     threads: int = 2,
     sample: int = SAMPLE,
     scores: str = "",
+    beside: Watcher | None = None,
     progress: Progress = silent,
 ) -> dict[str, Histogram]:
     """Histograms of `tensors`. Extremes and sampling are computed inside the engine, so that of a large
@@ -59,13 +84,14 @@ def collect(
 
     Args:
         scores: a tensor [N,C,H,W] whose largest value at each pixel has a histogram too, WINNERS.
+        beside: sees the same batches.
 
     Raises:
         DataError: no images, images that are constant, or NaN or infinite values in them.
         GraphError: a tensor is NaN or infinite for a sound image; names it and its node.
     """
     sources = {i.name for i in model.graph.input}
-    probed = _with_statistics(model, [t for t in tensors if t not in sources], sample, scores)
+    probed = _with_statistics(model, [t for t in tensors if t not in sources], sample, scores, beside)
     probe = open_probe(probed, engine, threads=threads) if probed.graph.output else None
     histograms = {name: Histogram() for name in (*tensors, *([WINNERS] if scores else []))}
     total = len(feeds) if isinstance(feeds, Sized) else 0
@@ -74,6 +100,8 @@ def collect(
         for name, value in feed.items():
             varied |= _check_image(name, value, count)
         found = probe(feed) if probe else {}
+        if beside:
+            beside.see(found)
         for name, histogram in histograms.items():
             if name in feed:
                 value = feed[name]
@@ -99,9 +127,12 @@ _COUNTED = Histogram()
 _COUNTED.batches = 1
 
 
-def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int, scores: str) -> ModelProto:
+def _with_statistics(
+    model: ModelProto, tensors: Sequence[str], sample: int, scores: str, beside: Watcher | None
+) -> ModelProto:
     """The graph returning, for each tensor T, `T/low`, `T/high` and `T/mean` [] and `T/sample`.
-    The mean is there for NaN, which the extremes pass over. The same for the WINNERS of `scores`."""
+    The mean is there for NaN, which the extremes pass over; means that `beside` has returned do as well. The
+    same for the WINNERS of `scores`."""
     editor = Editor(model)
     if scores:
         tensors = [*tensors, _add_winners(editor, scores)]
@@ -112,8 +143,13 @@ def _with_statistics(model: ModelProto, tensors: Sequence[str], sample: int, sco
     if missing:
         raise GraphError(f"the graph has no tensor '{missing[0]}'")
     del editor.graph.output[:]
+    if beside:
+        beside.watch(editor)
+    returned = {output.name for output in editor.graph.output}
     for name in tensors:
         for word, kind in _STATISTICS.items():
+            if word == "mean" and channel_mean(name) in returned:
+                continue
             editor.graph.node.append(helper.make_node(kind, [name], [f"{name}/{word}"], keepdims=0))
             _output(editor, f"{name}/{word}", [])
         return_sample(editor, name, shapes[name], sample)
@@ -169,7 +205,8 @@ def _check_image(name: str, value: Array, count: int) -> bool:
 
 
 def _is_finite(found: Mapping[str, Array], name: str) -> bool:
-    return all(math.isfinite(float(found[f"{name}/{word}"])) for word in _STATISTICS)
+    mean = channel_mean(name) if channel_mean(name) in found else f"{name}/mean"
+    return all(bool(np.isfinite(found[key]).all()) for key in (f"{name}/low", f"{name}/high", mean))
 
 
 def _not_finite(

@@ -16,9 +16,9 @@ from edgeseg.core.ports import Array, BuildSettings, Engine, Layer, OpenSettings
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine
 from edgeseg.graph._edit import shape_of
-from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.quantize.planner_lab import Timed
+from edgeseg.quantize.probe import ProbeEngine, open_probe
 
 TURNS, BRIEF, RUNS = 10, 4, 4
 """Engines take turns, in a brief race fewer; each turn is one run that is not counted and RUNS that are."""
@@ -51,14 +51,14 @@ class TrialEngine:
 
 
 class Simulated(TrialEngine):
-    """A deploy graph in ONNX Runtime, in float32 arithmetic between its Q/DQ pairs."""
+    """A deploy graph in float32 arithmetic, also between its Q/DQ pairs."""
 
-    def __init__(self, deploy: ModelProto) -> None:
+    def __init__(self, deploy: ModelProto, engine: ProbeEngine = "onnxruntime", threads: int = 2) -> None:
         super().__init__(deploy)
-        self._session = session(deploy)
+        self._probe = open_probe(deploy, engine, threads=threads)
 
     def class_map(self, frame: Array) -> Array:
-        return run(self._session, {FRAMES: np.stack([frame] * self.batch)})[CLASS_MAP][0]
+        return self._probe({FRAMES: np.stack([frame] * self.batch)})[CLASS_MAP][0].copy()
 
 
 class Built(TrialEngine):

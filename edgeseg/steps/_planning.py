@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgeseg.quantize.held_out_loss import HeldOut
     from edgeseg.quantize.planner_settings import PlanSettings
     from edgeseg.quantize.planner_trial import TargetLab
+    from edgeseg.quantize.probe import ProbeEngine
     from edgeseg.steps.quantize import Settings
 
 
@@ -64,6 +65,11 @@ class Work(NamedTuple):
     def scheme(self) -> Scheme:
         return SCHEMES[self.settings.scheme]
 
+    @property
+    def engine(self) -> ProbeEngine:
+        """Runs float networks."""
+        return self.settings.ptq.engine or self.scheme.probe
+
     def calibrate(self, network: ModelProto) -> Calibrated:
         return calibrate(network, self.inputs, self.scheme, self.settings.ptq, progress=self.context.progress)
 
@@ -73,12 +79,11 @@ class Work(NamedTuple):
             return self.plain
         from edgeseg.quantize.hard_swish import fit_swishes, hard_swish
 
-        ptq = self.settings.ptq
         fitted = fit_swishes(
             self.plain,
             self.inputs,
-            engine=ptq.engine or self.scheme.probe,
-            threads=ptq.threads,
+            engine=self.engine,
+            threads=self.settings.ptq.threads,
             progress=self.context.progress,
         )
         return hard_swish(self.plain, fitted)
@@ -111,7 +116,13 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     if settings.plan.nearer:
         images, told = with_nearer(images), f"{told}, each with an enlarged part"
     held_out = HeldOut(
-        work.plain, work.spec, work.context.camera_size, images, progress=work.context.progress
+        work.plain,
+        work.spec,
+        work.context.camera_size,
+        images,
+        engine=work.engine,
+        threads=settings.ptq.threads,
+        progress=work.context.progress,
     )
     network = work.network()
     every = work.inputs.split

@@ -7,7 +7,7 @@ from onnx.reference import ReferenceEvaluator
 from small_graphs import model_of, network, outputs_of, smooth_frames, spec_of
 
 from edgeseg.core.preprocess import Preprocess
-from edgeseg.graph._edit import element_types
+from edgeseg.graph._shapes import element_types
 from edgeseg.graph.deploy import PREPROCESS, compose
 from edgeseg.graph.fp16 import SAFETY, measure_maxima, to_fp16
 

@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 from onnx.reference import ReferenceEvaluator
 
 from edgeseg.graph._edit import Editor, opset_of
-from edgeseg.graph.simplify import with_shapes
+from edgeseg.graph._shapes import with_shapes
 from edgeseg.quantize.grid import Grid, fake_quantize
 from edgeseg.quantize.ptq import Calibrated
 from edgeseg.quantize.weights import bias_floor, dequantize_weight, quantize_weight, weight_scales

@@ -9,6 +9,7 @@ from patterns import SHAPE, Net, chain, feeds
 
 from edgeseg.errors import DataError, GraphError
 from edgeseg.graph._run import run, session
+from edgeseg.quantize.channels import ChannelStatistics, channel_statistics
 from edgeseg.quantize.probe import ProbeEngine
 from edgeseg.quantize.ranges import collect
 
@@ -111,3 +112,25 @@ def test_a_network_of_one_layer_needs_the_ranges_of_its_input_alone(engine):
     if engine == "openvino":
         pytest.importorskip("openvino")
     assert collect(chain(), ["image"], feeds(2), engine=engine)["image"].batches == 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_channel_means_are_measured_in_the_same_pass(engine: ProbeEngine) -> None:
+    need(engine)
+    images, tensors = feeds(5), ["image", "act", "c2"]
+    beside = ChannelStatistics(tensors, "mean", every=2)
+    found = collect(chain(), ["image", "act"], images, engine=engine, beside=beside)
+    alone = collect(chain(), ["image", "act"], images, engine=engine)
+    expected = channel_statistics(chain(), tensors, images[::2], "mean", engine=engine)
+    for name, means in beside.result().items():
+        assert means == pytest.approx(expected[name], rel=1e-5, abs=1e-6)
+    assert (found["act"].low, found["act"].high) == (alone["act"].low, alone["act"].high)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_means_of_channels_show_what_is_not_finite(value: float, engine: ProbeEngine) -> None:
+    need(engine)
+    beside = ChannelStatistics(["spoiled"], "mean")
+    with pytest.raises(GraphError, match="gives NaN or infinite values for calibration image 1"):
+        collect(broken(value), ["image", "act", "spoiled"], feeds(2), engine=engine, beside=beside)
