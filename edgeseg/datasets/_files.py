@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -157,6 +158,7 @@ def file_split(
         read_image=partial(_read_image, pairs),
         read_label=partial(_read_label, pairs, decode),
         where=partial(_mask_name, pairs),
+        threads=os.cpu_count() or 1,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,8 @@ class Split:
         dataset: name of the layout; `name`: of the split.
         ids: one per image, in a fixed order.
         classes, ignore_index: what the values of a label mean; no classes: images without labels.
-        read_image: id -> uint8 [H,W,3] RGB, in several threads at once; `read_label`: id -> uint8 [H,W].
+        read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
+        threads: so many may read images at once.
         where: id -> the file a label comes from, for errors.
     """
 
@@ -42,6 +42,7 @@ class Split:
     read_image: Read = field(repr=False)
     read_label: Read = field(repr=False)
     where: Callable[[str], str] = field(default=str, repr=False)
+    threads: int = 1
     _samples: dict[tuple[Read, str], Sample] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -86,7 +87,7 @@ class Split:
     def sample_list(self, progress: Progress = silent) -> SampleList:
         """The images identified by their decoded pixels. Hashes are kept for the life of the process."""
         new = [identity for identity in self.ids if (self.read_image, identity) not in self._samples]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             for done, _ in enumerate(pool.map(self._sample, new)):
                 progress(f"hashing {self.dataset}/{self.name}", done, len(new))
         samples = tuple(self._sample(identity) for identity in self.ids)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -53,3 +54,19 @@ def test_one_image_in_two_lists_under_another_name(flat, save, photo, tmp_path_f
     theirs = open_dataset("folders", other).split("all").sample_list()
     with pytest.raises(DataError, match="b = renamed"):
         require_disjoint(ours, theirs)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_images_are_hashed_by_as_many_threads_as_a_split_bears(flat, threads):
+    whole = open_dataset("folders", flat).split("all")
+    used = []
+
+    def read(name):
+        used.append((threading.get_ident(), name))
+        return whole.read_image(name)
+
+    split = replace(whole, read_image=read, threads=threads)
+    assert split.sample_list() == whole.sample_list()
+    assert sorted(name for _, name in used) == sorted(split.ids)
+    if threads == 1:
+        assert [name for _, name in used] == list(split.ids) and len({ident for ident, _ in used}) == 1
