@@ -128,7 +128,7 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     every = work.inputs.split
     few = spread(every, settings.plan.first)
     found = None
-    if 0 < len(few) < len(every):
+    if held_out.certain and 0 < len(few) < len(every):
         found = _at_once(work._replace(inputs=work.inputs.of(few)), network, held_out)
     calibrated, planned = found or _searched(work, network, held_out)
     count = f"{len(few)} of {len(every)}" if found else str(len(every))

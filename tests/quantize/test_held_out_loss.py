@@ -12,6 +12,7 @@ from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.recipe import Budget
 from edgeseg.datasets.split import Split
+from edgeseg.metrics import confusion, paired_drop
 from edgeseg.quantize.held_out_loss import FEWEST, LOOKS, HeldOut, Remembered
 
 CAMERA, COUNT = (16, 16), 64
@@ -101,10 +102,22 @@ def test_few_images_prove_nothing() -> None:
 
 
 def test_bit_masks_are_scored_on_all_images() -> None:
-    loss = held_out(replace(images(), classes=()), task="multilabel").loss(
-        lambda frame: np.zeros(CAMERA, np.uint8), within=Budget(max_drop=99.0)
-    )
-    assert not loss.kept and loss.images == COUNT
+    some = held_out(replace(images(), classes=()), task="multilabel")
+    loss = some.loss(lambda frame: np.zeros(CAMERA, np.uint8), within=Budget(max_drop=99.0))
+    assert not some.certain and not loss.kept and loss.images == COUNT
+
+
+@pytest.mark.parametrize(("beside", "at_once"), [(0.01, True), (-0.01, False)])
+def test_a_drop_is_kept_when_95_of_100_resamples_are(beside: float, at_once: bool) -> None:
+    some, first = held_out(images()), range(0, COUNT, LOOKS)
+    worse = wrong(0.25, range(0, COUNT, 3))
+    labels = [PIXELS[i].argmax(axis=2).astype(np.uint8) for i in first]
+    before = np.array([confusion(label, label, 3, None) for label in labels])
+    after = np.array([confusion(label, worse(PIXELS[i]), 3, None) for label, i in zip(labels, first)])
+    limit = paired_drop(before, after, confidence=0.9).high + beside
+    assert limit < paired_drop(before, after).high
+    loss = some.loss(worse, within=Budget(max_drop=limit))
+    assert (loss.images == COUNT // LOOKS) == at_once
 
 
 def test_arrays_are_made_once_when_asked_for() -> None:
