@@ -53,10 +53,6 @@ class Remembered(Sequence[Array]):
 class HeldOut:
     """Frames in memory, at camera size, with labels where they have them. Read when they are first asked for.
 
-    Attributes:
-        labelled: losses are of mIoU against labels, else of the masks of the FP32 network.
-        certain: a loss can be said to be within a limit before all images are scored.
-
     Args:
         reference: the FP32 network, folded.
         images: neither calibration nor validation images.
@@ -77,7 +73,6 @@ class HeldOut:
         self.spec = spec
         self.camera = camera
         self.labelled = bool(images.classes) and spec.task == "semantic"
-        self.certain = spec.task == "semantic"
         self._reference = reference
         self._images = images
         self._engine = engine
@@ -120,7 +115,7 @@ class HeldOut:
 
     def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
         """Whether all limited drops are within the limits, with CERTAINTY."""
-        if not self.certain or len(chosen) < FEWEST:
+        if self.spec.task != "semantic" or len(chosen) < FEWEST:
             return False
         count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
         expected = self._labels if self.labelled else self._masks

@@ -115,7 +115,7 @@ class Search:
 
     def run(self) -> Search:
         if not self.open():
-            self._explore()
+            self.explore()
         return self
 
     def open(self) -> bool:
@@ -137,7 +137,8 @@ class Search:
         self._open_with_all(self.start)
         return self.best is not None and bool(self.ends()[0] or not self.lab.times)
 
-    def _explore(self) -> None:
+    def explore(self) -> None:
+        """What `open` leaves to be searched."""
         if self._brief:
             self._time_ends_again()
         assert self.start is not None

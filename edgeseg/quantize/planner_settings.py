@@ -19,8 +19,8 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         blocks: at most so many are switched; a block that loses much is then cut into parts.
         candidates: plans built and timed per round; `rounds`: at most so many.
-        first: calibration images of a first try. Where int8 everywhere then makes every block faster and
-            keeps the budget for certain, the search ends; else it begins with all of them. 0: no first try.
+        first: calibration images of a first try. Where int8 in the blocks that it makes faster misses the
+            budget, everything begins anew with all of them. 0: no first try.
         images: held-out images that plans are scored on.
         nearer: and on an enlarged part of each, where int8 shows what it loses although the float network was
             trained on these images.

@@ -128,8 +128,8 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     every = work.inputs.split
     few = spread(every, settings.plan.first)
     found = None
-    if held_out.certain and 0 < len(few) < len(every):
-        found = _at_once(work._replace(inputs=work.inputs.of(few)), network, held_out)
+    if 0 < len(few) < len(every):
+        found = _with_few(work._replace(inputs=work.inputs.of(few)), network, held_out)
     calibrated, planned = found or _searched(work, network, held_out)
     count = f"{len(few)} of {len(every)}" if found else str(len(every))
     return calibrated, msgspec.structs.replace(
@@ -142,15 +142,15 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     )
 
 
-def _at_once(
+def _with_few(
     work: Work, network: ModelProto, held_out: HeldOut
 ) -> tuple[Calibrated, PlannedPrecision] | None:
-    """The plan where these images settle it without a search."""
-    from edgeseg.quantize.planner_verdict import plan_at_once
+    """The plan where so few images are enough."""
+    from edgeseg.quantize.planner_verdict import plan_with_few
 
     calibrated = work.calibrate(network)
     with work.lab(calibrated, held_out) as lab:
-        planned = plan_at_once(
+        planned = plan_with_few(
             calibrated.model, work.switched(calibrated), lab, *work.limits, progress=work.context.progress
         )
     return None if planned is None else (calibrated, planned)

@@ -16,7 +16,7 @@ from edgeseg.quantize.placement import place
 from edgeseg.quantize.planner_lab import FloatNodes, Timed
 from edgeseg.quantize.planner_settings import PlanSettings
 from edgeseg.quantize.planner_tables import Loss, PlannedPrecision
-from edgeseg.quantize.planner_verdict import plan_at_once, plan_precision
+from edgeseg.quantize.planner_verdict import plan_precision, plan_with_few
 from edgeseg.quantize.schemes import SCHEMES
 
 
@@ -90,8 +90,8 @@ class KnownLab:
     def plan(self, budget: Budget, **settings: float) -> PlannedPrecision:
         return plan_precision(self.model, self.groups, self, budget, PlanSettings(**settings))  # type: ignore[arg-type]
 
-    def at_once(self, budget: Budget) -> PlannedPrecision | None:
-        return plan_at_once(self.model, self.groups, self, budget, PlanSettings())
+    def with_few(self, budget: Budget) -> PlannedPrecision | None:
+        return plan_with_few(self.model, self.groups, self, budget, PlanSettings())
 
     def best(self, budget: Budget) -> float:
         """By trying every plan."""
@@ -124,29 +124,30 @@ def test_all_int8_when_it_is_fast_and_within_the_budget() -> None:
 
 def test_what_is_clear_at_once_needs_no_search() -> None:
     lab = KnownLab([4, 4, 4], [1, 1, 1], [0.1, 0.1, 0.1])
-    found = lab.at_once(drop(0.5))
+    found = lab.with_few(drop(0.5))
     assert found is not None and found.met and set(found.plan.values()) == {"int8"}
     assert lab.brief == [True] and len(lab.scored) == 1
     assert next(row for row in found.plans if row.chosen).scored_on == 20
     assert "on 20 held-out images" in found.verdict
 
 
-@pytest.mark.parametrize(
-    ("fast", "lost", "kept"),
-    [
-        ([1, 1, 1], [0.1, 0.9, 0.1], True),  # misses the budget
-        ([1, 1, 1], [0.1, 0.1, 0.1], False),  # the interval does not tell
-        ([1, 6, 1], [0.1, 0.1, 0.1], True),  # one block is slower
-    ],
-)
-def test_what_is_not_clear_at_once_is_searched(fast: list[float], lost: list[float], kept: bool) -> None:
-    lab = KnownLab([4, 4, 4], fast, lost, kept=kept)
-    assert lab.at_once(drop(0.5)) is None
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("slower", [1, 6])
+def test_few_images_are_enough_where_int8_keeps_the_budget(slower: float, kept: bool) -> None:
+    lab = KnownLab([4, 4, 4], [1, slower, 1], [0.1, 0.1, 0.1], kept=kept)
+    found = lab.with_few(drop(0.5))
+    assert found is not None and found.met
+    assert lab.time_of(found.plan) == lab.best(drop(0.5))
+
+
+def test_few_images_are_not_enough_where_int8_misses_the_budget() -> None:
+    lab = KnownLab([4, 4, 4], [1, 1, 1], [0.1, 0.9, 0.1])
+    assert lab.with_few(drop(0.5)) is None and len(lab.scored) == 1
     assert lab.plan(drop(0.5)).met
 
 
 def test_float_that_wins_everywhere_is_clear_at_once() -> None:
-    found = KnownLab([1, 1, 1], [2, 2, 2], [0, 0, 0]).at_once(drop(0.5))
+    found = KnownLab([1, 1, 1], [2, 2, 2], [0, 0, 0]).with_few(drop(0.5))
     assert found is not None and "float wins" in found.verdict
 
 
