@@ -46,7 +46,6 @@ class _Shapes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NullBackend:
     reads_precision = False
     merges_upsampling = False
-    times_kernels = False
     computes = False
 
     def targets(self) -> tuple[str, ...]:

@@ -45,7 +45,6 @@ CUDA = "CUDAExecutionProvider"
 class OrtBackend:
     reads_precision = True
     merges_upsampling = False
-    times_kernels = False
     computes = True
 
     def targets(self) -> tuple[str, ...]:

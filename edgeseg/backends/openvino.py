@@ -38,7 +38,6 @@ _DRIVERS = {
 class OpenVinoBackend:
     reads_precision = False
     merges_upsampling = True
-    times_kernels = False
     computes = True
 
     def targets(self) -> tuple[str, ...]:

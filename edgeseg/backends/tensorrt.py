@@ -35,7 +35,6 @@ PRECISIONS = ("fp32", "fp16", "int8")
 class TensorRtBackend:
     reads_precision = True
     merges_upsampling = False
-    times_kernels = True
     computes = True
 
     def __init__(self, kind: Distribution) -> None:

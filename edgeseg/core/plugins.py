@@ -13,6 +13,7 @@ import ast
 import difflib
 import importlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -73,6 +74,11 @@ def unknown(
 
 def read_literal(file: Path, variable: str) -> tuple[str, ...]:
     """The value of `VARIABLE = ("...", ...)` at the top level of a Python file, read as text."""
+    return _literal(file, variable, file.stat().st_mtime_ns)
+
+
+@cache
+def _literal(file: Path, variable: str, changed: int) -> tuple[str, ...]:
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign):
             targets = [t.id for t in node.targets if isinstance(t, ast.Name)]

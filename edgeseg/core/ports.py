@@ -148,13 +148,11 @@ class Backend(Protocol):
         reads_precision: the ONNX graph states the precision (half precision is baked in); else the
             graph is float32 and the engine chooses by hint.
         merges_upsampling: the engine is faster when `graph.upsampling` has rewritten its graph.
-        times_kernels: its builder times kernels to choose between them: engines are built one after another.
         computes: False for an engine whose outputs mean nothing (`null`).
     """
 
     reads_precision: bool
     merges_upsampling: bool
-    times_kernels: bool
     computes: bool
 
     def targets(self) -> tuple[str, ...]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 from edgeseg.backends import backend_for
@@ -63,7 +61,7 @@ class TargetLab:
 
     def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> Sequence[Timed]:
         """Raises what building and opening an engine of the target raise."""
-        engines = self._all(plans)
+        engines = [self.engine(plan, keep=len(plans)) for plan in plans]
         return in_turn(engines, self._groups, turns=BRIEF if brief else TURNS)
 
     def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
@@ -79,21 +77,14 @@ class TargetLab:
         with self.like(calibrated) as other:
             return other.loss(frozenset()).changed
 
-    def engine(self, plan: FloatNodes) -> TrialEngine:
+    def engine(self, plan: FloatNodes, keep: int = 1) -> TrialEngine:
         """The engine of a plan, kept while there is room."""
-        return self._all([plan])[0]
-
-    def _all(self, plans: Sequence[FloatNodes]) -> list[TrialEngine]:
-        """Engines of plans, built side by side where that does not change what the builder chooses."""
-        for plan in self._engines.keys() & plans:
-            self._engines.move_to_end(plan)
-        new = [plan for plan in dict.fromkeys(plans) if plan not in self._engines]
-        while self._engines and len(self._engines) + len(new) > max(KEPT_ENGINES, len(plans)):
-            self._engines.popitem(last=False)[1].close()
-        workers = 1 if backend_for(self.target).times_kernels else os.cpu_count()
-        with ThreadPoolExecutor(workers) as pool:
-            self._engines.update(zip(new, pool.map(self._open, new)))
-        return [self._engines[plan] for plan in plans]
+        if plan not in self._engines:
+            while len(self._engines) >= max(KEPT_ENGINES, keep):
+                self._engines.popitem(last=False)[1].close()
+            self._engines[plan] = self._open(plan)
+        self._engines.move_to_end(plan)
+        return self._engines[plan]
 
     def _open(self, plan: FloatNodes) -> TrialEngine:
         made = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float"))
