@@ -21,17 +21,12 @@ Vector = NDArray[np.float64]
 
 
 class ChannelStatistics:
-    """Mean, or largest |value|, of every channel (axis 1) of some tensors, streamed: a `Watcher`.
+    """Mean, or largest |value|, of every channel (axis 1) of some tensors, streamed: a `Watcher`."""
 
-    Args:
-        every: only every so many-th batch counts, the first included.
-    """
-
-    def __init__(self, tensors: Iterable[str], statistic: Statistic, *, every: int = 1) -> None:
+    def __init__(self, tensors: Iterable[str], statistic: Statistic) -> None:
         self._found: dict[str, Vector] = {name: np.zeros(0) for name in tensors}
         self._statistic = statistic
-        self._every = every
-        self._seen = self._counted = 0
+        self._count = 0
 
     def watch(self, editor: Editor) -> None:
         shapes = static_shapes(editor.model)
@@ -40,19 +35,16 @@ class ChannelStatistics:
             _reduce(editor, name, shapes[name], self._statistic)
 
     def see(self, values: Mapping[str, Array]) -> None:
-        self._seen += 1
-        if (self._seen - 1) % self._every:
-            return
-        self._counted += 1
+        self._count += 1
         for name, total in self._found.items():
             value = values[_output(name, self._statistic)].astype(np.float64)
             self._found[name] = np.maximum(total, value) if self._statistic == "largest" else total + value
 
     def result(self) -> dict[str, Vector]:
         """[C] by tensor. Raises DataError: nothing was seen."""
-        if not self._counted:
+        if not self._count:
             raise _nothing()
-        count = self._counted if self._statistic == "mean" else 1
+        count = self._count if self._statistic == "mean" else 1
         return {name: total / count for name, total in self._found.items()}
 
 

@@ -76,7 +76,8 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: float; the graph given, with upsampling merged and channels equalised where that was asked for.
             Its nodes are those that plans and groups name.
-        means: of the channels of `layer_tensors`, over the images that correct biases.
+        means: of the channels of `layer_tensors`, where all images correct biases: a second pass over few of
+            them costs less than means of all.
         shifts: what bias correction adds, by node; empty without it.
     """
 
@@ -85,7 +86,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     settings: PtqSettings
     placement: Placement
     histograms: dict[str, Histogram]
-    means: dict[str, Vector]
+    means: dict[str, Vector] | None = None
     shifts: dict[str, Vector] = {}
 
     @property
@@ -140,7 +141,8 @@ def calibrate(
         model = equalize(model, maxima)
     placement = place(model, scheme)
     scoring = scoring_node(model) if scheme.uint8_scores else None
-    means = ChannelStatistics(layer_tensors(model), "mean", every=stride(feeds, BIAS_IMAGES))
+    every = settings.correct_bias and stride(feeds, BIAS_IMAGES) == 1
+    means = ChannelStatistics(layer_tensors(model), "mean") if every else None
     histograms = collect(
         model,
         placement.tensors,
@@ -157,7 +159,7 @@ def calibrate(
         settings=settings,
         placement=placement,
         histograms=histograms,
-        means=means.result(),
+        means=means.result() if means else None,
     )
     return with_methods(calibrated, feeds, settings, progress=progress)
 
