@@ -30,8 +30,8 @@ class Split:
         ids: one per image, in a fixed order.
         classes, ignore_index: what the values of a label mean; no classes: images without labels.
         read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
-        threads: so many may read images at once.
         where: id -> the file a label comes from, for errors.
+        threads: so many may read images at once.
     """
 
     dataset: str

@@ -58,7 +58,7 @@ def element_types(model: ModelProto) -> dict[str, int]:
 
 def _inferred(model: ModelProto) -> GraphProto:
     """The graph with a type for each tensor. Weights are inputs of their shape in it: their values say
-    nothing, and shape inference would copy them three times."""
+    nothing, and shape inference would copy them."""
     given = model.graph
     bare = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     graph = bare.graph

@@ -28,8 +28,7 @@ class ChannelStatistics:
         self._statistic = statistic
         self._count = 0
 
-    def watch(self, editor: Editor) -> None:
-        shapes = static_shapes(editor.model)
+    def watch(self, editor: Editor, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for name in self._found:
             self._found[name] = np.zeros(shapes[name][1])
             _reduce(editor, name, shapes[name], self._statistic)
@@ -68,7 +67,7 @@ def channel_statistics(
     editor = Editor(model)
     del editor.graph.output[:]
     found = ChannelStatistics(tensors, statistic)
-    found.watch(editor)
+    found.watch(editor, static_shapes(model))
     probe = open_probe(editor.finish(), engine, threads=threads)
     for count, feed in enumerate(feeds, start=1):
         found.see(probe(feed))

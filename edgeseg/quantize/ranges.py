@@ -47,8 +47,8 @@ def spread(feeds: Feeds, count: int) -> Feeds:
 class Watcher(Protocol):
     """Something else that is measured while ranges are collected."""
 
-    def watch(self, editor: Editor) -> None:
-        """Let the graph return what is to be seen."""
+    def watch(self, editor: Editor, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Let the graph, whose tensors have these shapes, return what is to be seen."""
         ...
 
     def see(self, values: Mapping[str, Array]) -> None:
@@ -144,7 +144,7 @@ def _with_statistics(
         raise GraphError(f"the graph has no tensor '{missing[0]}'")
     del editor.graph.output[:]
     if beside:
-        beside.watch(editor)
+        beside.watch(editor, shapes)
     returned = {output.name for output in editor.graph.output}
     for name in tensors:
         for word, kind in _STATISTICS.items():

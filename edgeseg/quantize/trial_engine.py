@@ -51,7 +51,7 @@ class TrialEngine:
 
 
 class Simulated(TrialEngine):
-    """A deploy graph in float32 arithmetic, also between its Q/DQ pairs."""
+    """A deploy graph in float32; in ONNX Runtime also between Q/DQ pairs, which OpenVINO runs in int8."""
 
     def __init__(self, deploy: ModelProto, engine: ProbeEngine = "onnxruntime", threads: int = 2) -> None:
         super().__init__(deploy)

@@ -10,9 +10,9 @@ from edgeseg.graph._shapes import LARGE, element_types, static_shapes, with_shap
 WEIGHT = (16, 3, 9, 9)
 
 
-def network(channels: int = 3, *, old: bool = False) -> ModelProto:
+def network(*, old: bool = False) -> ModelProto:
     """A convolution with a large weight, then a Reshape by a constant. `old`: the weight is an input too."""
-    weight = numpy_helper.from_array(np.ones((16, channels, 9, 9), np.float32), "weight")
+    weight = numpy_helper.from_array(np.ones(WEIGHT, np.float32), "weight")
     shape = numpy_helper.from_array(np.array([1, 4, -1, 6], np.int64), "shape")
     inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 8, 6))]
     if old:
