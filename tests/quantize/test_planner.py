@@ -146,6 +146,21 @@ def test_few_images_are_not_enough_where_int8_misses_the_budget() -> None:
     assert lab.plan(drop(0.5)).met
 
 
+class Hopeful(KnownLab):
+    """A look at some of the images promises what all of them do not keep."""
+
+    def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
+        whole = super().loss(plan, quick=quick, within=within)
+        return whole if within is None else msgspec.structs.replace(whole, drop=0.1)
+
+
+def test_few_images_are_not_enough_where_the_search_finds_no_plan() -> None:
+    lab = Hopeful([4, 4, 4], [1, 6, 1], [0.9, 0.9, 0.9])
+    assert lab.with_few(drop(0.5)) is None
+    assert len(lab.scored) > 1  # it was not refused at the first look
+    assert lab.plan(drop(3)).met
+
+
 def test_float_that_wins_everywhere_is_clear_at_once() -> None:
     found = KnownLab([1, 1, 1], [2, 2, 2], [0, 0, 0]).with_few(drop(0.5))
     assert found is not None and "float wins" in found.verdict
