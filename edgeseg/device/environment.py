@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -31,18 +32,19 @@ _NVIDIA_SMI_SLOWDOWN = {
 
 
 class CpuTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds since boot on the cores this process may use, and of this process.
+    """Seconds since boot on every core, and of this process.
 
     Attributes:
-        busy: of all processes, time stolen by a hypervisor included.
+        busy: by core, of all processes, time stolen by a hypervisor included.
         own: of this process, all threads.
         wall: monotonic clock.
+        usable: the cores this process may use.
     """
 
-    busy: float
+    busy: dict[int, float]
     own: float
     wall: float
-    cores: int
+    usable: frozenset[int]
 
 
 def read_environment(root: Path = ROOT) -> Environment:
@@ -76,29 +78,31 @@ def read_environment(root: Path = ROOT) -> Environment:
 
 def read_cpu_time(root: Path = ROOT) -> CpuTime | None:
     """From `/proc/stat`; None where it cannot be read. Two of these tell what other processes used."""
-    cpus = usable_cpus()
-    rows = {line.split()[0]: line.split()[1:] for line in _text(root / "proc/stat").splitlines() if line}
-    busy = 0.0
-    for cpu in cpus:
-        if f"cpu{cpu}" not in rows:
-            return None
-        user, nice, system, _idle, _iowait, irq, softirq, steal = (float(v) for v in rows[f"cpu{cpu}"][:8])
-        busy += user + nice + system + irq + softirq + steal
+    rows = (line.split() for line in _text(root / "proc/stat").splitlines())
+    busy = {int(row[0][3:]): _busy(row[1:]) for row in rows if row and re.fullmatch(r"cpu\d+", row[0])}
+    usable = frozenset(usable_cpus())
+    if not usable <= busy.keys():
+        return None
     times = os.times()
-    return CpuTime(
-        busy=busy / os.sysconf("SC_CLK_TCK"),
-        own=times.user + times.system,
-        wall=time.monotonic(),
-        cores=len(cpus),
-    )
+    return CpuTime(busy=busy, own=times.user + times.system, wall=time.monotonic(), usable=usable)
+
+
+def _busy(fields: list[str]) -> float:
+    """Seconds that are neither idle nor waiting for a disk; see proc(5)."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (float(v) for v in fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def others_share(before: CpuTime | None, after: CpuTime | None) -> float | None:
-    """Share of the usable cores that other processes (or a hypervisor) took between two moments."""
+    """Share of the usable cores that other processes (or a hypervisor) took between two moments. A process
+    that was pinned in between was disturbed on all cores that it ever had."""
     if before is None or after is None or after.wall <= before.wall:
         return None
-    taken = (after.busy - before.busy) - (after.own - before.own)
-    return max(0.0, taken) / ((after.wall - before.wall) * after.cores)
+    cores = before.usable | after.usable
+    if not cores <= before.busy.keys() & after.busy.keys():
+        return None
+    taken = sum(after.busy[c] - before.busy[c] for c in cores) - (after.own - before.own)
+    return max(0.0, taken) / ((after.wall - before.wall) * len(cores))
 
 
 class MemoryWatch:

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -92,25 +93,29 @@ def test_a_failing_tool_is_as_good_as_none(tmp_path, monkeypatch):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux")
 def test_this_machine():
     assert read_environment().memory_available_mb > 0
-    assert read_cpu_time().busy > 0
+    assert sum(read_cpu_time().busy.values()) > 0
 
 
-def test_cpu_time_counts_the_usable_cores_and_stolen_time(tmp_path):
+def test_cpu_time_counts_every_core_and_stolen_time(tmp_path):
     tick = os.sysconf("SC_CLK_TCK")
     rows = [f"cpu{cpu} {tick} 0 {tick} 500 0 0 0 {tick} 0 0" for cpu in sorted(os.sched_getaffinity(0))]
     write(
-        tmp_path, {"proc/stat": "cpu  9 9 9 9\n" + "\n".join(rows) + "\ncpu9999 1000000 0 0 0 0 0 0 0 0 0\n"}
+        tmp_path, {"proc/stat": "cpu  9 9 9 9\n" + "\n".join(rows) + f"\ncpu9999 {tick} 0 0 0 0 0 0 0 0 0\n"}
     )
     result = read_cpu_time(tmp_path)
-    assert result.busy == 3.0 * len(rows)
-    assert result.cores == len(rows)
+    assert result.usable == os.sched_getaffinity(0)
+    assert result.busy == {**dict.fromkeys(result.usable, 3.0), 9999: 1.0}
     assert read_cpu_time(tmp_path / "nowhere") is None
 
 
 def test_the_share_of_others_is_what_this_process_did_not_use():
-    before = CpuTime(busy=100.0, own=10.0, wall=0.0, cores=2)
-    after = CpuTime(busy=116.0, own=20.0, wall=10.0, cores=2)
+    both = frozenset({0, 1})
+    before = CpuTime(busy={0: 40.0, 1: 60.0, 2: 7.0}, own=10.0, wall=0.0, usable=both)
+    after = CpuTime(busy={0: 47.0, 1: 69.0, 2: 99.0}, own=20.0, wall=10.0, usable=both)
     assert others_share(before, after) == pytest.approx(0.3)
+    pinned = msgspec.structs.replace(after, usable=frozenset({0}))
+    assert others_share(before, pinned) == pytest.approx(0.3)
+    assert others_share(before, msgspec.structs.replace(after, busy={0: 47.0})) is None
     assert others_share(before, None) is None
     assert others_share(None, after) is None
 
