@@ -44,8 +44,8 @@ NOTHING = Validation(0, -1.0)
 class TrainResult:
     """
     Attributes:
-        weights: `best.safetensors`: the best weights by mIoU; `best.json` beside it is its card.
-        card: mIoU, per-class IoU, settings and command of the best weights.
+        weights: `best.safetensors`, chosen by `TrainSettings.select`; `best.json` beside it is the card.
+        card: mIoU, per-class IoU, settings and command of these weights.
         steps: optimiser steps done in all.
         history: every validation.
     """
@@ -70,7 +70,7 @@ def train(
     teacher: torch.nn.Module | None = None,
     features: Sequence[str] = (),
 ) -> TrainResult:
-    """Train `module` and keep the best weights by dataset-level mIoU on `val`.
+    """Train `module` and keep the best weights by dataset-level mIoU on `val`, or the last ones.
 
     `folder` gets `best.safetensors` + `best.json`, `state.safetensors` (to resume from) and
     TensorBoard files. The same settings give the same weights, however often the run is killed
@@ -173,7 +173,8 @@ class _Run:
             self.step += 1
             if self.scalars:
                 self.scalars.add(self.step, {"train/loss": loss, "train/lr": self._rate(self.step - 1)})
-            self.progress(f"training: loss {loss:.3f}, {_said(self.best)}", self.step, self.total)
+            told = _said(self.best, self.settings.select)
+            self.progress(f"training: loss {loss:.3f}, {told}", self.step, self.total)
             if self.step % self.interval == 0 or self.step == self.total:
                 self._validate()
                 self._save()
@@ -252,7 +253,7 @@ class _Run:
         self._note(matrix)
 
     def _note(self, matrix: Any) -> None:
-        """Record a validation, and its weights if they are the best so far."""
+        """Record a validation, and its weights if they are those to keep so far."""
         from edgeseg.metrics import iou, mean_iou
 
         now = Validation(self.step, float(mean_iou(matrix)))
@@ -261,7 +262,7 @@ class _Run:
         if self.scalars:
             values = {f"val/iou/{name}": v for name, v in per_class.items() if v == v}
             self.scalars.add(self.step, {"val/miou": now.miou, **values})
-        if now.miou > self.best.miou:
+        if now.miou > self.best.miou or self.settings.select == "last":
             self.best = now
             if self.main:
                 data = {"name": self.train.dataset, "train": self.train.name, "validation": self.val.name}
@@ -316,5 +317,5 @@ def _check(train: Split, val: Split, spec: ModelSpec) -> None:
             )
 
 
-def _said(best: Validation) -> str:
-    return "no validation yet" if best.step == 0 else f"best mIoU {best.miou:.4f} at step {best.step}"
+def _said(kept: Validation, select: str) -> str:
+    return "no validation yet" if kept.step == 0 else f"{select} mIoU {kept.miou:.4f} at step {kept.step}"

@@ -27,7 +27,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             average from `swa_start` (share of the steps) on (Izmailov et al. 2018, arXiv:1803.05407).
         precision: of forward and backward; weights stay float32.
         validate_every: steps between validations, each of which saves the state; 0: once per epoch.
-        half: validate and store the best weights as float16.
+        select: weights that remain: of the validation with the highest mIoU (`best`), or of the `last`, where
+            the validation images are too few, or too much alike, to tell which of two weights are better.
+        half: validate and store these weights as float16.
         workers: processes that prepare images; 0: none.
         track: where curves go: `tensorboard` files, or Weights & Biases (`wandb`; with WANDB_MODE=offline
             they stay in the folder).
@@ -52,6 +54,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     swa_start: float = 0.75
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     validate_every: int = 0
+    select: Literal["best", "last"] = "best"
     half: bool = False
     workers: int = 0
     seed: int = 0
@@ -85,6 +88,7 @@ _CHOICES = {
     "schedule": ("poly", "cosine", "constant"),
     "average": ("none", "ema", "swa"),
     "precision": ("fp32", "bf16", "fp16"),
+    "select": ("best", "last"),
     "track": ("tensorboard", "wandb"),
 }
 

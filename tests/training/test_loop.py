@@ -52,6 +52,15 @@ def test_training_learns_and_leaves_weights_card_and_curves(tmp_path: Path):
     assert not leftovers & {".pt", ".pth", ".pkl", ".bin", ".partial"}
 
 
+def test_the_last_weights_remain_where_they_are_asked_for(tmp_path: Path):
+    shaky = {"steps": 30, "lr": 0.1, "schedule": "constant", "validate_every": 5}
+    best = fit(tmp_path / "best", **shaky)
+    last = fit(tmp_path / "last", **shaky, select="last")
+    assert [v.miou for v in best.history] == [v.miou for v in last.history]
+    assert last.card.miou == last.history[-1].miou < best.card.miou
+    assert last.card.step == 30 > best.card.step
+
+
 def test_scalars_can_be_read(tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

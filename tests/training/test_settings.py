@@ -26,6 +26,7 @@ from edgeseg.training.settings import TrainSettings
         ("schedule", "step"),
         ("average", "mean"),
         ("precision", "int8"),
+        ("select", "newest"),
     ],
 )
 def test_bad_values_name_the_option(field: str, value: object):
