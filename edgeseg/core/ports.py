@@ -5,7 +5,7 @@ Contracts of models, datasets and steps stand in the `__init__.py` of their fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -193,8 +193,17 @@ class Backend(Protocol):
         ...
 
 
-Measure = Callable[[Path, Target], float]
-"""Milliseconds of an ONNX file on a target: what planners receive instead of a device."""
+class Stopwatch(Protocol):
+    """Times plain ONNX files on a target: what steps that choose by latency receive instead of a device."""
+
+    def race(self, graphs: Sequence[Path], target: Target) -> tuple[float, ...]:
+        """Median device milliseconds of each file; they take turns."""
+        ...
+
+    def layers(self, graph: Path, target: Target) -> Mapping[str, float]:
+        """Milliseconds of every convolution and matrix product by the name of its node, each with what the
+        engine runs between it and the next; empty where the engine does not tell."""
+        ...
 
 
 def as_input(array: Array, info: TensorInfo) -> Array:

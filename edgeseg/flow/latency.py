@@ -1,8 +1,11 @@
-"""Milliseconds of a plain ONNX graph on a target: what pruning and planning decide by."""
+"""Milliseconds of plain ONNX graphs on a target: what pruning decides by."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,58 +13,131 @@ import numpy as np
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Backend, BuildSettings, OpenSettings
+from edgeseg.core.ports import Backend, BuildSettings, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
-from edgeseg.device.timing import Effort, collect
+from edgeseg.device.timing import SETTLE_RUNS, Effort, collect
 from edgeseg.errors import MissingDevice
 
-EFFORT = Effort(runs=20, seconds=0.3)
+EFFORT = Effort(runs=4, seconds=0.06)
+TURNS = 6
+PROFILED_RUNS = 20
 WARMUP = 3
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def measure_graph(graph: Path, target: Target, *, cache: Path | None = None) -> float:
-    """Median device milliseconds of an ONNX file with float32 inputs, on random inputs.
+class EngineStopwatch:
+    """A `Stopwatch` that builds each file for the target and runs it on random float32 inputs.
 
-    A quick measurement to compare candidates with; what is promised is measured by `edgeseg bench`.
+    Quick measurements to compare candidates with; what is promised is measured by `edgeseg bench`. Both
+    methods raise MissingDevice for a target that cannot be built and run here, UnsupportedOperator for a
+    graph that the engine refuses.
 
-    Raises:
-        MissingDevice: the target cannot be built and run here.
-        UnsupportedOperator: the engine refuses the graph.
+    Args:
+        cache: folder for timing caches.
     """
-    backend = backend_for(target)
-    can = backend.availability(target)
-    if not (can.build and can.run):
-        raise MissingDevice(
-            f"the latency on {target} cannot be measured here: {can.reason}",
-            expected="a target this machine can build and run",
-            hint=can.fix or "run `edgeseg targets` to see them",
-        )
-    with TemporaryDirectory() as folder:
-        place = Path(folder)
-        typed = _typed(graph, backend, target, place / "typed.onnx")
-        (place / "engine").mkdir()
-        built = backend.build(typed, target, place / "engine", BuildSettings(cache=cache))
-        record = EngineRecord(
-            target=str(target),
-            graph=typed.name,
-            entry=built.entry,
-            engine_version=built.engine_version,
-            hardware=built.hardware,
-            camera_size=(1, 1),
-            inputs=built.inputs,
-            outputs=built.outputs,
-            settings=built.settings,
-        )
-        engine = backend.open(place / "engine" / built.entry, record, OpenSettings())
-        try:
-            request = engine.request()
-            rng = np.random.default_rng(0)
-            request.write({i.name: rng.normal(size=i.shape).astype(i.dtype) for i in engine.inputs})
-            device: list[float] = []
-            collect(lambda: device.append(request.execute()), EFFORT, warmup=WARMUP)
-        finally:
-            engine.close()
-    return statistics.median(device[WARMUP:])
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+
+    def race(self, graphs: Sequence[Path], target: Target) -> tuple[float, ...]:
+        with ExitStack() as open_now:
+            opened = [open_now.enter_context(self._open(graph, target, OpenSettings())) for graph in graphs]
+            taken: list[list[float]] = [[] for _ in opened]
+            for turn in range(TURNS):
+                for index in range(len(opened)) if turn % 2 == 0 else reversed(range(len(opened))):
+                    taken[index] += _milliseconds(opened[index].request, SETTLE_RUNS if turn else WARMUP)
+        return tuple(statistics.median(one) for one in taken)
+
+    def layers(self, graph: Path, target: Target) -> Mapping[str, float]:
+        from edgeseg.quantize.trial_engine import by_node
+
+        with self._open(graph, target, OpenSettings(profile=True)) as opened:
+            _milliseconds(opened.request, WARMUP)
+            taken = []
+            for _ in range(PROFILED_RUNS):
+                opened.request.execute()
+                layers = opened.engine.layers()
+                taken.append([layer.milliseconds or 0.0 for layer in layers])
+            nodes = _weighted(graph, opened.graph)
+        found: dict[str, float] = {}
+        for name, milliseconds in by_node(layers, np.median(taken, axis=0).tolist(), list(nodes)).items():
+            found[nodes[name]] = found.get(nodes[name], 0.0) + milliseconds
+        return found
+
+    @contextmanager
+    def _open(self, graph: Path, target: Target, settings: OpenSettings) -> Iterator[_Opened]:
+        backend = backend_for(target)
+        can = backend.availability(target)
+        if not (can.build and can.run):
+            raise MissingDevice(
+                f"the latency on {target} cannot be measured here: {can.reason}",
+                expected="a target this machine can build and run",
+                hint=can.fix or "run `edgeseg targets` to see them",
+            )
+        with TemporaryDirectory() as folder:
+            place = Path(folder)
+            typed = _typed(graph, backend, target, place / "typed.onnx")
+            (place / "engine").mkdir()
+            built = backend.build(typed, target, place / "engine", BuildSettings(cache=self._cache))
+            record = EngineRecord(
+                target=str(target),
+                graph=typed.name,
+                entry=built.entry,
+                engine_version=built.engine_version,
+                hardware=built.hardware,
+                camera_size=(1, 1),
+                inputs=built.inputs,
+                outputs=built.outputs,
+                settings=built.settings,
+            )
+            engine = backend.open(place / "engine" / built.entry, record, settings)
+            try:
+                request = engine.request()
+                rng = np.random.default_rng(0)
+                request.write({i.name: rng.normal(size=i.shape).astype(i.dtype) for i in engine.inputs})
+                yield _Opened(typed, engine, request)
+            finally:
+                engine.close()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """
+    Attributes:
+        graph: what the engine was built from.
+        request: with its inputs written.
+    """
+
+    graph: Path
+    engine: Engine
+    request: Request
+
+
+def _milliseconds(request: Request, warmup: int) -> list[float]:
+    """Device milliseconds of one turn."""
+    taken: list[float] = []
+    collect(lambda: taken.append(request.execute()), EFFORT, warmup=warmup)
+    return taken[warmup:]
+
+
+def _weighted(graph: Path, typed: Path) -> dict[str, str]:
+    """Names under which the engine may tell the weighted nodes of `typed`, to the name in `graph`.
+
+    OpenVINO calls a node that makes an output by the name of that output; `graph.upsampling` splits X into
+    X/part0, X/part1.
+    """
+    import onnx
+
+    known = {n.name for n in onnx.load(str(graph)).graph.node if n.op_type in WEIGHTED}
+    model = onnx.load(str(typed))
+    outputs = {output.name for output in model.graph.output}
+    names: dict[str, str] = {}
+    for node in model.graph.node:
+        if node.op_type in WEIGHTED:
+            original = node.name if node.name in known else node.name.rpartition("/part")[0]
+            aliases = (node.name, *outputs.intersection(node.output))
+            names |= dict.fromkeys(aliases, original)
+    return names
 
 
 def _typed(graph: Path, backend: Backend, target: Target, place: Path) -> Path:

@@ -24,7 +24,7 @@ from edgeseg.core.versions import source_hash, versions
 from edgeseg.errors import InputError
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.given import given_files
-from edgeseg.flow.latency import measure_graph
+from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
 from edgeseg.flow.plan import Plan, PlannedStep, is_int8, make_plan, planned_target
 from edgeseg.flow.work import made
@@ -170,7 +170,7 @@ class Maker:
             validation=choice.validation,
             limit=choice.limit,
             trust_file=self.trust_file,
-            measure=partial(measure_graph, cache=engine_cache()),
+            stopwatch=EngineStopwatch(cache=engine_cache()),
             progress=self.progress,
         )
 

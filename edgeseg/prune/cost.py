@@ -62,6 +62,11 @@ class Costs:
 
     def after(self, units: tuple[Unit, ...], removal: Removal) -> tuple[int, int]:
         """(MACs, parameters) once the channels of `removal` are gone."""
+        counts = self._counts(units, removal).values()
+        return sum(c[0] for c in counts), sum(c[1] for c in counts)
+
+    def _counts(self, units: tuple[Unit, ...], removal: Removal) -> dict[str, tuple[int, int]]:
+        """(MACs, parameters) of each layer."""
         gone: Counter[tuple[str, str]] = Counter()
         for unit in units:
             if unit.layer not in removal:
@@ -70,21 +75,39 @@ class Costs:
             mask[removal[unit.layer]] = True
             for link in unit.links:
                 gone[link.layer, link.side] += int(mask[link.unit].sum())
-        counts = [
-            layer.count(layer.out - gone[name, "out"], layer.inputs - gone[name, "in"])
+        return {
+            name: layer.count(layer.out - gone[name, "out"], layer.inputs - gone[name, "in"])
             for name, layer in self._layers.items()
-        ]
-        return sum(c[0] for c in counts), sum(c[1] for c in counts)
+        }
 
-    def prices(self, units: tuple[Unit, ...], *, parameters: bool = False) -> dict[str, float]:
-        """MACs, or parameters, that one channel of each unit costs while the others are whole."""
-        whole = self.after((), {})
+    def prices(
+        self, units: tuple[Unit, ...], *, parameters: bool = False, times: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
+        """MACs, parameters or milliseconds that one channel of each unit costs while the others are whole.
+
+        Args:
+            times: milliseconds of the layers by name; a channel is charged the share of them that it has of
+                the layer's MACs. Layers that are not named cost as much per MAC as the named ones together.
+        """
+        whole = self._counts((), {})
+        rates = _rates(whole, times or {})
+
+        def cost(removal: Removal) -> float:
+            counts = self._counts(units, removal)
+            return float(sum(c[1] if parameters else rates[name] * c[0] for name, c in counts.items()))
+
         found = {}
         for unit in units:
             part = max(1, unit.width // 2)
-            less = self.after(units, {unit.layer: np.arange(part)})
-            found[unit.layer] = (whole[parameters] - less[parameters]) / part
+            found[unit.layer] = (cost({}) - cost({unit.layer: np.arange(part)})) / part
         return found
+
+
+def _rates(whole: Mapping[str, tuple[int, int]], times: Mapping[str, float]) -> dict[str, float]:
+    """Cost of a MAC by layer; 1 for all of them without times."""
+    timed = {name: times[name] for name, (macs, _) in whole.items() if macs and name in times}
+    usual = sum(timed.values()) / sum(whole[name][0] for name in timed) if timed else 1.0
+    return {name: timed[name] / macs if name in timed else usual for name, (macs, _) in whole.items()}
 
 
 def _measured(module: nn.Module, input_size: Size) -> dict[str, _Layer]:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgeseg.core.ports import Measure, Progress, silent
+from edgeseg.core.ports import Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
 
@@ -64,7 +64,7 @@ def probe_widths(widest: int) -> tuple[int, ...]:
 
 
 def measure_staircase(
-    measure: Measure,
+    stopwatch: Stopwatch,
     target: Target,
     widths: Sequence[int],
     size: Size,
@@ -79,7 +79,7 @@ def measure_staircase(
             progress(f"measuring widths on {target}", done, len(widths))
             path = Path(folder) / f"width-{width}.onnx"
             onnx.save(_convolution(width, size), str(path))
-            found[width] = measure(path, target)
+            (found[width],) = stopwatch.race([path], target)
     return found
 
 

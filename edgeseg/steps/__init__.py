@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest
 from edgeseg.core.plugins import PluginFolder
-from edgeseg.core.ports import Array, Measure, Progress, silent
+from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import RecipeError
 
@@ -51,7 +51,7 @@ class Context:
         camera_size: (height, width) of the frames.
         work: folder for checkpoints that survive a kill; the runner empties it after the step.
         cache: folder for timing caches.
-        measure: milliseconds of an ONNX file on a target, for steps that choose by latency.
+        stopwatch: for steps that choose by latency.
     """
 
     camera_size: Size
@@ -63,7 +63,7 @@ class Context:
     validation: str = "val"
     limit: int = 0
     trust_file: bool = False
-    measure: Measure | None = None
+    stopwatch: Stopwatch | None = None
     progress: Progress = silent
 
 

@@ -6,6 +6,7 @@ import copy
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from edgeseg.prune.cost import Costs, Removal
     from edgeseg.prune.units import Unit
 
-UNITS = {"macs": (1e9, "GMAC"), "parameters": (1e6, "M parameters"), "latency": (1.0, "ms")}
-LATENCY_TRIES = 32
+UNITS = {"macs": (1e9, "GMAC"), "parameters": (1e6, "M parameters"), "latency": (0.01, "latency in percent")}
+LATENCY_TRIES = 64
 HELD_OUT_SHARE = 4
 
 
@@ -70,7 +71,6 @@ class Pruning:
         self.floors = {u.layer: max(1, int(settings.layer_keep * u.width)) for u in units}
         self.steps = self._staircase(max(u.width for u in units)) if settings.staircase else ()
         self.before = Costs(module, spec.input_size)
-        self.base = self._cost_now(self.before)
 
     def round(self, number: int) -> str:
         """Prune to the round's share of the goal, fine-tune. Returns a note about the fine-tuning, if any."""
@@ -80,7 +80,7 @@ class Pruning:
         record = folder / "round.json"
         if not record.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            cuts = self._choose(self.base * self.settings.keep ** (number / self.settings.rounds))
+            cuts = self._choose(self.settings.keep ** (number / self.settings.rounds))
             part = record.with_suffix(".part")
             part.write_bytes(encode(Round(pruning=cuts)))
             part.replace(record)
@@ -93,13 +93,20 @@ class Pruning:
         from edgeseg.prune.cost import Costs
 
         now = Costs(self.module, self.spec.input_size)
-        return (
-            f"pruned by {self.settings.importance}: "
-            f"{self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC, "
-            f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters"
-        )
+        told = [
+            f"pruned by {self.settings.importance}: {self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC",
+            f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters",
+        ]
+        if self.by_latency:
+            told.append(f"{100 * self._latency(self.module):.0f}% of the latency on {self.settings.target}")
+        return ", ".join(told)
 
-    def _choose(self, limit: float) -> tuple[Pruned, ...]:
+    @property
+    def by_latency(self) -> bool:
+        return self.settings.by == "latency"
+
+    def _choose(self, share: float) -> tuple[Pruned, ...]:
+        """What has to go so that `share` of the network before pruning remains."""
         from edgeseg.prune.cost import Costs
         from edgeseg.prune.importance import per_cost, score
         from edgeseg.prune.search import PLENTY, shrink
@@ -111,24 +118,26 @@ class Pruning:
         scores = score(chosen.importance, self.module, units, losses=self._losses, seed=chosen.seed)
         costs = Costs(self.module, self.spec.input_size)
         if chosen.importance == "taylor":
-            scores = per_cost(scores, costs.prices(units, parameters=chosen.by == "parameters"))
+            times = self._layer_times() if self.by_latency else {}
+            prices = costs.prices(units, parameters=chosen.by == "parameters", times=times)
+            scores = per_cost(scores, prices)
         scale, unit = UNITS[chosen.by]
         return shrink(
             units,
             scores,
             lambda removal: self._cost(removal, units, costs) / scale,
-            limit / scale,
+            share * self._cost_before() / scale,
             floors=self.floors,
             multiple=chosen.multiple,
             steps=self.steps,
-            tries=LATENCY_TRIES if chosen.by == "latency" else PLENTY,
+            tries=LATENCY_TRIES if self.by_latency else PLENTY,
             what=f"the network's {unit}",
         )
 
     def _cost(self, removal: Removal, units: tuple[Unit, ...], costs: Costs) -> float:
         from edgeseg.models.pruning import replay
 
-        if self.settings.by == "latency":
+        if self.by_latency:
             candidate = copy.deepcopy(self.module)
             cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
             replay(candidate, cuts, self.spec.input_size)
@@ -136,33 +145,55 @@ class Pruning:
         macs, parameters = costs.after(units, removal)
         return macs if self.settings.by == "macs" else parameters
 
-    def _cost_now(self, costs: Costs) -> float:
-        if self.settings.by == "latency":
-            return self._latency(self.module)
-        return costs.macs if self.settings.by == "macs" else costs.parameters
+    def _cost_before(self) -> float:
+        if self.by_latency:
+            return 1.0
+        return self.before.macs if self.settings.by == "macs" else self.before.parameters
 
     def _latency(self, module: nn.Module) -> float:
-        """Milliseconds of the exported network on the target."""
+        """Of the exported network on the target, as a share of that before pruning; both run in turn."""
+        assert self.context.stopwatch is not None
+        graphs = (self._file_before, self._exported(module, "candidate"))
+        before, now = self.context.stopwatch.race(graphs, Target.parse(self.settings.target))
+        return now / before
+
+    @cached_property
+    def _file_before(self) -> Path:
+        return self._exported(self.teacher, "before")
+
+    def _layer_times(self) -> dict[str, float]:
+        """Milliseconds of the layers on the target, by name; empty where its engine does not tell."""
+        import onnx
+
+        assert self.context.stopwatch is not None
+        file = self._exported(self.module, "candidate")
+        weights = {n.name: n.input[1] for n in onnx.load(str(file)).graph.node if len(n.input) > 1}
+        times = self.context.stopwatch.layers(file, Target.parse(self.settings.target))
+        return {weights[node].removesuffix(".weight"): ms for node, ms in times.items()}
+
+    def _exported(self, module: nn.Module, name: str) -> Path:
+        """As the step `export` writes it."""
         import onnx
 
         from edgeseg.graph.export import export_torch
         from edgeseg.graph.fold import fold
 
-        assert self.context.measure is not None
         self.context.work.mkdir(parents=True, exist_ok=True)
-        path = self.context.work / "candidate.onnx"
+        path = self.context.work / f"{name}.onnx"
         onnx.save(fold(export_torch(module, self.spec.input_size)), str(path))
-        return self.context.measure(path, Target.parse(self.settings.target))
+        return path
 
     def _staircase(self, widest: int) -> tuple[int, ...]:
         from edgeseg.prune.staircase import measure_staircase, probe_widths, treads
 
-        assert self.context.measure is not None
+        assert self.context.stopwatch is not None
         height, width = self.spec.input_size
         size = (max(1, height // 8), max(1, width // 8))
         target = Target.parse(self.settings.target)
         return treads(
-            measure_staircase(self.context.measure, target, probe_widths(widest), size, self.context.progress)
+            measure_staircase(
+                self.context.stopwatch, target, probe_widths(widest), size, self.context.progress
+            )
         )
 
     def _losses(self, module: nn.Module) -> Iterator[Tensor]:

@@ -81,7 +81,7 @@ def _require(settings: Settings, spec: ModelSpec, kind: Kind, context: Context) 
         raise RecipeError(
             f"the step 'prune' {what} without labelled data", hint="add a [data] section to the recipe"
         )
-    if settings.measures and context.measure is None:
+    if settings.measures and context.stopwatch is None:
         raise RecipeError(f"the step 'prune' measures {settings.target}, and nothing here measures")
     if kind == "onnx" and settings.finetune and settings.finetune.crop not in (None, spec.input_size):
         raise RecipeError(
