@@ -14,12 +14,15 @@ import argparse
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
+from edgeseg.core.model_spec import Pruned
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.calibration import spread
@@ -27,7 +30,9 @@ from edgeseg.metrics import mean_iou
 from edgeseg.models.load import resolve
 from edgeseg.models.pruning import replay
 from edgeseg.prune import Costs, find_units, score, shrink
+from edgeseg.prune.cost import Removal
 from edgeseg.prune.importance import Scores, per_cost
+from edgeseg.prune.search import PLENTY
 from edgeseg.training.average import refresh_statistics
 from edgeseg.training.data import Samples, Share, loader
 from edgeseg.training.evaluate import confusion_of, loss_of
@@ -50,7 +55,8 @@ def main() -> None:
     found = {"unpruned": trial.miou(trial.module)}
     print(f"unpruned: {found['unpruned']:.1f}", flush=True)
     for name, scores in trial.rankings():
-        found[name] = trial.pruned(scores)
+        small = trial.network(scores, lambda module: Costs(module, SIZE).macs, KEEP * trial.costs.macs)
+        found[name] = trial.recovered(small)
         print(f"{name}: {found[name]:.1f}", flush=True)
     if arguments.output:
         arguments.output.write_text(json.dumps(found, indent=2) + "\n")
@@ -70,31 +76,50 @@ class Trial:
     def rankings(self) -> Iterator[tuple[str, Mapping[str, Scores]]]:
         prices = self.costs.prices(self.units)
         for importance in ("taylor", "l1", "bn", "random"):
-            found = score(importance, self.module, self.units, losses=self._losses)
+            found = score(importance, self.module, self.units, losses=self.losses)
             if importance == "taylor":
                 yield "taylor over layer mean", {k: v / max(v.mean(), 1e-30) for k, v in found.items()}
             yield importance, found
             yield f"{importance} per cost", per_cost(found, prices)
 
-    def pruned(self, scores: Mapping[str, Scores]) -> float:
+    def network(
+        self,
+        scores: Mapping[str, Scores],
+        cost: Callable[[nn.Module], float],
+        limit: float,
+        multiple: int = 8,
+        tries: int = PLENTY,
+    ) -> nn.Module:
+        """The network pruned until `cost` is at the limit."""
+
+        def without(removal: Removal) -> nn.Module:
+            small = copy.deepcopy(self.module)
+            cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
+            replay(small, cuts, SIZE)
+            return small
+
         floors = {u.layer: max(1, int(LAYER_KEEP * u.width)) for u in self.units}
         history = shrink(
             self.units,
             scores,
-            lambda removal: self.costs.after(self.units, removal)[0],
-            KEEP * self.costs.macs,
+            lambda removal: cost(without(removal)),
+            limit,
             floors=floors,
+            multiple=multiple,
+            tries=tries,
         )
-        small = copy.deepcopy(self.module)
-        replay(small, history, SIZE)
+        return without({cut.layer: np.array(cut.indices()) for cut in history})
+
+    def recovered(self, small: nn.Module) -> float:
+        """mIoU in percent after BatchNorm statistics were measured anew."""
         batches = loader(self.rest, self.spec, STATISTICS, Share(0, 1, 8), 0, BATCHES)
         refresh_statistics(small, (image for image, _ in batches))
         return self.miou(small)
 
-    def miou(self, module: torch.nn.Module) -> float:
+    def miou(self, module: nn.Module) -> float:
         return 100.0 * float(mean_iou(confusion_of(module.eval(), self.held_out, self.spec)))
 
-    def _losses(self, module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    def losses(self, module: nn.Module) -> Iterator[torch.Tensor]:
         plain = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)
         images = spread(self.rest, 46)
         samples = Samples(images, self.spec, plain)

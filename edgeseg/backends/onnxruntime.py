@@ -206,6 +206,7 @@ def read_profile(data: bytes) -> tuple[Layer, ...]:
             kind=about.get("op_name", ""),
             precision=types[0] if types else "",
             milliseconds=event["dur"] / 1e3,
+            nodes=(name.removeprefix("InsertedPrecisionFreeCast_").removesuffix("_nchwc"),),
         )
     return tuple(last.values())
 

@@ -97,7 +97,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         precision: as the engine names it; empty where it does not tell.
         milliseconds: of the last profiled run; None without profiling.
-        nodes: names of the graph's nodes that were fused into it; empty where the engine does not tell.
+        nodes: names of the graph's nodes that were fused into it, or of the tensors they make; empty where
+            the engine does not tell.
     """
 
     name: str

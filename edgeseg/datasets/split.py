@@ -20,6 +20,9 @@ from edgeseg.errors import DataError
 Pixels = NDArray[np.uint8]
 Read = Callable[[str], Pixels]
 
+HELD_OUT_SHARE = 4
+"""At most one of so many images is held out from training."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -69,6 +72,22 @@ class Split:
         if count < 0:
             raise DataError(f"a limit of {count} images was given", expected="a number from 0 (all) up")
         return replace(self, ids=self.ids[:count]) if count else self
+
+    def hold_out(self, count: int) -> tuple[Split, Split]:
+        """The images to learn from, and those that judge what was learnt: `count` at the end, at least one
+        and at most a quarter.
+
+        Raises:
+            DataError: fewer than two images.
+        """
+        if len(self) < 2:
+            raise DataError(
+                f"{self.dataset}/{self.name} has {len(self)} image(s)",
+                expected="two or more: some are trained on, the others choose the weights",
+            )
+        cut = len(self) - max(1, min(count, len(self) // HELD_OUT_SHARE))
+        held_out = replace(self, name=f"{self.name} (held out)", ids=self.ids[cut:])
+        return replace(self, ids=self.ids[:cut]), held_out
 
     @property
     def meaning(self) -> str:

@@ -59,10 +59,7 @@ class EngineStopwatch:
                 layers = opened.engine.layers()
                 taken.append([layer.milliseconds or 0.0 for layer in layers])
             nodes = _weighted(graph, opened.graph)
-        found: dict[str, float] = {}
-        for name, milliseconds in by_node(layers, np.median(taken, axis=0).tolist(), list(nodes)).items():
-            found[nodes[name]] = found.get(nodes[name], 0.0) + milliseconds
-        return found
+        return by_node(layers, np.median(taken, axis=0).tolist(), nodes)
 
     @contextmanager
     def _open(self, graph: Path, target: Target, settings: OpenSettings) -> Iterator[_Opened]:
@@ -121,21 +118,26 @@ def _milliseconds(request: Request, warmup: int) -> list[float]:
 
 
 def _weighted(graph: Path, typed: Path) -> dict[str, str]:
-    """Names under which the engine may tell the weighted nodes of `typed`, to the name in `graph`.
+    """Names under which an engine may tell the weighted nodes of `typed`, to the name in `graph`.
 
-    OpenVINO calls a node that makes an output by the name of that output; `graph.upsampling` splits X into
-    X/part0, X/part1.
+    Engines call a layer by its node, by the tensor it makes, or by the tensor that the activation fused into
+    it makes; `graph.upsampling` splits X into X/part0, X/part1.
     """
     import onnx
 
     known = {n.name for n in onnx.load(str(graph)).graph.node if n.op_type in WEIGHTED}
-    model = onnx.load(str(typed))
-    outputs = {output.name for output in model.graph.output}
+    nodes = onnx.load(str(typed)).graph.node
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
     names: dict[str, str] = {}
-    for node in model.graph.node:
+    for node in nodes:
         if node.op_type in WEIGHTED:
+            made = node.output[0]
+            after = readers.get(made, [])
+            aliases = (node.name, made, *(after[0].output if len(after) == 1 else ()))
             original = node.name if node.name in known else node.name.rpartition("/part")[0]
-            aliases = (node.name, *outputs.intersection(node.output))
             names |= dict.fromkeys(aliases, original)
     return names
 

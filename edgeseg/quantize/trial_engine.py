@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -125,21 +125,25 @@ def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = (), *, turns:
     whole = np.sum(blocks, axis=(0, 2))
     pace = whole / np.median(whole)
     usual = [np.median(np.array(one) / pace[:, None], axis=0).tolist() for one in taken]
-    return [Timed(blocks=b, node_ms=by_node(i, ms, names)) for b, i, ms in zip(blocks, layers, usual)]
+    own = {name: name for name in names}
+    return [Timed(blocks=b, node_ms=by_node(i, ms, own)) for b, i, ms in zip(blocks, layers, usual)]
 
 
-def by_node(layers: Sequence[Layer], taken: Sequence[float], names: Sequence[str]) -> dict[str, float]:
+def by_node(layers: Sequence[Layer], taken: Sequence[float], names: Mapping[str, str]) -> dict[str, float]:
     """Milliseconds of weighted nodes. A layer without one counts for the last node before it, as the sums,
-    conversions and activations behind a convolution do; empty where the engine does not name its layers."""
-    known = set(names)
+    conversions and activations behind a convolution do; empty where the engine does not name its layers.
+
+    Args:
+        names: what the engine may call a node, to the name of the node.
+    """
     found: dict[str, float] = {}
     current, before = "", 0.0
     for layer, milliseconds in zip(layers, taken):
-        own = next((name for name in (*layer.nodes, layer.name) if name in known), "")
+        own = next((names[name] for name in (*layer.nodes, layer.name) if name in names), "")
         current = own or current
         if current:
             found[current] = found.get(current, 0.0) + milliseconds + before
             before = 0.0
         else:
             before += milliseconds
-    return found if 2 * len(found) >= len(known) else {}
+    return found if 2 * len(found) >= len(set(names.values())) else {}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +15,7 @@ from edgeseg.core.model_spec import ModelSpec, Pruned
 from edgeseg.core.target import Target
 from edgeseg.prune.settings import PruneSettings
 from edgeseg.steps import Context
+from edgeseg.steps._pruning_latency import OnTarget
 from edgeseg.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 UNITS = {"macs": (1e9, "GMAC"), "parameters": (1e6, "M parameters"), "latency": (0.01, "latency in percent")}
 LATENCY_TRIES = 64
-HELD_OUT_SHARE = 4
 
 
 class Settings(PruneSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +69,12 @@ class Pruning:
         self.floors = {u.layer: max(1, int(settings.layer_keep * u.width)) for u in units}
         self.steps = self._staircase(max(u.width for u in units)) if settings.staircase else ()
         self.before = Costs(module, spec.input_size)
+        self.on_target: OnTarget | None = None
+        if settings.by == "latency":
+            assert context.stopwatch is not None
+            self.on_target = OnTarget(
+                self.teacher, spec.input_size, settings.target, context.stopwatch, context.work
+            )
 
     def round(self, number: int) -> str:
         """Prune to the round's share of the goal, fine-tune. Returns a note about the fine-tuning, if any."""
@@ -92,18 +96,14 @@ class Pruning:
     def summary(self) -> str:
         from edgeseg.prune.cost import Costs
 
-        now = Costs(self.module, self.spec.input_size)
+        chosen, now = self.settings, Costs(self.module, self.spec.input_size)
         told = [
-            f"pruned by {self.settings.importance}: {self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC",
+            f"pruned by {chosen.importance}: {self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC",
             f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters",
         ]
-        if self.by_latency:
-            told.append(f"{100 * self._latency(self.module):.0f}% of the latency on {self.settings.target}")
+        if self.on_target:
+            told.append(f"{100 * self.on_target.share(self.module):.0f}% of the latency on {chosen.target}")
         return ", ".join(told)
-
-    @property
-    def by_latency(self) -> bool:
-        return self.settings.by == "latency"
 
     def _choose(self, share: float) -> tuple[Pruned, ...]:
         """What has to go so that `share` of the network before pruning remains."""
@@ -118,7 +118,7 @@ class Pruning:
         scores = score(chosen.importance, self.module, units, losses=self._losses, seed=chosen.seed)
         costs = Costs(self.module, self.spec.input_size)
         if chosen.importance == "taylor":
-            times = self._layer_times() if self.by_latency else {}
+            times = self.on_target.layers(self.module) if self.on_target else {}
             prices = costs.prices(units, parameters=chosen.by == "parameters", times=times)
             scores = per_cost(scores, prices)
         scale, unit = UNITS[chosen.by]
@@ -130,58 +130,25 @@ class Pruning:
             floors=self.floors,
             multiple=chosen.multiple,
             steps=self.steps,
-            tries=LATENCY_TRIES if self.by_latency else PLENTY,
+            tries=LATENCY_TRIES if self.on_target else PLENTY,
             what=f"the network's {unit}",
         )
 
     def _cost(self, removal: Removal, units: tuple[Unit, ...], costs: Costs) -> float:
         from edgeseg.models.pruning import replay
 
-        if self.by_latency:
+        if self.on_target:
             candidate = copy.deepcopy(self.module)
             cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
             replay(candidate, cuts, self.spec.input_size)
-            return self._latency(candidate)
+            return self.on_target.share(candidate)
         macs, parameters = costs.after(units, removal)
         return macs if self.settings.by == "macs" else parameters
 
     def _cost_before(self) -> float:
-        if self.by_latency:
+        if self.on_target:
             return 1.0
         return self.before.macs if self.settings.by == "macs" else self.before.parameters
-
-    def _latency(self, module: nn.Module) -> float:
-        """Of the exported network on the target, as a share of that before pruning; both run in turn."""
-        assert self.context.stopwatch is not None
-        graphs = (self._file_before, self._exported(module, "candidate"))
-        before, now = self.context.stopwatch.race(graphs, Target.parse(self.settings.target))
-        return now / before
-
-    @cached_property
-    def _file_before(self) -> Path:
-        return self._exported(self.teacher, "before")
-
-    def _layer_times(self) -> dict[str, float]:
-        """Milliseconds of the layers on the target, by name; empty where its engine does not tell."""
-        import onnx
-
-        assert self.context.stopwatch is not None
-        file = self._exported(self.module, "candidate")
-        weights = {n.name: n.input[1] for n in onnx.load(str(file)).graph.node if len(n.input) > 1}
-        times = self.context.stopwatch.layers(file, Target.parse(self.settings.target))
-        return {weights[node].removesuffix(".weight"): ms for node, ms in times.items()}
-
-    def _exported(self, module: nn.Module, name: str) -> Path:
-        """As the step `export` writes it."""
-        import onnx
-
-        from edgeseg.graph.export import export_torch
-        from edgeseg.graph.fold import fold
-
-        self.context.work.mkdir(parents=True, exist_ok=True)
-        path = self.context.work / f"{name}.onnx"
-        onnx.save(fold(export_torch(module, self.spec.input_size)), str(path))
-        return path
 
     def _staircase(self, widest: int) -> tuple[int, ...]:
         from edgeseg.prune.staircase import measure_staircase, probe_widths, treads
@@ -233,8 +200,7 @@ class Pruning:
 
 
 def _splits(settings: Settings, context: Context) -> tuple[Split, Split]:
-    """The images to learn from, and those at the end of the training split that choose the weights."""
+    """The images to learn from, and those that choose the weights."""
     assert context.dataset is not None
     images = context.dataset.split(context.train).limit(context.limit)
-    cut = len(images) - max(1, min(settings.held_out, len(images) // HELD_OUT_SHARE))
-    return images.limit(cut), replace(images, name=f"{images.name} (held out)", ids=images.ids[cut:])
+    return images.hold_out(settings.held_out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord
 from edgeseg.core.versions import versions
 from edgeseg.datasets.nearer import with_nearer
-from edgeseg.errors import BundleError, DataError, InputError, RecipeError
+from edgeseg.errors import BundleError, InputError, RecipeError
 from edgeseg.steps import Context
 from edgeseg.training.settings import TrainSettings
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 NAMES = ("qat",)
 
 AUTO = ("auto",)
-HELD_OUT_SHARE = 4
 
 
 class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,15 +114,8 @@ def splits(settings: Settings, context: Context) -> tuple[Split, Split]:
     if dataset is None:
         raise RecipeError("the step 'qat' has no data", hint="add a [data] section to the recipe")
     name = context.train if context.train in dataset.splits() or dataset.classes else dataset.splits()[0]
-    images = dataset.split(name).limit(context.limit)
-    if len(images) < 2:
-        raise DataError(
-            f"{images.dataset}/{images.name} has {len(images)} image(s)",
-            expected="two or more: some are trained on, the others choose the weights",
-        )
-    cut = len(images) - max(1, min(settings.held_out, len(images) // HELD_OUT_SHARE))
-    held_out = replace(images, name=f"{images.name} (held out)", ids=images.ids[cut:])
-    return images.limit(cut), with_nearer(held_out) if settings.nearer else held_out
+    images, held_out = dataset.split(name).limit(context.limit).hold_out(settings.held_out)
+    return images, with_nearer(held_out) if settings.nearer else held_out
 
 
 def train_graph(

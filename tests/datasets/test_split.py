@@ -18,6 +18,15 @@ def test_limit(flat):
         split.limit(-1)
 
 
+def test_what_is_held_out_is_at_the_end_at_most_a_quarter_and_not_learnt_from(flat):
+    split = replace(open_dataset("folders", flat).split("all"), ids=tuple("abcdefgh"))
+    parts = [(learnt.ids, held_out.ids) for learnt, held_out in map(split.hold_out, (1, 40))]
+    assert parts == [(tuple("abcdefg"), ("h",)), (tuple("abcdef"), ("g", "h"))]
+    assert split.hold_out(1)[1].name == "all (held out)"
+    with pytest.raises(DataError, match="has 1 image"):
+        split.limit(1).hold_out(1)
+
+
 def test_sample_list_is_made_once_and_reports(flat):
     split = open_dataset("folders", flat).split("all")
     calls = []

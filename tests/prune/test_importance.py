@@ -72,6 +72,20 @@ def test_prices_are_what_leaves_with_a_channel(network, size):
     assert costs.prices(units, parameters=True)["merge"] * 12 == pytest.approx(whole[1] - less[1])
 
 
+def test_a_channel_costs_its_share_of_the_measured_time_of_its_layers(network, size):
+    units, costs = find_units(network, size), Costs(network, size)
+    assert costs.prices(units, times={"merge": 12.0, "head": 24.0})["merge"] == pytest.approx(36.0 / 24)
+    both = costs.prices(units, times={"squeeze": 4.0, "excite": 8.0})
+    assert both["squeeze"] == pytest.approx(12.0 / 8)
+
+
+def test_layers_without_a_time_cost_as_much_per_mac_as_the_others(network, size):
+    units, costs = find_units(network, size), Costs(network, size)
+    head = 24 * 3 * size[0] * size[1]
+    macs, milliseconds = costs.prices(units), costs.prices(units, times={"head": 1.0})
+    assert milliseconds == pytest.approx({layer: price / head for layer, price in macs.items()})
+
+
 def test_taylor_needs_images(network, size):
     with pytest.raises(InputError, match="no images"):
         scores_of("taylor", network, size)

@@ -29,12 +29,14 @@ def test_probed_widths_reach_the_widest():
 def test_every_width_is_measured_on_the_target_with_a_valid_graph():
     asked = []
 
-    def measure(path, target):
-        graph = onnx.load(str(path))
-        onnx.checker.check_model(graph, full_check=True)
-        asked.append(str(target))
-        return float(graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
+    class Stopwatch:
+        def race(self, graphs, target):
+            (path,) = graphs
+            graph = onnx.load(str(path))
+            onnx.checker.check_model(graph, full_check=True)
+            asked.append(str(target))
+            return (float(graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value),)
 
-    found = measure_staircase(measure, Target.parse("openvino-fp32"), (8, 24), (4, 6))
+    found = measure_staircase(Stopwatch(), Target.parse("openvino-fp32"), (8, 24), (4, 6))
     assert found == {8: 8.0, 24: 24.0}
     assert asked == ["openvino-fp32"] * 2

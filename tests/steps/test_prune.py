@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -15,9 +16,11 @@ from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.device.bench import BenchSettings
 from edgeseg.errors import InputError, ModelError, RecipeError
 from edgeseg.flow.data import open_data
+from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
 from edgeseg.flow.plan import make_plan
 from edgeseg.flow.run import run
+from edgeseg.graph.info import graph_info
 from edgeseg.models.load import open_network
 from edgeseg.prune import Costs
 from edgeseg.steps import STEPS, Context, Frames
@@ -128,41 +131,93 @@ def few_measurements(monkeypatch):
     monkeypatch.setattr("edgeseg.steps._pruning.LATENCY_TRIES", 3)
 
 
-def test_latency_is_brought_down_by_measuring_the_exported_network(prune, parent, few_measurements):
-    import onnx
+class Pretended:
+    """A stopwatch of rules: milliseconds of a file; `layers` of one by node."""
 
-    from edgeseg.graph.info import graph_info
+    def __init__(self, milliseconds, layers=lambda graph: {}) -> None:
+        self.milliseconds, self._layers = milliseconds, layers
+        self.raced: list[str] = []
 
-    asked = []
+    def race(self, graphs, target):
+        self.raced.append(str(target))
+        return tuple(self.milliseconds(graph) for graph in graphs)
 
-    def milliseconds(path: Path, target) -> float:
-        asked.append(str(target))
-        return graph_info(onnx.load(str(path))).macs / 1e6
+    def layers(self, graph, target):
+        return self._layers(onnx.load(str(graph)).graph)
 
-    bundle = prune(keep=0.7, by="latency", target="null-fp32", context={"measure": milliseconds})
+
+def million_macs(path: Path) -> float:
+    return graph_info(onnx.load(str(path))).macs / 1e6
+
+
+def test_latency_is_brought_down_by_racing_the_network_before_pruning(prune, parent, few_measurements):
+    stopwatch = Pretended(million_macs)
+    bundle = prune(keep=0.7, by="latency", target="null-fp32", context={"stopwatch": stopwatch})
     assert macs(bundle) <= 0.72 * macs(parent)
-    assert set(asked) == {"null-fp32"} and len(asked) < 7
+    assert set(stopwatch.raced) == {"null-fp32"} and len(stopwatch.raced) < 7
+    assert bundle.manifest.notes[-1].endswith("% of the latency on null-fp32")
+
+
+def test_taylor_by_latency_takes_channels_where_the_time_is(prune, few_measurements):
+    """A depthwise layer is said to take most of the time; of the MACs it has 1%."""
+    slow = "encoder.model.blocks.5.2.conv_dw"
+
+    def layers(graph):
+        weights = {node.name: node.input[1] for node in graph.node if node.op_type == "Conv"}
+        return {node: 1000.0 if weight == f"{slow}.weight" else 1.0 for node, weight in weights.items()}
+
+    def taken(name: str, stopwatch: Pretended) -> int:
+        settings = {"importance": "taylor", "images": 2, "by": "latency", "target": "null-fp32"}
+        bundle = prune(name, keep=0.95, **settings, context={"stopwatch": stopwatch})
+        cuts = {cut.layer: len(cut.indices()) for cut in bundle.manifest.model.source.pruning}
+        return cuts.get(slow, 0)
+
+    assert taken("timed", Pretended(million_macs, layers)) > 1.5 * taken("other", Pretended(million_macs))
+
+
+@pytest.mark.parametrize("target", ["openvino-fp32", "ort-fp32"])
+def test_a_real_engine_tells_the_time_of_every_layer_to_prune(prune, few_measurements, target):
+    told = {}
+
+    class Timed(EngineStopwatch):
+        def race(self, graphs, target):
+            return tuple(map(million_macs, graphs))
+
+        def layers(self, graph, target):
+            weights = {n.name: n.input[1] for n in onnx.load(str(graph)).graph.node if n.op_type == "Conv"}
+            times = super().layers(graph, target)
+            told.update({weights[node].removesuffix(".weight"): ms for node, ms in times.items()})
+            return times
+
+    bundle = prune(
+        keep=0.9, importance="taylor", images=2, by="latency", target=target, context={"stopwatch": Timed()}
+    )
+    convolutions = [
+        n for n, m in open_network(bundle).named_modules() if isinstance(m, torch.nn.modules.conv._ConvNd)
+    ]
+    assert set(told) == set(convolutions) and all(ms > 0.0 for ms in told.values())
 
 
 def test_a_killed_latency_pruning_keeps_what_it_chose(prune, tmp_path, few_measurements):
     """The second run would choose otherwise: its clock says that nothing has to go."""
-    first = prune("first", keep=0.7, by="latency", target="null-fp32", context={"measure": clock(1.0)})
+    first = prune("first", keep=0.7, by="latency", target="null-fp32", context={"stopwatch": clock(1.0)})
     shutil.copytree(tmp_path / "work" / "first", tmp_path / "work" / "again")
-    again = prune("again", keep=0.7, by="latency", target="null-fp32", context={"measure": clock(9.0)})
+    again = prune("again", keep=0.7, by="latency", target="null-fp32", context={"stopwatch": clock(9.0)})
     assert again.manifest.model.source.pruning == first.manifest.model.source.pruning
 
 
-def clock(scale: float):
+def clock(scale: float) -> Pretended:
     """Milliseconds that fall with the size of the file, by another law for every scale."""
-    return lambda path, target: path.stat().st_size ** (1.0 / scale)
+    return Pretended(lambda path: path.stat().st_size ** (1.0 / scale))
 
 
 def test_widths_can_come_from_a_measured_staircase(prune):
-    def milliseconds(path: Path, target) -> float:
+    def milliseconds(path: Path) -> float:
         width = int(path.stem.partition("-")[2])
         return float(-(-width // 16))
 
-    bundle = prune(keep=0.7, staircase=True, target="null-fp32", context={"measure": milliseconds})
+    stopwatch = Pretended(milliseconds)
+    bundle = prune(keep=0.7, staircase=True, target="null-fp32", context={"stopwatch": stopwatch})
     spec = bundle.manifest.model
     taken = {cut.layer: len(cut.indices()) for cut in spec.source.pruning}
     layers = dict(open_network(bundle).named_modules())
