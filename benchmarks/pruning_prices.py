@@ -3,8 +3,8 @@
     EDGESEG_DATA=... python benchmarks/pruning_prices.py [--target TARGET] [--keep 0.58] [--output FILE]
 
 Mobile-UNet is pruned by `taylor` over either price until it takes `keep` of its time on the target, with
-widths that are multiples of 8 and of 16. Printed are what remains of the time and of the multiply-accumulates,
-and the mIoU without fine-tuning, as `pruning_importance.py` takes it.
+widths that are multiples of 8 and of 16. Printed are what remains of the time and of the
+multiply-accumulates, and the mIoU without fine-tuning, as `pruning_importance.py` takes it.
 """
 
 from __future__ import annotations

@@ -225,9 +225,15 @@ def read_inspector(text: str, times: dict[str, float]) -> tuple[Layer, ...]:
                 kind=about.get("LayerType", ""),
                 precision=_precision(about.get("Outputs") or about.get("Inputs") or []),
                 milliseconds=times.get(name),
+                nodes=_fused(name, about.get("Metadata", "")),
             )
         )
     return tuple(found)
+
+
+def _fused(name: str, metadata: str) -> tuple[str, ...]:
+    """Nodes of the ONNX file in a layer: from its metadata, else from a name such as `conv + relu`."""
+    return tuple(re.findall(r"\[ONNX Layer: ([^\]]+)\]", metadata)) or tuple(name.split(" + "))
 
 
 def _precision(tensors: list[Any]) -> str:

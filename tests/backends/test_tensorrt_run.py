@@ -220,8 +220,19 @@ def test_wrong_shape_is_refused(launch, frames):
 def test_inspector_of_all_versions(layer, precision):
     text = json.dumps({"Layers": [{"Name": "a", "LayerType": "Conv", **layer}], "Bindings": ["x"]})
     (found,) = read_inspector(text, {"a": 1.5})
-    assert found == Layer(name="a", kind="Conv", precision=precision, milliseconds=1.5)
+    assert found == Layer(name="a", kind="Conv", precision=precision, milliseconds=1.5, nodes=("a",))
 
 
 def test_inspector_with_names_only():
-    assert read_inspector('{"Layers": ["a"]}', {}) == (Layer(name="a", kind=""),)
+    assert read_inspector('{"Layers": ["a"]}', {}) == (Layer(name="a", kind="", nodes=("a",)),)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"Name": "conv1 + relu1"},
+        {"Name": "myelin_1", "Metadata": "[ONNX Layer: conv1]\x1e[ONNX Layer: relu1]"},
+    ],
+)
+def test_a_fused_layer_tells_the_nodes_of_the_file(layer):
+    assert read_inspector(json.dumps({"Layers": [layer]}), {})[0].nodes == ("conv1", "relu1")
