@@ -14,11 +14,10 @@ import argparse
 import copy
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -55,7 +54,7 @@ def main() -> None:
     found = {"unpruned": trial.miou(trial.module)}
     print(f"unpruned: {found['unpruned']:.1f}", flush=True)
     for name, scores in trial.rankings():
-        small = trial.network(scores, lambda module: Costs(module, SIZE).macs, KEEP * trial.costs.macs)
+        small = trial.network(scores, trial.macs_after, KEEP * trial.costs.macs)
         found[name] = trial.recovered(small)
         print(f"{name}: {found[name]:.1f}", flush=True)
     if arguments.output:
@@ -85,30 +84,23 @@ class Trial:
     def network(
         self,
         scores: Mapping[str, Scores],
-        cost: Callable[[nn.Module], float],
+        cost: Callable[[Removal], float],
         limit: float,
         multiple: int = 8,
         tries: int = PLENTY,
     ) -> nn.Module:
         """The network pruned until `cost` is at the limit."""
-
-        def without(removal: Removal) -> nn.Module:
-            small = copy.deepcopy(self.module)
-            cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
-            replay(small, cuts, SIZE)
-            return small
-
         floors = {u.layer: max(1, int(LAYER_KEEP * u.width)) for u in self.units}
-        history = shrink(
-            self.units,
-            scores,
-            lambda removal: cost(without(removal)),
-            limit,
-            floors=floors,
-            multiple=multiple,
-            tries=tries,
-        )
-        return without({cut.layer: np.array(cut.indices()) for cut in history})
+        history = shrink(self.units, scores, cost, limit, floors=floors, multiple=multiple, tries=tries)
+        return self.pruned(history)
+
+    def pruned(self, history: Iterable[Pruned]) -> nn.Module:
+        small = copy.deepcopy(self.module)
+        replay(small, history, SIZE)
+        return small
+
+    def macs_after(self, removal: Removal) -> float:
+        return self.costs.after(self.units, removal)[0]
 
     def recovered(self, small: nn.Module) -> float:
         """mIoU in percent after BatchNorm statistics were measured anew."""

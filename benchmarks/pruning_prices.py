@@ -17,7 +17,9 @@ from pathlib import Path
 
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.prune import Costs, score
+from edgeseg.prune.cost import Removal
 from edgeseg.prune.importance import per_cost
+from edgeseg.prune.search import history_of
 from edgeseg.steps._pruning_latency import OnTarget
 from pruning_importance import SIZE, Trial
 
@@ -40,12 +42,16 @@ def main() -> None:
         clock = OnTarget(trial.module, SIZE, arguments.target, EngineStopwatch(), Path(folder))
         scores = score("taylor", trial.module, trial.units, losses=trial.losses)
         times = clock.layers(trial.module)
+
+        def time_after(removal: Removal) -> float:
+            return clock.share(trial.pruned(history_of(removal)))
+
         for price, prices in (
             ("MAC", trial.costs.prices(trial.units)),
             ("millisecond", trial.costs.prices(trial.units, times=times)),
         ):
             for multiple in (8, 16):
-                small = trial.network(per_cost(scores, prices), clock.share, arguments.keep, multiple, TRIES)
+                small = trial.network(per_cost(scores, prices), time_after, arguments.keep, multiple, TRIES)
                 row = {
                     "per": price,
                     "multiple": multiple,

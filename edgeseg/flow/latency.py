@@ -15,6 +15,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import Backend, BuildSettings, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
+from edgeseg.device.layers import by_node
 from edgeseg.device.timing import SETTLE_RUNS, Effort, collect
 from edgeseg.errors import MissingDevice
 
@@ -49,8 +50,6 @@ class EngineStopwatch:
         return tuple(statistics.median(one) for one in taken)
 
     def layers(self, graph: Path, target: Target) -> Mapping[str, float]:
-        from edgeseg.quantize.trial_engine import by_node
-
         with self._open(graph, target, OpenSettings(profile=True)) as opened:
             _milliseconds(opened.request, WARMUP)
             taken = []
@@ -125,18 +124,15 @@ def _weighted(graph: Path, typed: Path) -> dict[str, str]:
     """
     import onnx
 
+    from edgeseg.graph._edit import Editor
+
     known = {n.name for n in onnx.load(str(graph)).graph.node if n.op_type in WEIGHTED}
-    nodes = onnx.load(str(typed)).graph.node
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    editor = Editor(onnx.load(str(typed)))
     names: dict[str, str] = {}
-    for node in nodes:
+    for node in editor.graph.node:
         if node.op_type in WEIGHTED:
-            made = node.output[0]
-            after = readers.get(made, [])
-            aliases = (node.name, made, *(after[0].output if len(after) == 1 else ()))
+            after = editor.only_consumer(node.output[0])
+            aliases = (node.name, node.output[0], *(after.output if after else ()))
             original = node.name if node.name in known else node.name.rpartition("/part")[0]
             names |= dict.fromkeys(aliases, original)
     return names

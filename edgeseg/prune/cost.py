@@ -96,10 +96,10 @@ class Costs:
             counts = self._counts(units, removal)
             return float(sum(c[1] if parameters else rates[name] * c[0] for name, c in counts.items()))
 
-        found = {}
+        found, before = {}, cost({})
         for unit in units:
             part = max(1, unit.width // 2)
-            found[unit.layer] = (cost({}) - cost({unit.layer: np.arange(part)})) / part
+            found[unit.layer] = (before - cost({unit.layer: np.arange(part)})) / part
         return found
 
 

@@ -63,8 +63,12 @@ def shrink(
             hint="raise keep, lower layer_keep or multiple, or protect fewer layers",
         )
     first = bisect_left(grid, True, key=lambda taken: cost(removal(int(taken))) <= limit)
-    chosen = removal(int(grid[min(first, len(grid) - 1)]))
-    return tuple(Pruned.of(layer, map(int, gone)) for layer, gone in chosen.items() if len(gone))
+    return history_of(removal(int(grid[min(first, len(grid) - 1)])))
+
+
+def history_of(removal: Removal) -> tuple[Pruned, ...]:
+    """The removal as `edgeseg.models.pruning.replay` carries it out."""
+    return tuple(Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone))
 
 
 def _widths(unit: Unit, floor: int, multiple: int, steps: Sequence[int]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import Array, BuildSettings, Engine, Layer, OpenSettings
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine
+from edgeseg.device.layers import by_node
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.quantize.planner_lab import Timed
@@ -127,23 +128,3 @@ def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = (), *, turns:
     usual = [np.median(np.array(one) / pace[:, None], axis=0).tolist() for one in taken]
     own = {name: name for name in names}
     return [Timed(blocks=b, node_ms=by_node(i, ms, own)) for b, i, ms in zip(blocks, layers, usual)]
-
-
-def by_node(layers: Sequence[Layer], taken: Sequence[float], names: Mapping[str, str]) -> dict[str, float]:
-    """Milliseconds of weighted nodes. A layer without one counts for the last node before it, as the sums,
-    conversions and activations behind a convolution do; empty where the engine does not name its layers.
-
-    Args:
-        names: what the engine may call a node, to the name of the node.
-    """
-    found: dict[str, float] = {}
-    current, before = "", 0.0
-    for layer, milliseconds in zip(layers, taken):
-        own = next((names[name] for name in (*layer.nodes, layer.name) if name in names), "")
-        current = own or current
-        if current:
-            found[current] = found.get(current, 0.0) + milliseconds + before
-            before = 0.0
-        else:
-            before += milliseconds
-    return found if 2 * len(found) >= len(set(names.values())) else {}

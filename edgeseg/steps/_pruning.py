@@ -136,11 +136,11 @@ class Pruning:
 
     def _cost(self, removal: Removal, units: tuple[Unit, ...], costs: Costs) -> float:
         from edgeseg.models.pruning import replay
+        from edgeseg.prune.search import history_of
 
         if self.on_target:
             candidate = copy.deepcopy(self.module)
-            cuts = [Pruned.of(layer, map(int, gone)) for layer, gone in removal.items() if len(gone)]
-            replay(candidate, cuts, self.spec.input_size)
+            replay(candidate, history_of(removal), self.spec.input_size)
             return self.on_target.share(candidate)
         macs, parameters = costs.after(units, removal)
         return macs if self.settings.by == "macs" else parameters

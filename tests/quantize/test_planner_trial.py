@@ -12,7 +12,7 @@ from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.trial_engine import BRIEF, TURNS, TrialEngine, by_node, in_turn
+from edgeseg.quantize.trial_engine import BRIEF, TURNS, TrialEngine, in_turn
 
 CAMERA = (24, 32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, *CAMERA, 3), dtype=np.uint8)
@@ -118,19 +118,3 @@ def test_layers_are_compared_at_one_pace(since: int) -> None:
 
 def test_a_target_that_is_not_here_is_not_timed() -> None:
     assert not lab("trt-int8@orin").times
-
-
-def test_layers_count_for_the_weighted_node_before_them() -> None:
-    layers = [
-        Layer(name="reorder", kind="Reorder"),
-        Layer(name="c1/WithoutBiases", kind="Convolution", nodes=("c1/WithoutBiases", "c1", "act")),
-        Layer(name="add", kind="Eltwise", nodes=("add",)),
-        Layer(name="c2", kind="Convolution"),
-        Layer(name="head", kind="Convert"),
-    ]
-    assert by_node(layers, [1, 2, 4, 8, 16], {"c1": "c1", "c2": "c2"}) == {"c1": 7, "c2": 24}
-
-
-def test_an_engine_that_names_few_of_its_layers_tells_nothing() -> None:
-    layers = [Layer(name="c1", kind="Convolution"), Layer(name="fused", kind="Convolution")]
-    assert by_node(layers, [1, 2], {"c1": "c1", "c2": "c2", "c3": "c3"}) == {}

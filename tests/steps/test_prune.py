@@ -24,6 +24,7 @@ from edgeseg.graph.info import graph_info
 from edgeseg.models.load import open_network
 from edgeseg.prune import Costs
 from edgeseg.steps import STEPS, Context, Frames
+from edgeseg.steps._pruning_latency import OnTarget
 from edgeseg.training.settings import TrainSettings
 
 SIZE = (64, 64)
@@ -176,25 +177,10 @@ def test_taylor_by_latency_takes_channels_where_the_time_is(prune, few_measureme
 
 
 @pytest.mark.parametrize("target", ["openvino-fp32", "ort-fp32"])
-def test_a_real_engine_tells_the_time_of_every_layer_to_prune(prune, few_measurements, target):
-    told = {}
-
-    class Timed(EngineStopwatch):
-        def race(self, graphs, target):
-            return tuple(map(million_macs, graphs))
-
-        def layers(self, graph, target):
-            weights = {n.name: n.input[1] for n in onnx.load(str(graph)).graph.node if n.op_type == "Conv"}
-            times = super().layers(graph, target)
-            told.update({weights[node].removesuffix(".weight"): ms for node, ms in times.items()})
-            return times
-
-    bundle = prune(
-        keep=0.9, importance="taylor", images=2, by="latency", target=target, context={"stopwatch": Timed()}
-    )
-    convolutions = [
-        n for n, m in open_network(bundle).named_modules() if isinstance(m, torch.nn.modules.conv._ConvNd)
-    ]
+def test_a_real_engine_tells_the_time_of_every_layer(parent, tmp_path, target):
+    network = open_network(parent)
+    told = OnTarget(network, SIZE, target, EngineStopwatch(), tmp_path).layers(network)
+    convolutions = [n for n, m in network.named_modules() if isinstance(m, torch.nn.modules.conv._ConvNd)]
     assert set(told) == set(convolutions) and all(ms > 0.0 for ms in told.values())
 
 
