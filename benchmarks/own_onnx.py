@@ -138,7 +138,9 @@ def run(name: str, data: Path, work: Path) -> dict[str, object]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/own_onnx"))
     parser.add_argument("--only", choices=FILES)
     given = parser.parse_args()
