@@ -16,7 +16,6 @@ SCRIPT = Path(__file__).with_name("tiny.py")
 
 def test_weights_and_biases_offline(tmp_path: Path):
     """In a process of its own: wandb starts a service that outlives a call."""
-    pytest.importorskip("wandb")
     environment = {**os.environ, "WANDB_MODE": "offline", "PYTHONPATH": str(SCRIPT.parents[2])}
     command = [sys.executable, str(SCRIPT), str(tmp_path / "run"), "track=wandb", "steps=3"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
