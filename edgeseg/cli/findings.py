@@ -131,10 +131,9 @@ def inspected(result: Inspection, *, layers: bool, json: bool) -> None:
         )
     _graph(result, layers)
     for check in result.checks:
-        line(
-            f"check: {check.what} against {check.against} on {check.inputs} inputs: "
-            f"largest error {check.max_error:.1e}"
-        )
+        found = "" if check.max_error is None else f"largest error {check.max_error:.1e}"
+        found = found if check.agreement is None else f"{check.agreement:.3%} of the compared pixels agree"
+        line(f"check: {check.what} against {check.against} on {check.inputs}: {found}")
     for parent in result.lineage:
         line(f"made from: {parent.kind} {parent.name} {parent.id[:12]}")
     notes(result.notes)

@@ -93,14 +93,23 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Frames and the class map the network gives for them, for the self-check on open.
+    """Frames and the class map the network gives for them, for the self-check.
 
-    The `.npz` file holds `frames` uint8 [N,H,W,3], `class_map` uint8 [N,H,W] and `sure` bool
-    [N,H,W]: pixels whose two best scores lie clearly apart, the only ones that are compared.
+    The `.npz` file holds `frames` uint8 [N,H,W,3], `class_map` uint8 [N,H,W], and as bool [N,H,W] the pixels that
+    are compared: `sure` at full precision when the bundle is made, `stable` in the engine's own on every open.
+
+    Attributes:
+        min_agreement: share of the stable pixels that must have the golden class.
+        min_agreement_full: the same of the sure pixels.
+        compared: share of all pixels that are stable.
+        shows: share of all pixels a fault has to move to be seen on open; None: none of those tried was seen.
     """
 
     file: str = "golden.npz"
     min_agreement: float = 0.995
+    min_agreement_full: float = 0.999
+    compared: float = 1.0
+    shows: float | None = None
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,14 +133,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         what, against: the two sides, such as `ONNX Runtime` and `PyTorch`.
-        inputs: `random`, `real` or `synthetic`.
-        max_error: largest absolute difference over the largest |reference|.
+        inputs: `random`, `real`, `synthetic`, ...
+        max_error: largest absolute difference over the largest |reference|; None: not values were compared.
+        agreement: share of the compared pixels that have the same class; None: not classes were compared.
     """
 
     what: str
     against: str
     inputs: str
-    max_error: float
+    max_error: float | None = None
     agreement: float | None = None
 
 

@@ -19,13 +19,13 @@ from edgeseg.core.bundle import (
     draft,
     settings_key,
 )
-from edgeseg.core.ports import BuildSettings, OpenSettings, Progress, silent
+from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device import gate
 from edgeseg.device.bench import BenchSettings, bench_pair
+from edgeseg.device.opening import prove
 from edgeseg.errors import BundleError
-from edgeseg.runtime.session import Session
 
 ENGINE_FOLDER = "engine"
 DEFAULT = BuildSettings()
@@ -104,7 +104,7 @@ def _fill(
     if can_run and result.manifest is not None:
         progress(f"{target}: self-check")
         child = Bundle(result.path, result.manifest, "")
-        Session(child, OpenSettings(cache=settings.cache), warm_up=0).close()
+        prove(child, settings.cache)
 
 
 def _faster(

@@ -132,5 +132,5 @@ class Subject:
 
 def _frame(bundle: Bundle, like: Array) -> Array:
     """One batch of golden frames, so that the timed content is real; black without them."""
-    frames = golden_frames(bundle)
-    return like if frames is None else np.resize(frames, like.shape)
+    golden = golden_frames(bundle)
+    return like if golden is None else np.resize(golden.frames, like.shape)

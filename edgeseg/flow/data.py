@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,15 +101,32 @@ def pictures_of(dataset: Dataset, choice: DataChoice) -> Split:
 
 
 def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:
-    """Frames at camera size: of the data if there is any, else of the generator."""
-    from edgeseg.datasets import open_dataset
-
-    dataset = data.dataset or open_dataset("synthetic-streets")
+    """Frames at camera size: of the data, spread over it, if there is any; else of several generators in turn."""
     real = data.dataset is not None and choice.name != "synthetic-streets"
-    split = pictures_of(dataset, choice if data.dataset else DataChoice())
+    make = _spread(pictures_of(data.dataset, choice), camera) if data.dataset else partial(_generated, camera)
+    return Frames(
+        kind="real" if real else "synthetic", take=lambda count: to_frame_color(make(count), contract)
+    )
 
-    def take(count: int) -> Array:
-        frames = [resize_frame(split.image(i % len(split)), camera) for i in range(count)]
-        return to_frame_color(frames, contract)
 
-    return Frames(kind="real" if real else "synthetic", take=take)
+def _spread(split: Split, camera: Size) -> Callable[[int], list[Array]]:
+    def take(count: int) -> list[Array]:
+        """From the first to the last; neighbours of a video hardly differ."""
+        places = [round(i * (len(split) - 1) / max(1, count - 1)) for i in range(count)]
+        return [resize_frame(split.image(i), camera) for i in places]
+
+    return take
+
+
+def _generated(camera: Size, count: int) -> list[Array]:
+    """Streets, textures and soft colours in turn: a network that was trained on something else is sure of some."""
+    from edgeseg.datasets import open_dataset
+    from edgeseg.datasets.patterns import colours, texture
+
+    streets = split_of(open_dataset("synthetic-streets"), DataChoice())
+    kinds = (
+        lambda number: resize_frame(streets.image(number % len(streets)), camera),
+        lambda number: texture(camera, number),
+        lambda number: colours(camera, number),
+    )
+    return [kinds[i % len(kinds)](i // len(kinds)) for i in range(count)]

@@ -1,4 +1,4 @@
-"""A graph against where it came from, and the golden frames of a bundle."""
+"""A graph against where it came from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.bundle import Check
-from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.core.preprocess import Placement, Size
+from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph._run import run, session
-from edgeseg.runtime.preprocess import preprocess
-from edgeseg.runtime.resize import bilinear, nearest
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -26,11 +23,6 @@ LARGEST_ERROR = 1e-2
 """Of max |reference|: beyond this a graph is wrong, not merely rounded differently."""
 ROUNDING = 1e-5
 """An absolute difference that is never wrong: probabilities may all be close to 0."""
-SURE_MARGIN = 0.02
-"""Of max |score|: a pixel counts in the self-check when its two best scores lie further apart."""
-INT8_MARGIN = 0.05
-"""The same of an int8 graph, where a rounding of bf16 becomes one of a whole int8 level further on."""
-
 Reference = Callable[[NDArray[np.float32]], Sequence[Array]]
 
 
@@ -118,49 +110,6 @@ def relative_error(found: Array, reference: Array) -> float:
 
 def _largest(values: Array) -> float:
     return float(np.nanmax(np.abs(values))) or 1.0
-
-
-def golden(
-    deploy: ModelProto,
-    plain: ModelProto,
-    spec: ModelSpec,
-    frames: NDArray[np.uint8],
-    margin: float = SURE_MARGIN,
-) -> dict[str, Array]:
-    """What the deploy graph gives for `frames` in ONNX Runtime, and where it is sure.
-
-    Returns:
-        `frames` uint8 [N,H,W,3], `class_map` uint8 [N,H,W], `sure` bool [N,H,W]: see `sure_pixels`.
-    """
-    class_map = run(session(deploy), {deploy.graph.input[0].name: frames})["class_map"]
-    image = preprocess(frames, spec.preprocess, spec.input_size)
-    outputs = run(session(plain), {plain.graph.input[0].name: image})
-    scores = outputs[spec.postprocess.output or next(iter(outputs))]
-    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
-    return {"frames": frames, "class_map": class_map, "sure": sure_pixels(scores, spec, place, margin)}
-
-
-def sure_pixels(
-    scores: NDArray[np.float32], spec: ModelSpec, place: Placement, margin: float = SURE_MARGIN
-) -> NDArray[np.bool_]:
-    """bool [N,*place.frame]: pixels that rounding cannot move to another class.
-
-    The two best scores, or every score and its threshold, lie further apart than `margin` of
-    the largest |score|.
-    """
-    if scores.shape[2:] != place.input:
-        scores = bilinear(scores, place.input)
-    (top, bottom), (left, right) = place.window
-    scores = scores[:, :, top:bottom, left:right]
-    if spec.postprocess.upsample == "scores":
-        scores = bilinear(scores, place.frame)
-    if spec.task == "semantic" and scores.shape[1] > 1:
-        best = np.partition(scores, -2, axis=1)[:, -2:]
-        apart = best[:, 1] - best[:, 0]
-    else:
-        apart = np.abs(scores - np.float32(spec.postprocess.score_threshold())).min(axis=1)
-    sure: NDArray[np.bool_] = apart > margin * float(np.abs(scores).max())
-    return nearest(sure, place.frame)
 
 
 def _noise(shape: tuple[int, ...]) -> NDArray[np.float32]:

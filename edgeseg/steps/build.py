@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import (
@@ -25,10 +24,12 @@ from edgeseg.core.ports import Backend, BuildSettings
 from edgeseg.core.quantization import Quantization
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
-from edgeseg.device.build import make_engine
+from edgeseg.device.build import NOT_RUN, make_engine
 from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
 from edgeseg.steps import GRAPH, Context
+from edgeseg.steps._golden import golden_count, significant_bits, write_golden
+from edgeseg.steps._proof import prove_engine, prove_file
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -37,6 +38,8 @@ NAMES = ("build",)
 
 DEPLOY, FLOAT_DEPLOY = "deploy.onnx", "deploy_float.onnx"
 FLOAT_GOLDEN = "golden_float.npz"
+COARSE = 0.1
+"""A self-check that shows only faults that move more than this share of the pixels is worth a warning."""
 HINTS = ("bf16", "fp16", "fp32")
 """Floats of an engine that chooses by hint, as int8 engines choose for what stays float."""
 
@@ -91,7 +94,7 @@ class Build:
             rival=rival,
         )
         record, built_notes = _engine(backend, target, record, draft, settings, context)
-        return Manifest(
+        manifest = Manifest(
             kind="engine" if record.entry else "deferred",
             name=f"{spec.name}-{target.folder}",
             model=spec,
@@ -104,6 +107,7 @@ class Build:
             notes=(*parent.manifest.notes, *_kept_notes(kept), *built_notes, *((UNTIMED,) if rival else ())),
             tools=versions("onnx", "onnxruntime"),
         )
+        return _proven(manifest, rest, draft, context)
 
 
 def step(name: str) -> Build:
@@ -129,8 +133,6 @@ def _write(
     """
     import onnx
 
-    from edgeseg.graph.check import INT8_MARGIN, SURE_MARGIN
-    from edgeseg.graph.check import golden as golden_arrays
     from edgeseg.graph.deploy import compose
     from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
     from edgeseg.graph.upsampling import merge_upsampling
@@ -147,9 +149,10 @@ def _write(
     deploy = composed(network)
     if backend.computes:
         context.progress(f"{target}: golden frames")
-        margin = INT8_MARGIN if int8 else SURE_MARGIN
-        arrays: Any = golden_arrays(deploy, network, spec, context.frames.take(_batch(network)), margin)
-        np.savez_compressed(draft.path / golden.file, **arrays)
+        images = context.frames.take(golden_count(_batch(network)))
+        bits = significant_bits(target, rest)
+        grid = int8.scores if int8 else None
+        golden = write_golden(draft.path, golden, deploy, network, spec, images, bits, grid)
     if backend.merges_upsampling:
         deploy = composed(merge_upsampling(network))
 
@@ -160,6 +163,39 @@ def _write(
     result, kept = typed(deploy, backend, rest, maxima)
     onnx.save(result, str(draft.path / file))
     return golden if backend.computes else None, kept
+
+
+def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context) -> Manifest:
+    """The manifest with what the first opening of the engine showed, or with what its file shows where it cannot
+    be opened here. Raises what `prove_engine` raises."""
+    draft.finish(manifest)
+    assert draft.manifest is not None
+    bundle = Bundle(draft.path, draft.manifest, "")
+    target = Target.parse(bundle.engine.target)
+    context.progress(f"{target}: self-check")
+    if bundle.engine.entry and backend_for(target).availability(target).run:
+        checks, notes = prove_engine(bundle, rest, context.cache), _coverage_notes(manifest.golden)
+    else:
+        checks = prove_file(bundle, bundle.engine.graph)
+        notes = (NOT_RUN,) if bundle.engine.entry else ()
+    return msgspec.structs.replace(
+        manifest, checks=(*manifest.checks, *checks), notes=(*manifest.notes, *notes)
+    )
+
+
+def _coverage_notes(golden: Golden | None) -> tuple[str, ...]:
+    """A warning where the check on open sees little."""
+    if golden is None or (golden.shows is not None and golden.shows <= COARSE):
+        return ()
+    seen = (
+        "no fault that was tried"
+        if golden.shows is None
+        else f"faults that move over {golden.shows:.0%} of the pixels"
+    )
+    return (
+        f"the self-check on open compares the {golden.compared:.0%} of the pixels whose class rounding cannot move, "
+        f"and would show {seen}; --data with frames of your camera makes it sharper",
+    )
 
 
 def _batch(network: ModelProto) -> int:

@@ -1,0 +1,93 @@
+"""How large a fault the self-check of a bundle would show, tried on wrong networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array
+from edgeseg.graph._edit import Editor
+from edgeseg.graph._run import run, session
+from edgeseg.graph._shapes import static_shapes
+from edgeseg.runtime.postprocess import class_map
+from edgeseg.runtime.preprocess import preprocess
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+TRIED = 4
+"""Wrong networks: one channel of one convolution changes its sign, at places spread over the network."""
+
+
+def smallest_shown(
+    plain: ModelProto,
+    spec: ModelSpec,
+    frames: NDArray[np.uint8],
+    compared: NDArray[np.bool_],
+    limit: float,
+) -> float | None:
+    """The smallest share of all pixels a fault has to move before fewer than `limit` of the compared pixels agree.
+
+    Faults rarely move the pixels a network is sure of. How many of the moved pixels are compared is measured on
+    TRIED wrong networks.
+
+    Args:
+        frames: uint8 [N,H,W,3]; N is a multiple of the batch of `plain`.
+        compared: bool [N,H,W].
+
+    Returns:
+        None where none of them moved a pixel that is compared.
+    """
+    model, signs = _with_signs(plain)
+    if not signs:
+        return None
+    opened, source = session(model), plain.graph.input[0]
+    batch = source.type.tensor_type.shape.dim[0].dim_value
+    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    image = preprocess(frames, spec.preprocess, spec.input_size)
+    output = spec.postprocess.output or plain.graph.output[0].name
+
+    def classes(changed: dict[str, Array]) -> NDArray[np.uint8]:
+        starts = range(0, len(image), batch)
+        feeds = ({source.name: image[at : at + batch], **changed} for at in starts)
+        return np.concatenate([class_map(run(opened, feed)[output], spec, place) for feed in feeds])
+
+    right = classes({})
+    moved = shown = 0
+    for name, value in signs.items():
+        differs = classes({name: value}) != right
+        moved += int(differs.sum())
+        shown += int((differs & compared).sum())
+    return min(1.0, (1 - limit) * float(compared.mean()) * moved / shown) if shown else None
+
+
+def _with_signs(plain: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
+    """The network with a factor behind some convolutions, as inputs that are 1 where not given, and for each
+    the values that negate one channel."""
+    editor, shapes = Editor(plain), static_shapes(plain)
+    convolutions = [n for n in editor.graph.node if n.op_type == "Conv" and n.output[0] in shapes]
+    wanted = np.linspace(0, len(convolutions) - 1, min(TRIED, len(convolutions))).round().astype(int)
+    random = np.random.default_rng(0)
+    signs: dict[str, Array] = {}
+    nodes = []
+    chosen = {convolutions[i].output[0] for i in wanted}
+    for node in editor.graph.node:
+        nodes.append(node)
+        if not node.output or node.output[0] not in chosen:
+            continue
+        result = node.output[0]
+        channels = shapes[result][1]
+        ones = np.ones((1, channels, 1, 1), np.float32)
+        name = editor.add_initializer(f"{result}/sign", ones)
+        editor.graph.input.append(helper.make_tensor_value_info(name, 1, ones.shape))
+        negated = ones.copy()
+        negated[0, random.integers(channels)] = -1
+        signs[name] = negated
+        node.output[0] = editor.unique(f"{result}/right")
+        nodes.append(helper.make_node("Mul", [node.output[0], name], [result]))
+    editor.keep_nodes(nodes)
+    return editor.finish(), signs

@@ -1,0 +1,118 @@
+"""Golden frames: what the network gives for a few frames, and the pixels whose class rounding cannot move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array
+from edgeseg.core.preprocess import Placement
+from edgeseg.core.quantization import ScoreGrid
+from edgeseg.graph._run import run, session
+from edgeseg.graph.rounding import round_to, rounded
+from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.resize import bilinear, nearest
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+FULL_BITS = 17
+"""Significant bits that every float32 engine keeps: 24, less 7 for other orders of sums and fast convolutions."""
+DEVIATIONS = 3.0
+"""A pixel is stable when its margin is more than this many times what rounding does around it and in the whole
+frame (root mean square)."""
+WINDOW = 9
+"""Side in pixels of what lies around it."""
+
+Float = NDArray[np.float32]
+
+
+def golden(
+    deploy: ModelProto,
+    plain: ModelProto,
+    spec: ModelSpec,
+    frames: NDArray[np.uint8],
+    bits: int,
+    grid: ScoreGrid | None = None,
+) -> dict[str, Array]:
+    """What the deploy graph gives for `frames`, unoptimised in ONNX Runtime, and where rounding cannot change it.
+
+    Args:
+        plain: the network in `deploy`, with a batch that divides the number of frames.
+        frames: uint8 [N,H,W,3].
+        bits: significant bits of what the engine computes with.
+        grid: levels that the class decision of `deploy` reads.
+
+    Returns:
+        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `sure`, the pixels that keep their class in FULL_BITS,
+        and `stable`, those of them that keep it in `bits`.
+    """
+    class_map = _in_batches(deploy, frames)["class_map"]
+    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    image = preprocess(frames, spec.preprocess, spec.input_size)
+    output = spec.postprocess.output or plain.graph.output[0].name
+    exact = _placed(_in_batches(plain, image)[output], spec, place)
+
+    def unmoved(bits: int) -> NDArray[np.bool_]:
+        scores = _in_batches(rounded(plain, bits), round_to(image, bits))[output]
+        found = _placed(round_to(scores, bits), spec, place)
+        return nearest(stable_pixels(exact, found, spec, grid.scale if grid else 0.0), place.frame)
+
+    sure = unmoved(FULL_BITS)
+    stable = sure if bits >= FULL_BITS else sure & unmoved(bits)
+    return {"frames": frames, "class_map": class_map, "sure": sure, "stable": stable}
+
+
+def stable_pixels(exact: Float, found: Float, spec: ModelSpec, step: float = 0.0) -> NDArray[np.bool_]:
+    """bool [N,H,W]: the two best scores, or each score and its threshold, lie further apart than DEVIATIONS times
+    the noise of that distance.
+
+    Args:
+        exact, found: scores [N,C,H,W] without and with rounding.
+        step: distance of two scores that the decision still tells apart.
+    """
+    if spec.task == "semantic" and exact.shape[1] > 1:
+        best = np.argpartition(exact, -2, axis=1)[:, -2:]
+        second, first = np.split(np.take_along_axis(exact, best, 1), 2, 1)
+        second_found, first_found = np.split(np.take_along_axis(found, best, 1), 2, 1)
+        apart, apart_found = first - second, first_found - second_found
+    else:
+        threshold = np.float32(spec.postprocess.score_threshold())
+        apart, apart_found = exact - threshold, found - threshold
+    moved = (apart_found - apart).astype(np.float64) ** 2
+    noise = np.sqrt(np.maximum(_around(moved), moved.mean((2, 3), keepdims=True)))
+    stable: NDArray[np.bool_] = (np.abs(apart) > DEVIATIONS * noise + step).all(axis=1)
+    return stable
+
+
+def _placed(scores: Float, spec: ModelSpec, place: Placement) -> Float:
+    """Scores [N,C,h,w] of the network where the class is decided: without padding, at camera size where they are
+    resized first."""
+    if scores.shape[2:] != place.input:
+        scores = bilinear(scores, place.input)
+    (top, bottom), (left, right) = place.window
+    scores = scores[:, :, top:bottom, left:right]
+    return bilinear(scores, place.frame) if spec.postprocess.upsample == "scores" else scores
+
+
+def _around(values: Array) -> Array:
+    """Mean over the WINDOW x WINDOW pixels around each; borders are repeated."""
+    half = WINDOW // 2
+    padded = np.pad(values, ((0, 0), (0, 0), (half + 1, half), (half + 1, half)), mode="edge")
+    for axis in (2, 3):
+        sums = np.cumsum(padded, axis=axis)
+        count = sums.shape[axis]
+        upper = np.take(sums, range(WINDOW, count), axis)
+        padded = (upper - np.take(sums, range(count - WINDOW), axis)) / WINDOW
+    return np.maximum(padded, 0.0)
+
+
+def _in_batches(model: ModelProto, values: Array) -> dict[str, Array]:
+    """All outputs for values [N,...]; N is a multiple of the batch of the model."""
+    opened, source = session(model), model.graph.input[0]
+    batch = source.type.tensor_type.shape.dim[0].dim_value
+    parts = [run(opened, {source.name: values[at : at + batch]}) for at in range(0, len(values), batch)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

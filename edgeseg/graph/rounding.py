@@ -1,0 +1,72 @@
+"""A graph whose numbers have fewer bits: what rounding alone does to its results."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from edgeseg.core.ports import Array
+from edgeseg.graph._edit import Editor, captured
+from edgeseg.graph._shapes import element_types
+
+_FLOAT = TensorProto.FLOAT
+_EXACT = frozenset({
+    "DequantizeLinear", "Relu", "MaxPool", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat",
+    "Slice", "Split", "Gather", "Expand", "Tile", "Identity", "DepthToSpace", "SpaceToDepth", "Neg", "Abs",
+})  # fmt: skip
+"""Operators whose results are numbers they were given: already rounded, or levels of an int8 grid."""
+
+
+def rounded(model: ModelProto, bits: int) -> ModelProto:
+    """The same graph, which rounds its weights and the result of each node to `bits` significant bits.
+
+    Rounding is that of T. J. Dekker (1971, https://doi.org/10.1007/BF01397083), in float32 and without a limit of
+    the exponent: 8 bits are those of bfloat16, 11 those of float16 and TF32. Run it without optimisations.
+    """
+    editor = Editor(model)
+    editor.lift_constants()
+    types = element_types(model)
+    inner = {name for node in editor.graph.node for name in captured(node)}
+    splitter = editor.add_initializer("rounding/splitter", np.array(2.0 ** (24 - bits) + 1, np.float32))
+    for node in editor.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            for name in node.input[1:2]:
+                if name in editor.initializers and types[name] == _FLOAT:
+                    _round_weights(editor, name, bits)
+    nodes = []
+    read: dict[str, str] = {}
+    for node in editor.graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = read.get(name, name)
+        nodes.append(node)
+        if node.op_type in _EXACT:
+            continue
+        for index, name in enumerate(node.output):
+            if types.get(name) != _FLOAT or name in inner:
+                continue
+            source, result = name, editor.unique(f"{name}/rounded")
+            if name in editor.pinned:
+                source, result = editor.unique(f"{name}/exact"), name
+                node.output[index] = source
+            else:
+                read[name] = result
+            large, rest = (editor.unique(f"{name}/{part}") for part in ("large", "rest"))
+            nodes += [
+                helper.make_node("Mul", [source, splitter], [large]),
+                helper.make_node("Sub", [large, source], [rest]),
+                helper.make_node("Sub", [large, rest], [result]),
+            ]
+    del editor.graph.value_info[:]
+    editor.keep_nodes(nodes)
+    return editor.finish()
+
+
+def round_to(values: Array, bits: int) -> Array:
+    """float32 values with `bits` significant bits."""
+    large = values * np.float32(2.0 ** (24 - bits) + 1)
+    return np.asarray(large - (large - values), np.float32)
+
+
+def _round_weights(editor: Editor, name: str, bits: int) -> None:
+    tensor = editor.initializers[name]
+    tensor.CopyFrom(numpy_helper.from_array(round_to(numpy_helper.to_array(tensor), bits), name))
