@@ -84,7 +84,7 @@ def graph(decision: str, classes: int, size: int) -> ModelProto:
 def opened(model: ModelProto, engine: str, features: np.ndarray) -> Call:
     name, hint = engine.split()
     if name == "onnxruntime":
-        ready = session(model)
+        ready = session(model, optimised=True)
         return lambda: ready.run(None, {"features": features})
     core = ov.Core()
     network = core.read_model(model.SerializeToString())

@@ -74,7 +74,7 @@ def openvino(model: Any, hint: str, image: np.ndarray) -> Any:
 
 
 def onnxruntime(model: Any, image: np.ndarray) -> Any:
-    opened = session(model)
+    opened = session(model, optimised=True)
     return lambda: opened.run(None, {opened.get_inputs()[0].name: image})
 
 

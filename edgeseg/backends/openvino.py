@@ -164,6 +164,12 @@ def _hardware(device: str, found: str) -> Hardware:
 
 def _build_error(text: str, graph: Path, nodes: tuple[Node, ...]) -> GraphError:
     missing = re.search(r"No conversion rule found for operations: ([^\s,]+)", text)
+    refused = re.search(r"ONNX node '<Node\((\w+)\): ([^>]*)>':\s*(\S.*)", text)
+    if refused and not missing:
+        return GraphError(
+            f"OpenVINO does not take the operator {refused[1]} that makes '{refused[2]}': {refused[3].strip()}",
+            hint="change the operator in the network and export it again, or choose another engine",
+        )
     if missing is None:
         return GraphError(f"OpenVINO cannot read {graph}: {text}")
     operator = missing[1].rpartition(".")[2].partition("-")[0]

@@ -39,7 +39,9 @@ def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stac
 
 
 def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
-    """The deploy graph around the plain float32 graph of a bundle, run by ONNX Runtime on the CPU.
+    """The deploy graph around the plain float32 graph of a bundle, as it is, run by ONNX Runtime on the CPU.
+
+    Nothing is fused: what an optimiser does wrongly to a graph, the engine that is judged may do as well.
 
     Returns:
         uint8 [N,H,W,3] at the bundle's camera size to uint8 [N,H,W], for any N.
@@ -64,6 +66,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
     deploy = compose(plain, bundle.manifest.model, bundle.engine.camera_size)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(
         deploy.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
     )

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 THREADS = 2
 
 
-def session(model: ModelProto, *, threads: int = THREADS) -> Any:
+def session(model: ModelProto, *, threads: int = THREADS, optimised: bool = False) -> Any:
     """An `onnxruntime.InferenceSession` of a model.
+
+    Args:
+        optimised: let ONNX Runtime rewrite the graph, to time it. What engines are judged by is never
+            rewritten: its fusions change values (a BatchNormalization in training mode is folded with its
+            stored statistics, a Cast to fp16 and back is removed), and an engine may share them.
 
     Raises:
         GraphError: ONNX Runtime refuses the graph.
@@ -26,6 +31,8 @@ def session(model: ModelProto, *, threads: int = THREADS) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(
             model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]

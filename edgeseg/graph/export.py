@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError, MissingDependency
-from edgeseg.graph.operators import refuse_indices
+from edgeseg.graph.functions import without_functions
+from edgeseg.graph.operators import refuse_indices, refuse_training
 from edgeseg.graph.simplify import simplify
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _QUIET = ("torch.onnx", "torch.export", "torch._dynamo", "torch.fx", "onnxscript
 def export_torch(module: nn.Module, input_size: Size, *, batch: int = 1, opset: int = 18) -> ModelProto:
     """Export with `torch.onnx.export(dynamo=True)` and simplify. Prints nothing.
 
+    Without torch's own optimiser: it takes `x + 1e-8` for `x`.
+
     Args:
         module: takes float32 [batch, 3, height, width] and returns a tensor, or a tuple, list or
             dict of tensors. Exported in eval mode; its mode is restored.
@@ -37,7 +40,7 @@ def export_torch(module: nn.Module, input_size: Size, *, batch: int = 1, opset: 
 
     Raises:
         GraphError: torch cannot export the module; names the operator or the line of the network.
-        UnsupportedOperator: pooling with indices.
+        UnsupportedOperator: pooling with indices, or BatchNormalization or Dropout in training mode.
         MissingDependency: torch or onnxscript is not installed.
     """
     try:
@@ -61,6 +64,7 @@ def export_torch(module: nn.Module, input_size: Size, *, batch: int = 1, opset: 
                 input_names=[INPUT],
                 output_names=names,
                 verbose=False,
+                optimize=False,
             )
     except GraphError:
         raise
@@ -73,8 +77,9 @@ def export_torch(module: nn.Module, input_size: Size, *, batch: int = 1, opset: 
     finally:
         module.train(was_training)
     assert program is not None
-    model = program.model_proto
+    model = without_functions(program.model_proto)
     refuse_indices(model)
+    refuse_training(model)
     return simplify(model)
 
 

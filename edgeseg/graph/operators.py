@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from onnx import ModelProto, NodeProto
 
 from edgeseg.errors import UnsupportedOperator
-from edgeseg.graph._edit import all_nodes, describe
+from edgeseg.graph._edit import Editor, all_nodes, attribute, describe
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 INTEGER_OPERATORS = frozenset(
@@ -43,8 +43,27 @@ def refuse_indices(model: ModelProto) -> None:
     )
 
 
+def refuse_training(model: ModelProto) -> None:
+    """Refuse BatchNormalization and Dropout in training mode: they depend on the batch and on chance."""
+    editor = Editor(model)
+    refuse(
+        [n for n in all_nodes(model.graph) if _trains(n, editor)],
+        by="a network in evaluation mode (statistics of the batch, or random zeros)",
+        hint="call model.eval() before the export, and give F.dropout and F.batch_norm training=self.training",
+    )
+
+
+def _trains(node: NodeProto, editor: Editor) -> bool:
+    if node.op_type == "BatchNormalization":
+        return bool(attribute(node, "training_mode", 0)) or any(node.output[1:])
+    if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+        training = editor.constant(node.input[2])
+        return training is None or bool(training)
+    return False
+
+
 def refuse_foreign(model: ModelProto, file: str) -> None:
-    """Refuse operators outside the ONNX standard, integer arithmetic and pooling with indices."""
+    """Refuse operators outside the ONNX standard, integer arithmetic, pooling with indices, training mode."""
     nodes = list(all_nodes(model.graph))
     integer = [n for n in nodes if n.op_type in INTEGER_OPERATORS or n.op_type.startswith("QLinear")]
     refuse(
@@ -57,3 +76,4 @@ def refuse_foreign(model: ModelProto, file: str) -> None:
     domains = ", ".join(sorted({n.domain for n in foreign}))
     refuse(foreign, by=f"standard ONNX ({file} uses the domain {domains})")
     refuse_indices(model)
+    refuse_training(model)

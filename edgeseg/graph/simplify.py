@@ -8,6 +8,7 @@ from edgeseg.errors import GraphError, MissingDependency
 from edgeseg.graph._edit import Editor
 from edgeseg.graph._run import first_line
 from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.functions import without_cast_like
 
 
 def simplify(model: ModelProto) -> ModelProto:
@@ -23,7 +24,7 @@ def simplify(model: ModelProto) -> ModelProto:
     except ImportError:
         raise MissingDependency("onnxsim", "train", needed_for="simplifying a graph") from None
     try:
-        result, same = onnxsim.simplify(model)
+        result, same = onnxsim.simplify(without_cast_like(model))
     except Exception as fault:  # a C++ extension: its errors have no common base
         raise GraphError(f"the graph cannot be simplified: {first_line(fault)}") from fault
     if not same:

@@ -14,14 +14,17 @@ from edgeseg.core.bundle import file_sha256
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import MAX_IR, all_nodes, opset_of, shape_of
+from edgeseg.graph._edit import MAX_IR, all_nodes, opset_of, set_attribute, shape_of
 from edgeseg.graph._run import first_line, run, session
 from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.functions import without_functions, without_newer
 from edgeseg.graph.operators import refuse_foreign
 
 OLDEST_OPSET = 13
 """The deploy graph is written in operators of this opset."""
 CONVERTED_OPSET = 17
+FIRST_FREE_RESIZE = 11
+"""The opset from which Resize states how it maps coordinates."""
 CONVERSION_ERROR = 1e-4
 """Largest difference, relative to the largest value, that a change of opset may make."""
 ROUNDING = 1e-6
@@ -51,6 +54,7 @@ def read_onnx(path: Path | str) -> ModelProto:
             expected="a file that onnx.checker.check_model accepts",
             hint="export it again",
         ) from fault
+    model = without_functions(model)
     refuse_foreign(model, path.name)
     _forget_constant_inputs(model)
     return to_fp32(model)
@@ -267,7 +271,7 @@ def _convert(model: ModelProto, opset: int) -> ModelProto:
     del model.opset_import[:]
     model.opset_import.extend(imports)
     try:
-        result: ModelProto = version_converter.convert_version(model, opset)
+        result: ModelProto = version_converter.convert_version(without_newer(model, opset), opset)
         onnx.checker.check_model(result)
     except Exception as fault:  # the converter throws RuntimeError, ConvertError and others
         raise GraphError(
@@ -275,8 +279,19 @@ def _convert(model: ModelProto, opset: int) -> ModelProto:
             f"{first_line(fault)}",
             hint=f"export the network again with opset {opset}",
         ) from fault
+    if opset_of(model) < FIRST_FREE_RESIZE:
+        _state_coordinates(result)
     result.ir_version = min(max(result.ir_version, 8), MAX_IR)
     return result
+
+
+def _state_coordinates(model: ModelProto) -> None:
+    """Upsample and the first Resize knew one rule for coordinates; the converter leaves it out, and the default
+    of a newer Resize is another."""
+    for node in all_nodes(model.graph):
+        if node.op_type == "Resize":
+            set_attribute(node, "coordinate_transformation_mode", "asymmetric")
+            set_attribute(node, "nearest_mode", "floor")
 
 
 def _require_same(after: dict[str, Array], before: dict[str, Array], old: int, new: int) -> None:

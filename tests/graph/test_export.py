@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_graphs import operators
+from small_graphs import operators, outputs_of
 from torch import nn
 
 from edgeseg.errors import GraphError, UnsupportedOperator
@@ -54,6 +54,33 @@ def test_a_network_of_segmentation_models():
     assert "BatchNormalization" not in operators(graph)
     (check,) = check_against_torch(graph, net, (64, 96), 1, {})
     assert check.max_error < 1e-4
+
+
+class Normalises(nn.Module):
+    """All features of a black pixel are zero, and so is their sum."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.conv = nn.Conv2d(3, 4, 1, bias=False)
+
+    def forward(self, x):
+        features = torch.relu(self.conv(x))
+        return features / (features.sum(1, keepdim=True) + self.eps)
+
+
+@pytest.mark.parametrize("eps", [1e-6, 1e-8, 1e-15])
+def test_a_small_epsilon_is_kept(eps):
+    net, black = Normalises(eps), np.zeros((1, 3, 16, 16), np.float32)
+    graph = fold(export_torch(net, (16, 16)))
+    np.testing.assert_array_equal(outputs_of(graph, black)["scores"], 0.0)
+    check_against_torch(graph, net, (16, 16), 1, {"black": black})
+
+
+def test_what_torch_writes_around_a_clip_is_folded():
+    """A Cast of each bound, and an Expand of the bias of each convolution without one."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU6(), nn.Conv2d(4, 2, 1))
+    assert operators(fold(export_torch(net, (16, 16)))) == ["Conv", "Clip", "Conv"]
 
 
 class Returns(nn.Module):

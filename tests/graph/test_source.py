@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from small_graphs import model_of, network, operators, outputs_of, smooth_frames, spec_of
 
 from edgeseg.core.model_spec import default_classes
@@ -186,15 +186,80 @@ def test_an_old_opset_is_raised_and_stays_the_same():
     np.testing.assert_array_equal(outputs_of(new, image)["scores"], outputs_of(old, image)["scores"])
 
 
+@pytest.mark.parametrize(("opset", "operator"), [(9, "Upsample"), (10, "Resize")])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_an_old_resize_keeps_its_coordinates(opset, operator, mode):
+    nodes = [helper.make_node(operator, ["image", "scales"], ["scores"], mode=mode)]
+    old = model_of(nodes, {"scales": np.array([1, 1, 2, 2.5], np.float32)}, opset=opset)
+    image = np.random.default_rng(0).normal(0, 1, (1, 3, 16, 20)).astype(np.float32)
+    np.testing.assert_array_equal(
+        outputs_of(make_static(old), image)["scores"], outputs_of(old, image)["scores"]
+    )
+
+
+def test_functions_of_the_file_are_written_out(tmp_path):
+    body = [
+        helper.make_node("BatchNormalization", ["x", *"somv"], ["y", "a", "b"], training_mode=1, name="bn")
+    ]
+    function = helper.make_function(
+        "local", "Norm", ["x", *"somv"], ["y"], body, [helper.make_opsetid("", 18)]
+    )
+    model = network()
+    model.graph.node[0].output[0] = "first"
+    call = helper.make_node("Norm", ["first", *("n" * 4)], ["a"], domain="local")
+    model.graph.node.insert(1, call)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(8, np.float32), "n"))
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    model.functions.append(function)
+    with pytest.raises(UnsupportedOperator, match=r"evaluation mode.*BatchNormalization"):
+        read_onnx(saved(model, tmp_path))
+    function = model.functions[0].node[0]
+    del function.output[1:], function.attribute[:]
+    assert operators(read_onnx(saved(model, tmp_path))) == ["Conv", "BatchNormalization", "Relu", "Conv"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "outputs", "attributes"),
+    [
+        ("BatchNormalization", ["image", *"nnnn"], ["scores", "m", "v"], {"training_mode": 1}),
+        ("Dropout", ["image", "rate", "yes"], ["scores"], {}),
+    ],
+)
+def test_training_mode_is_refused(operator, inputs, outputs, attributes, tmp_path):
+    constants = {"n": np.ones(3, np.float32), "rate": np.float32(0.5), "yes": np.array(True)}
+    model = model_of([helper.make_node(operator, inputs, outputs, name="layer", **attributes)], constants)
+    with pytest.raises(UnsupportedOperator, match=rf"{operator} 'layer'\n.*model\.eval\(\)"):
+        read_onnx(saved(model, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "more", "older"),
+    [("RMSNormalization", 23, ["n"], 21), ("Swish", 24, [], 21), ("Gelu", 20, [], 19)],
+)
+def test_an_operator_that_an_older_opset_lacks_is_written_out(operator, opset, more, older):
+    nodes = [helper.make_node(operator, ["image", *more], ["scores"])]
+    model = model_of(nodes, {name: np.linspace(1, 2, 20, dtype=np.float32) for name in more}, opset=opset)
+    lowered = to_opset(model, older)
+    assert opset_of(lowered) == older and operator not in operators(lowered)
+    assert all(node.name for node in lowered.graph.node)
+    image = np.random.default_rng(0).normal(0, 1, (1, 3, 16, 20)).astype(np.float32)
+    np.testing.assert_allclose(
+        outputs_of(lowered, image)["scores"], outputs_of(model, image)["scores"], atol=1e-6
+    )
+
+
 def test_to_opset_lowers_and_explains():
     model = dynamic((1, 3, 16, 20), opset=20)
     image = np.ones((1, 3, 16, 20), np.float32)
     lowered = to_opset(model, 17)
     assert opset_of(lowered) == 17 and to_opset(lowered, 21) is lowered
     np.testing.assert_array_equal(outputs_of(lowered, image)["scores"], outputs_of(model, image)["scores"])
-    gelu = model_of([helper.make_node("Gelu", ["image"], ["scores"], name="g")], opset=20)
-    with pytest.raises(GraphError, match="opset 20 and cannot be converted to opset 17"):
-        to_opset(gelu, 17)
+    weights = {"w": np.ones((2, 3, 1, 1), np.float32), "offset": np.zeros((1, 2, 16, 20), np.float32)}
+    deformed = model_of(
+        [helper.make_node("DeformConv", ["image", "w", "offset"], ["scores"])], weights, opset=19
+    )
+    with pytest.raises(GraphError, match="opset 19 and cannot be converted to opset 17.*DeformConv"):
+        to_opset(deformed, 17)
 
 
 @pytest.mark.parametrize(
