@@ -17,7 +17,7 @@ from edgeseg.backends._requests import checked
 from edgeseg.core.bundle import EngineRecord, TensorInfo
 from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors
 from edgeseg.core.target import Target
-from edgeseg.errors import TargetError
+from edgeseg.errors import GraphError, TargetError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
@@ -47,9 +47,7 @@ class OpenVinoEngine:
         self._lock = threading.Lock()
         self._pinned = Pinned(target.cpus if on_cpu else ())
         try:
-            self._compiled: Any = core.compile_model(
-                str(entry), device, _config(target, on_cpu, cache, settings)
-            )
+            self._compiled: Any = _compile(core, entry, device, _config(target, on_cpu, cache, settings))
             _refuse_other_precision(self._compiled, target)
             self.threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if on_cpu else 0
             self.inputs = tuple(_info(port) for port in self._compiled.inputs)
@@ -146,6 +144,17 @@ def _config(target: Target, on_cpu: bool, cache: Path | None, settings: OpenSett
     if cache is not None:
         config["CACHE_DIR"] = str(cache)
     return config
+
+
+def _compile(core: Any, entry: Path, device: str, config: dict[str, Any]) -> Any:
+    try:
+        return core.compile_model(str(entry), device, config)
+    except RuntimeError as fault:
+        lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+        raise GraphError(
+            f"OpenVINO cannot open {entry.name} on {device}: {' '.join(lines)[-300:]}",
+            hint="choose another engine or precision; `edgeseg targets` lists them",
+        ) from fault
 
 
 def _refuse_other_precision(compiled: Any, target: Target) -> None:

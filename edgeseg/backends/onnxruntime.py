@@ -136,7 +136,13 @@ class OrtEngine:
             if hasattr(self.ort, "preload_dlls"):
                 self.ort.preload_dlls()
             providers.insert(0, (CUDA, {"device_id": index}))
-        session = self.ort.InferenceSession(str(entry), options, providers=providers)
+        try:
+            session = self.ort.InferenceSession(str(entry), options, providers=providers)
+        except Exception as fault:  # its exceptions have no public common base
+            raise GraphError(
+                f"ONNX Runtime cannot open {entry.name} for {target}: {' '.join(str(fault).split())[:300]}",
+                hint="choose another engine or precision; `edgeseg targets` lists them",
+            ) from fault
         if provider not in session.get_providers():
             raise MissingDevice(
                 f"target '{target}': ONNX Runtime could not start {provider} on device {index} "

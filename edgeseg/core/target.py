@@ -72,12 +72,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         options = dict(given)
         wrong = sorted(set(options) - {"threads", "cpus"})
         wrong += [name for name in options if len([n for n, _ in given if n == name]) > 1]
-        if not options.get("threads", "1").isdecimal():
+        if not re.fullmatch(r"[0-9]{1,4}", options.get("threads", "1")):
             wrong.append("threads")
         if wrong:
             raise TargetError(
-                f"target '{text}' has the option '{wrong[0]}'",
-                expected="+threads=N or +cpus=0,2-3, each once",
+                f"target '{text}' has the option '{wrong[0]}' as '{options[wrong[0]]}'",
+                expected="+threads=N, at most 9999, or +cpus=0,2-3, each once",
             )
         return cls(
             engine=match["engine"],

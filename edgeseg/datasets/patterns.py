@@ -30,8 +30,8 @@ def colours(size: Size, seed: int) -> NDArray[np.uint8]:
     return _pixels(_enlarged(np.random.default_rng(seed).uniform(0, 255, (8, 8, 3)), size))
 
 
-def test_card(size: Size) -> NDArray[np.uint8]:
-    """Black, white, grey and the pure colours as flat bars, ramps and single-pixel stripes below, uint8 [*size,3]."""
+def colour_bars(size: Size) -> NDArray[np.uint8]:
+    """Bars of black, white, grey and pure colours, below them a ramp and fine stripes, uint8 [*size,3]."""
     height, width = size
     bars = np.array([(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)] + [(128, 128, 128)])
     card = np.empty((height, width, 3), np.float64)

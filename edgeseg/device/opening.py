@@ -19,14 +19,20 @@ REFERENCE = "ONNX Runtime, unoptimised"
 
 
 class WrongEngine(BundleError):
-    """An engine that was just made does not give the class maps of its network."""
+    """An engine that was just made does not give the class maps of its network.
+
+    Attributes:
+        full_precision: it differs in float32 too, so it is not rounding.
+    """
+
+    full_precision = False
 
 
 def prove(bundle: Bundle, cache: Path | None, *, full: bool | None = None) -> tuple[Check, ...]:
     """Open an engine and compare its class maps with the golden ones.
 
-    First at full precision where the engine can run the same file so: what differs there is wrong. Then in its
-    own precision, on the pixels that rounding cannot move.
+    First at full precision where the engine can run the same file so: what differs there is wrong. Then in
+    its own precision, on the pixels that rounding cannot move.
 
     Args:
         full: whether the engine's own precision is full precision; None: it is if the target is `fp32`.
@@ -71,16 +77,20 @@ def _compared(bundle: Bundle, cache: Path | None, *, full_precision: bool) -> Ch
 
 
 def _wrong(name: str, found: Agreement, full_precision: bool) -> WrongEngine:
+    share = f"{found.agreement:.2%} of {found.pixels} pixels"
     if full_precision:
-        return WrongEngine(
-            f"the engine computes something else than the network, and not by rounding: in float32, as {name}, "
-            f"{found.agreement:.2%} of {found.pixels} pixels get the class the network gives them",
+        fault = WrongEngine(
+            "the engine computes something else than the network, and not by rounding: in float32, as "
+            f"{name}, {share} get the class that the network gives them",
             expected=f"at least {found.limit:.2%}",
             hint="build for another engine, and report this network",
         )
-    return WrongEngine(
-        f"rounding in {name} changes what the network says: {found.agreement:.2%} of {found.pixels} pixels "
-        "whose class rounding should not move get the class the network gives them",
-        expected=f"at least {found.limit:.2%}",
-        hint="build for a target with more precision (fp32), which is checked the same way",
-    )
+    else:
+        fault = WrongEngine(
+            f"rounding in {name} changes what the network says: {share} whose class rounding should not move "
+            "get the class that the network gives them",
+            expected=f"at least {found.limit:.2%}",
+            hint="build for a target with more precision (fp32), which is checked the same way",
+        )
+    fault.full_precision = full_precision
+    return fault

@@ -101,7 +101,7 @@ def pictures_of(dataset: Dataset, choice: DataChoice) -> Split:
 
 
 def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:
-    """Frames at camera size: of the data, spread over it, if there is any; else of several generators in turn."""
+    """Frames at camera size: of the data, spread over it, if there is any; else of several generators."""
     real = data.dataset is not None and choice.name != "synthetic-streets"
     make = _spread(pictures_of(data.dataset, choice), camera) if data.dataset else partial(_generated, camera)
     return Frames(
@@ -119,7 +119,7 @@ def _spread(split: Split, camera: Size) -> Callable[[int], list[Array]]:
 
 
 def _generated(camera: Size, count: int) -> list[Array]:
-    """Streets, textures and soft colours in turn: a network that was trained on something else is sure of some."""
+    """Streets, textures and colours in turn: a network that was trained on something else is sure of some."""
     from edgeseg.datasets import open_dataset
     from edgeseg.datasets.patterns import colours, texture
 

@@ -30,10 +30,10 @@ def smallest_shown(
     compared: NDArray[np.bool_],
     limit: float,
 ) -> float | None:
-    """The smallest share of all pixels a fault has to move before fewer than `limit` of the compared pixels agree.
+    """The smallest share of all pixels a fault moves when fewer than `limit` of the compared ones agree.
 
-    Faults rarely move the pixels a network is sure of. How many of the moved pixels are compared is measured on
-    TRIED wrong networks.
+    Faults rarely move the pixels a network is sure of. How many of the moved pixels are compared is measured
+    on TRIED wrong networks.
 
     Args:
         frames: uint8 [N,H,W,3]; N is a multiple of the batch of `plain`.

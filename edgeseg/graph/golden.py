@@ -12,6 +12,7 @@ from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Placement
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph._run import run, session
+from edgeseg.graph.deploy import CLASS_MAP
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.resize import bilinear, nearest
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FULL_BITS = 17
-"""Significant bits that every float32 engine keeps: 24, less 7 for other orders of sums and fast convolutions."""
+"""Significant bits that every float32 engine keeps: 24, less 7 for sums in other orders."""
 DEVIATIONS = 3.0
-"""A pixel is stable when its margin is more than this many times what rounding does around it and in the whole
-frame (root mean square)."""
+"""A pixel is stable when its margin is more than this many times what rounding does to margins around it, and
+in the whole frame (root mean square)."""
 WINDOW = 9
 """Side in pixels of what lies around it."""
 
@@ -36,9 +37,10 @@ def golden(
     spec: ModelSpec,
     frames: NDArray[np.uint8],
     bits: int,
+    *,
     grid: ScoreGrid | None = None,
 ) -> dict[str, Array]:
-    """What the deploy graph gives for `frames`, unoptimised in ONNX Runtime, and where rounding cannot change it.
+    """What the deploy graph gives for `frames`, unoptimised in ONNX Runtime, and where rounding keeps it.
 
     Args:
         plain: the network in `deploy`, with a batch that divides the number of frames.
@@ -47,10 +49,9 @@ def golden(
         grid: levels that the class decision of `deploy` reads.
 
     Returns:
-        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `sure`, the pixels that keep their class in FULL_BITS,
-        and `stable`, those of them that keep it in `bits`.
+        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `sure`, the pixels that keep their class in
+        FULL_BITS, and `stable`, those of them that keep it in `bits`.
     """
-    class_map = _in_batches(deploy, frames)["class_map"]
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
     image = preprocess(frames, spec.preprocess, spec.input_size)
     output = spec.postprocess.output or plain.graph.output[0].name
@@ -63,12 +64,18 @@ def golden(
 
     sure = unmoved(FULL_BITS)
     stable = sure if bits >= FULL_BITS else sure & unmoved(bits)
-    return {"frames": frames, "class_map": class_map, "sure": sure, "stable": stable}
+    return {"frames": frames, "class_map": class_maps(deploy, frames), "sure": sure, "stable": stable}
+
+
+def class_maps(deploy: ModelProto, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [N,H,W] of a deploy graph for [N,H,W,3], unoptimised in ONNX Runtime."""
+    found: NDArray[np.uint8] = _in_batches(deploy, frames)[CLASS_MAP]
+    return found
 
 
 def stable_pixels(exact: Float, found: Float, spec: ModelSpec, step: float = 0.0) -> NDArray[np.bool_]:
-    """bool [N,H,W]: the two best scores, or each score and its threshold, lie further apart than DEVIATIONS times
-    the noise of that distance.
+    """bool [N,H,W]: the two best scores, or each score and its threshold, lie further apart than DEVIATIONS
+    times the noise of that distance.
 
     Args:
         exact, found: scores [N,C,H,W] without and with rounding.
@@ -89,8 +96,8 @@ def stable_pixels(exact: Float, found: Float, spec: ModelSpec, step: float = 0.0
 
 
 def _placed(scores: Float, spec: ModelSpec, place: Placement) -> Float:
-    """Scores [N,C,h,w] of the network where the class is decided: without padding, at camera size where they are
-    resized first."""
+    """Scores [N,C,h,w] of the network where the class is decided: without padding, at camera size where they
+    are resized first."""
     if scores.shape[2:] != place.input:
         scores = bilinear(scores, place.input)
     (top, bottom), (left, right) = place.window

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -11,8 +13,9 @@ from edgeseg.graph._shapes import element_types
 
 _FLOAT = TensorProto.FLOAT
 _EXACT = frozenset({
-    "DequantizeLinear", "Relu", "MaxPool", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat",
-    "Slice", "Split", "Gather", "Expand", "Tile", "Identity", "DepthToSpace", "SpaceToDepth", "Neg", "Abs",
+    "DequantizeLinear", "Relu", "MaxPool", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze",
+    "Concat", "Slice", "Split", "Gather", "Expand", "Tile", "Identity", "DepthToSpace", "SpaceToDepth",
+    "Neg", "Abs",
 })  # fmt: skip
 """Operators whose results are numbers they were given: already rounded, or levels of an int8 grid."""
 
@@ -20,8 +23,8 @@ _EXACT = frozenset({
 def rounded(model: ModelProto, bits: int) -> ModelProto:
     """The same graph, which rounds its weights and the result of each node to `bits` significant bits.
 
-    Rounding is that of T. J. Dekker (1971, https://doi.org/10.1007/BF01397083), in float32 and without a limit of
-    the exponent: 8 bits are those of bfloat16, 11 those of float16 and TF32. Run it without optimisations.
+    Rounding is that of T. J. Dekker (1971, https://doi.org/10.1007/BF01397083), in float32, for any exponent:
+    8 bits are those of bfloat16, 11 those of float16. Run it without optimisations.
     """
     editor = Editor(model)
     editor.lift_constants()
@@ -70,3 +73,15 @@ def round_to(values: Array, bits: int) -> Array:
 def _round_weights(editor: Editor, name: str, bits: int) -> None:
     tensor = editor.initializers[name]
     tensor.CopyFrom(numpy_helper.from_array(round_to(numpy_helper.to_array(tensor), bits), name))
+
+
+def half_weights(model: ModelProto, names: Collection[str] | None = None) -> ModelProto:
+    """The graph with constants that were stored as float16: those in `names`, or all."""
+    editor = Editor(model)
+    editor.lift_constants()
+    for tensor in editor.graph.initializer:
+        if tensor.data_type == _FLOAT and (names is None or tensor.name in names):
+            with np.errstate(over="ignore"):
+                value = numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    return editor.model

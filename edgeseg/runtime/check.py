@@ -14,7 +14,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import Array
 from edgeseg.errors import BundleError
 
-ARRAYS = ("frames", "class_map", "sure", "stable")
+ARRAYS = ("frames", "class_map", "stored", "sure", "stable")
 
 
 class GoldenFrames(NamedTuple):
@@ -22,12 +22,14 @@ class GoldenFrames(NamedTuple):
     Attributes:
         frames: uint8 [N,H,W,3].
         class_map: uint8 [N,H,W], what the network gives for them.
+        stored: the same with its weights as the engine's file stores them, as float16 maybe.
         sure: bool [N,H,W]: pixels that keep their class at full precision, in whatever order it sums.
         stable: those of them that keep it in the precision of the engine.
     """
 
     frames: NDArray[np.uint8]
     class_map: NDArray[np.uint8]
+    stored: NDArray[np.uint8]
     sure: NDArray[np.bool_]
     stable: NDArray[np.bool_]
 
@@ -69,7 +71,7 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
     ):
         raise BundleError(
             f"{file} holds arrays of the shapes {', '.join(str(a.shape) for a in found)}",
-            expected="frames [N,H,W,3]; class_map, sure (bool) and stable (bool) [N,H,W]",
+            expected="frames [N,H,W,3]; class_map, stored, sure (bool) and stable (bool) [N,H,W]",
         )
     return found
 
@@ -90,7 +92,8 @@ def agreement(
     found = golden_frames(bundle)
     if golden is None or found is None:
         return None
-    same = (run(found.frames) == found.class_map)[found.sure if full_precision else found.stable]
+    wanted, compared = (found.stored, found.sure) if full_precision else (found.class_map, found.stable)
+    same = (run(found.frames) == wanted)[compared]
     return Agreement(
         agreement=float(same.mean()) if same.size else 1.0,
         limit=golden.min_agreement_full if full_precision else golden.min_agreement,

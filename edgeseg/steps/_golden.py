@@ -1,17 +1,9 @@
-"""Golden frames of an engine bundle, and what a check on them shows."""
+"""What the golden frames of an engine bundle depend on: its batch and its precision."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-import numpy as np
-
-from edgeseg.core.bundle import Golden
-from edgeseg.core.model_spec import ModelSpec
-from edgeseg.core.ports import Array
-from edgeseg.core.quantization import ScoreGrid
 from edgeseg.core.target import Target
 
 if TYPE_CHECKING:
@@ -38,31 +30,21 @@ def golden_count(batch: int) -> int:
     return -(-(FRAMES + 1) // batch) * batch - 1
 
 
-def write_golden(
-    place: Path,
-    golden: Golden,
-    deploy: ModelProto,
-    plain: ModelProto,
-    spec: ModelSpec,
-    images: Array,
-    bits: int,
-    grid: ScoreGrid | None,
-) -> Golden:
-    """Write the golden frames, `images` uint8 [n,H,W,3] and a test card, into a folder.
+def as_stored(shipped: ModelProto, typed: ModelProto, target: Target, rest: str) -> ModelProto | None:
+    """The float32 graph with its constants as the engine's file stores them; None where it stores float32.
 
-    Returns:
-        `golden` with what a check in the engine's own precision compares and shows.
+    Args:
+        shipped: the graph, `typed`: as the engine reads it.
     """
-    from edgeseg.datasets.patterns import test_card
-    from edgeseg.graph.faults import smallest_shown
-    from edgeseg.graph.golden import golden as golden_arrays
+    from onnx import TensorProto
 
-    frames = np.concatenate([images, test_card(images.shape[1:3])[None]])
-    arrays: Any = golden_arrays(deploy, plain, spec, frames, bits, grid)
-    np.savez_compressed(place / golden.file, **arrays)
-    stable = arrays["stable"]
-    return msgspec.structs.replace(
-        golden,
-        compared=float(stable.mean()),
-        shows=smallest_shown(plain, spec, frames, stable, golden.min_agreement),
-    )
+    from edgeseg.graph.rounding import half_weights
+
+    if not rest and target.precision == "fp16":
+        return half_weights(shipped)
+    if rest != "fp16":
+        return None
+    half = {
+        t.name.rpartition("_fp16")[0] for t in typed.graph.initializer if t.data_type == TensorProto.FLOAT16
+    }
+    return half_weights(shipped, half)

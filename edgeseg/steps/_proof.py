@@ -1,14 +1,12 @@
-"""An engine that was just made is opened before its bundle appears; what fails names the node that differs."""
+"""An engine that was just made is opened before its bundle appears; a failure names the node that differs."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, BundleDraft, Check
@@ -19,12 +17,9 @@ from edgeseg.device.opening import GOLDEN, REFERENCE, WrongEngine, prove
 from edgeseg.runtime.check import golden_frames
 from edgeseg.steps._difference import first_difference
 
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
 
 def prove_engine(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
-    """`device.opening.prove`, at full precision for engines whose file states float16 too: by its float32 twin.
+    """`device.opening.prove`; at full precision also for files that state float16, by their float32 twin.
 
     Args:
         rest: float precision written into the graph; empty: the engine chooses it.
@@ -33,52 +28,49 @@ def prove_engine(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
         WrongEngine: names the first node of the graph that differs.
     """
     target = Target.parse(bundle.engine.target)
-    half = rest == "fp16"
     checks: tuple[Check, ...] = ()
     try:
-        if half:
+        if rest == "fp16":
             checks = _twin(bundle, target, cache)
-        own_is_full = target.precision == "fp32" or rest == "fp32"
-        return (*checks, *prove(bundle, cache, full=own_is_full or half))
+        elif target.precision == "fp16":
+            checks = prove_file(bundle)
+        full = "fp32" in (target.precision, rest)
+        return (*checks, *prove(bundle, cache, full=full))
     except WrongEngine as fault:
         raise WrongEngine(
-            f"{target}: {fault.message}. {first_difference(bundle)}",
+            f"{target}: {fault.message}. {first_difference(bundle, full_precision=fault.full_precision)}",
             expected=fault.expected,
             hint=fault.hint,
         ) from None
 
 
-def prove_file(bundle: Bundle, graph: str) -> tuple[Check, ...]:
-    """The graph of an engine that cannot run here, without rounding, against the golden frames.
+def prove_file(bundle: Bundle) -> tuple[Check, ...]:
+    """The graph of an engine, computed in float32 by ONNX Runtime, against the golden frames.
 
     Raises:
         WrongEngine: the file is wrong.
     """
     import onnx
 
-    from edgeseg.graph._run import run, session
+    from edgeseg.graph.golden import class_maps
     from edgeseg.graph.widen import widened
 
-    golden = golden_frames(bundle)
-    if golden is None or bundle.manifest.golden is None:
+    golden, promised, record = golden_frames(bundle), bundle.manifest.golden, bundle.engine
+    if golden is None or promised is None:
         return ()
-    model = widened(onnx.load(str(bundle.path / graph)))
-    opened, source = session(model), model.graph.input[0].name
-    batch = bundle.engine.batch
-    maps = [
-        run(opened, {source: golden.frames[at : at + batch]})["class_map"]
-        for at in range(0, len(golden.frames), batch)
-    ]
-    same = (np.concatenate(maps) == golden.class_map)[golden.sure]
+    model = widened(onnx.load(str(bundle.file(record.graph))))
+    states_precision = backend_for(Target.parse(record.target)).reads_precision
+    wanted = golden.stored if states_precision else golden.class_map
+    same = (class_maps(model, golden.frames) == wanted)[golden.sure]
     share = float(same.mean()) if same.size else 1.0
-    if share < bundle.manifest.golden.min_agreement_full:
+    if share < promised.min_agreement_full:
         raise WrongEngine(
-            f"{graph}, the graph written for {bundle.engine.target}, computes something else than the network: "
-            f"{share:.2%} of {same.size} pixels agree",
-            expected=f"at least {bundle.manifest.golden.min_agreement_full:.2%}",
-            hint="report this network",
+            f"the graph written for {record.target} computes something else than the network: {share:.2%} of "
+            f"{same.size} pixels agree",
+            expected=f"at least {promised.min_agreement_full:.2%}",
+            hint="build for another engine, and report this network",
         )
-    return (Check(what=graph, against=REFERENCE, inputs=GOLDEN, agreement=share),)
+    return (Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=share),)
 
 
 def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
@@ -89,7 +81,7 @@ def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
 
     wide = msgspec.structs.replace(target, precision="fp32")
     if not backend_for(target).availability(wide).run:
-        return prove_file(bundle, bundle.engine.graph)
+        return prove_file(bundle)
     with TemporaryDirectory(prefix="edgeseg-proof-") as folder:
         place = Path(folder)
         graph = bundle.engine.graph

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import (
@@ -28,7 +29,7 @@ from edgeseg.device.build import NOT_RUN, make_engine
 from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
 from edgeseg.steps import GRAPH, Context
-from edgeseg.steps._golden import golden_count, significant_bits, write_golden
+from edgeseg.steps._golden import as_stored, golden_count, significant_bits
 from edgeseg.steps._proof import prove_engine, prove_file
 
 if TYPE_CHECKING:
@@ -133,7 +134,11 @@ def _write(
     """
     import onnx
 
+    from edgeseg.datasets.patterns import colour_bars
     from edgeseg.graph.deploy import compose
+    from edgeseg.graph.faults import smallest_shown
+    from edgeseg.graph.golden import class_maps
+    from edgeseg.graph.golden import golden as golden_arrays
     from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
     from edgeseg.graph.upsampling import merge_upsampling
 
@@ -146,28 +151,37 @@ def _write(
         confidence=settings.confidence,
         score_grid=int8.scores if int8 else None,
     )
-    deploy = composed(network)
-    if backend.computes:
-        context.progress(f"{target}: golden frames")
-        images = context.frames.take(golden_count(_batch(network)))
-        bits = significant_bits(target, rest)
-        grid = int8.scores if int8 else None
-        golden = write_golden(draft.path, golden, deploy, network, spec, images, bits, grid)
+    deploy = shipped = composed(network)
     if backend.merges_upsampling:
-        deploy = composed(merge_upsampling(network))
+        shipped = composed(merge_upsampling(network))
 
     def maxima() -> dict[str, float]:
         context.progress(f"{target}: measuring activation ranges")
-        return frame_maxima(deploy, context.frames.take(MAXIMA_FRAMES))
+        return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES))
 
-    result, kept = typed(deploy, backend, rest, maxima)
+    result, kept = typed(shipped, backend, rest, maxima)
     onnx.save(result, str(draft.path / file))
-    return golden if backend.computes else None, kept
+    if not backend.computes:
+        return None, kept
+    context.progress(f"{target}: golden frames")
+    images = context.frames.take(golden_count(_batch(network)))
+    frames = np.concatenate([images, colour_bars(context.camera_size)[None]])
+    arrays: Any = golden_arrays(
+        deploy, network, spec, frames, significant_bits(target, rest), grid=int8.scores if int8 else None
+    )
+    stored = as_stored(shipped, result, target, rest)
+    arrays["stored"] = arrays["class_map"] if stored is None else class_maps(stored, frames)
+    np.savez_compressed(draft.path / golden.file, **arrays)
+    stable = arrays["stable"]
+    shows = smallest_shown(network, spec, frames, stable, golden.min_agreement)
+    return msgspec.structs.replace(golden, compared=float(stable.mean()), shows=shows), kept
 
 
 def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context) -> Manifest:
-    """The manifest with what the first opening of the engine showed, or with what its file shows where it cannot
-    be opened here. Raises what `prove_engine` raises."""
+    """The manifest with what the first opening of the engine showed, or its file where it does not run here.
+
+    Raises what `prove_engine` raises.
+    """
     draft.finish(manifest)
     assert draft.manifest is not None
     bundle = Bundle(draft.path, draft.manifest, "")
@@ -176,7 +190,7 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
     if bundle.engine.entry and backend_for(target).availability(target).run:
         checks, notes = prove_engine(bundle, rest, context.cache), _coverage_notes(manifest.golden)
     else:
-        checks = prove_file(bundle, bundle.engine.graph)
+        checks = prove_file(bundle)
         notes = (NOT_RUN,) if bundle.engine.entry else ()
     return msgspec.structs.replace(
         manifest, checks=(*manifest.checks, *checks), notes=(*manifest.notes, *notes)
@@ -193,8 +207,8 @@ def _coverage_notes(golden: Golden | None) -> tuple[str, ...]:
         else f"faults that move over {golden.shows:.0%} of the pixels"
     )
     return (
-        f"the self-check on open compares the {golden.compared:.0%} of the pixels whose class rounding cannot move, "
-        f"and would show {seen}; --data with frames of your camera makes it sharper",
+        f"the self-check on open compares the {golden.compared:.0%} of the pixels whose class rounding "
+        f"cannot move, and would show {seen}; --data with frames of your camera makes it sharper",
     )
 
 

@@ -58,7 +58,8 @@ def test_an_unknown_precision_lists_the_known():
     ("text", "named"),
     [
         ("ort-fp32+speed=9", "'speed'"),
-        ("ort-fp32+threads=1,2", "'threads'"),
+        ("ort-fp32+threads=1,2", "'threads' as '1,2'"),
+        ("ort-fp32+threads=99999999999999999999", "'threads' as '99999999999999999999'"),
         ("ort-fp32+cpus=,", "','"),
         ("ort-fp32+cpus=1-", "'1-'"),
         ("ort-fp32+cpus=3-1", "'3-1'"),

@@ -60,7 +60,9 @@ def make_bundle(tmp_path):
                 result.path / "golden.npz",
                 frames=shown,
                 class_map=class_map,
+                stored=class_map,
                 sure=np.full(class_map.shape, sure),
+                stable=np.full(class_map.shape, sure),
             )
             result.finish(
                 Manifest(

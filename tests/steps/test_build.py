@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+
+import msgspec
 import numpy as np
 import onnx
 import pytest
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import TensorInfo
+from edgeseg.core.bundle import Bundle, TensorInfo, draft
+from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
+from edgeseg.device.build import make_engine
+from edgeseg.device.opening import WrongEngine
 from edgeseg.errors import TargetError
 from edgeseg.runtime import load
+from edgeseg.steps._difference import first_difference
+from edgeseg.steps._proof import prove_engine, prove_file
 
 FRAMES = TensorInfo("frames", "uint8", (1, 32, 48, 3))
 CLASS_MAP = TensorInfo("class_map", "uint8", (1, 32, 48))
@@ -39,7 +47,9 @@ def test_an_engine_that_can_be_made_here(graph, run_step, text):
     assert (record.inputs, record.outputs) == ((FRAMES,), (CLASS_MAP,))
     assert child.file(record.entry).stat().st_size > 0
     assert record.entry.startswith("engine/")
-    assert child.manifest.checks == graph.manifest.checks
+    assert child.manifest.checks[: len(graph.manifest.checks)] == graph.manifest.checks
+    opened = child.manifest.checks[len(graph.manifest.checks) :]
+    assert all(check.agreement > 0.995 for check in opened) and (opened or target.engine == "null")
 
 
 def test_hardware_of_an_engine_made_ahead_of_time(graph, run_step):
@@ -75,7 +85,7 @@ def test_golden_frames_are_what_the_float_network_gives(graph, run_step):
     child = run_step("build", graph, target="ort-fp32")
     with np.load(child.file(child.manifest.golden.file)) as golden:
         frames, class_map, sure = golden["frames"], golden["class_map"], golden["sure"]
-    assert frames.shape == (1, 32, 48, 3) and class_map.shape == sure.shape == (1, 32, 48)
+    assert frames.shape == (5, 32, 48, 3) and class_map.shape == sure.shape == (5, 32, 48)
     assert len(np.unique(class_map)) > 1 and sure.any()
     with load(child.path, threads=1) as session:
         np.testing.assert_array_equal(session(frames)[sure], class_map[sure])
@@ -112,3 +122,62 @@ def test_a_target_that_does_not_exist_leaves_nothing(graph, run_step, tmp_path, 
     with pytest.raises(TargetError):
         run_step("build", graph, target=text)
     assert not list(tmp_path.glob("*build*"))
+
+
+def _tampered(child, tmp_path):
+    """The bundle of a build whose file is that of a network with one negated channel, as a wrong engine has it."""
+    model = onnx.load(str(child.file(child.engine.graph)))
+    weights = next(t for t in model.graph.initializer if len(t.dims) == 4)
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values[0] *= -1
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    with draft(tmp_path / "tampered") as work:
+        onnx.save(model, str(work.path / child.engine.graph))
+        shutil.copyfile(child.file("golden.npz"), work.path / "golden.npz")
+        record, _ = make_engine(msgspec.structs.replace(child.engine, entry=""), work.path, BuildSettings())
+        work.finish(msgspec.structs.replace(child.manifest, engine=record))
+    return Bundle.open(tmp_path / "tampered")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [("ort-fp32", "fp32"), ("ort-fp16", "fp16"), ("openvino-fp32", ""), ("openvino-bf16", "")],
+)
+def test_a_wrong_engine_is_refused_where_it_is_made_and_names_the_node(graph, run_step, tmp_path, text, rest):
+    pytest.importorskip(PACKAGES[text.partition("-")[0]])
+    target = Target.parse(text)
+    if not backend_for(target).availability(target).run:
+        pytest.skip(f"{text} does not run here")
+    child = run_step("build", graph, target=text)
+    with pytest.raises(WrongEngine, match="not by rounding"):
+        prove_engine(_tampered(child, tmp_path), rest, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("text", ["trt-fp16", "rtx-fp32"])
+def test_the_file_of_an_engine_that_does_not_run_here_is_checked(graph, run_step, tmp_path, text):
+    target = Target.parse(text)
+    if backend_for(target).availability(target).run:
+        pytest.skip(f"{text} runs here")
+    child = run_step("build", graph, target=text)
+    assert child.manifest.checks[-1].agreement == 1.0
+    with np.load(child.file("golden.npz")) as arrays:
+        golden = dict(arrays)
+    golden["stored"] = (golden["stored"] + 1) % 3
+    with draft(tmp_path / "other") as work:
+        onnx.save(onnx.load(str(child.file("deploy.onnx"))), str(work.path / "deploy.onnx"))
+        np.savez(work.path / "golden.npz", **golden)
+        work.finish(child.manifest)
+    with pytest.raises(WrongEngine, match="something else than the network"):
+        prove_file(Bundle.open(tmp_path / "other", check_files=False))
+
+
+def test_the_first_node_that_differs_is_named(graph, run_step):
+    pytest.importorskip("openvino")
+    child = run_step("build", graph, target="openvino-fp32")
+    assert "No node differs" in first_difference(child, full_precision=True)
+
+
+def test_the_bundle_says_what_its_check_compares_and_shows(graph, run_step):
+    golden = run_step("build", graph, target="ort-fp16").manifest.golden
+    assert 0 < golden.compared <= 1
+    assert golden.shows is not None and golden.shows >= 1 - golden.min_agreement
