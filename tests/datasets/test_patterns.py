@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseg.datasets.patterns import colours, colour_bars, texture
+from edgeseg.datasets.patterns import colour_bars, colours, texture
 
 
 @pytest.mark.parametrize("size", [(32, 48), (33, 40), (240, 320)])

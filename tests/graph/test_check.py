@@ -2,16 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_graphs import network, outputs_of, smooth_frames, spec_of
+from small_graphs import network, outputs_of
 
-from edgeseg.core.model_spec import default_classes
-from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import GraphError
 from edgeseg.graph.check import check_against_onnx, compare, relative_error
-from edgeseg.graph.deploy import compose
-from edgeseg.graph.fp16 import to_fp16
-from edgeseg.runtime.preprocess import preprocess
 
 
 def test_relative_error():

@@ -125,7 +125,7 @@ def test_a_target_that_does_not_exist_leaves_nothing(graph, run_step, tmp_path, 
 
 
 def _tampered(child, tmp_path):
-    """The bundle of a build whose file is that of a network with one negated channel, as a wrong engine has it."""
+    """The bundle of a build whose engine is that of a network with one negated channel."""
     model = onnx.load(str(child.file(child.engine.graph)))
     weights = next(t for t in model.graph.initializer if len(t.dims) == 4)
     values = onnx.numpy_helper.to_array(weights).copy()
