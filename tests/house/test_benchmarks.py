@@ -130,7 +130,11 @@ def test_the_table_shows_ratios_with_their_intervals(parts):
     record = parts("record")
     ratio = PairedRatio(a="a", b="b", clock="host", blocks=12, ratio=2.0, low=1.9, high=2.1)
     pair = record.Pair(a="trt-fp16", b="trt-int8", status="passed", ratio=ratio)
-    proofs = [record.Proof(target=t, status="passed", built=t) for t in ("trt-fp16", "trt-int8")]
+    gate = "int8 against float: 1.10 of the time of trt-fp16 on this device; trt-fp16 ships"
+    proofs = (
+        record.Proof(target="trt-fp16", status="passed", built="trt-fp16"),
+        record.Proof(target="trt-int8", status="passed", built="trt-fp16", notes=(gate,)),
+    )
     report = record.Report(
         gpu="NVIDIA L4 (sm89)",
         cpu="",
@@ -139,10 +143,11 @@ def test_the_table_shows_ratios_with_their_intervals(parts):
         frames=60,
         seconds=100.0,
         allowed_seconds=450.0,
-        proofs=tuple(proofs),
+        proofs=proofs,
         rivals=(),
         pairs=(pair,),
     )
     text = parts("table").table(report)
     assert text.startswith("NVIDIA L4 (sm89) (torch 2.11); frames of 240x320, 60 scored; 100 s of 450")
     assert "trt-fp16 over trt-int8: 2.00 [1.90, 2.10] (above 1: int8 is faster)" in text
+    assert "passed, as trt-fp16" in text and gate in text
