@@ -63,6 +63,7 @@ def make_bundle(tmp_path):
                 frames=shown,
                 class_map=class_map,
                 sure=np.full(class_map.shape, sure),
+                stable=np.full(class_map.shape, sure),
             )
             result.finish(
                 Manifest(
