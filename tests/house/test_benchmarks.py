@@ -50,10 +50,10 @@ def parts(clone, monkeypatch):
 def test_make_gpu_proves_and_times_what_can_run_with_bundles_made_elsewhere(clone, run, parts, tmp_path):
     """On the CPU: the road is the same. Without a compiler PyTorch's own failure is a row."""
     gpu = clone / "benchmarks" / "gpu.py"
-    targets = ("--target", "ort-fp32", "--target", "trt-fp16")
-    made = run("python", gpu, "--prepare", "--bundles", tmp_path / "made", *targets)
+    made = run("python", gpu, "--prepare", "--bundles", tmp_path / "made", "--target", "ort-fp32")
     assert made.returncode == 0, made.stderr
-    assert "demo-ort-fp32 engine" in made.stdout and "demo-trt-fp16 deferred" in made.stdout
+    assert made.stdout.endswith("demo-ort-fp32 engine\n")
+    targets = ("--target", "ort-fp32", "--target", "trt-fp16")
     options = ("--bundles", tmp_path / "made", "--frames", 2, "--runs", 12, "--output", tmp_path / "gpu.json")
     env = {
         **os.environ,
