@@ -34,8 +34,8 @@ bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
 	$(BIN)/python benchmarks/help_time.py
 	$(BIN)/python benchmarks/end_to_end.py --output benchmarks/results/end_to_end.json
 
-gpu: setup ## prove that an engine executes on the GPU here (exit 4: no GPU)
-	@$(BIN)/python benchmarks/gpu.py
+gpu: ## prove and time every engine that runs on the GPU here, beside PyTorch; installs nothing (exit 4: no GPU)
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py
 
 clean: ## remove .venv and what tools left behind
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

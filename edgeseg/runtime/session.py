@@ -20,9 +20,8 @@ from edgeseg.core.ports import Array, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.errors import BundleError, InputError
 from edgeseg.runtime.check import self_check
+from edgeseg.runtime.frames import Color, Frames, copy_frames, require_color
 from edgeseg.runtime.stream import in_order
-
-Frames = NDArray[np.uint8]
 
 
 class Output(NamedTuple):
@@ -40,6 +39,7 @@ class Output(NamedTuple):
 def load(
     path: Path | str,
     *,
+    color: Color | None = None,
     threads: int | None = None,
     streams: int = 1,
     cache: Path | None = None,
@@ -54,6 +54,9 @@ def load(
     left to the program.
 
     Args:
+        color: order of the channels in the frames you give: `bgr` for those of OpenCV. None: the order the
+            bundle was exported for (`Session.color`). Frames in another order are swapped in one more copy;
+            a bundle exported with `--set frame_color=bgr` takes OpenCV's as they are.
         threads: inference threads on a CPU instead of the bundle's; 0: all cores.
         streams: requests that may run at the same time.
         cache: folder for compiled models; None: no cache.
@@ -64,19 +67,22 @@ def load(
     Raises:
         BundleError: not an engine bundle, a file was changed, or the self-check failed.
         EngineMismatch: built for another device or engine version.
+        InputError: a `color` that is not known, or senseless settings.
         MissingDependency, MissingDevice: the engine cannot run here.
     """
     settings = OpenSettings(streams=streams, cache=cache, profile=profile)
-    return Session(Bundle.open(path), settings, threads=threads, check=check, warm_up=warm_up)
+    return Session(Bundle.open(path), settings, color=color, threads=threads, check=check, warm_up=warm_up)
 
 
 class Session:
     """An engine with its requests. Calls may come from several threads; use `load` to make one.
 
     C-contiguous frames in exactly the engine's batch are handed on as they are: the request copies
-    them in once and the class map out once. Any other number costs one more copy of the results.
+    them in once and the class map out once. Any other number costs one more copy of the results, another
+    channel order one more copy of the frames. The arrays it returns are the caller's own.
 
     Attributes:
+        color: order of the channels in the frames it takes.
         engine: the open engine (`layers()` tells its layers).
         bundle, spec, target: what was opened.
         notes: warnings of the engine, such as a CPU family it was not tuned for.
@@ -87,10 +93,13 @@ class Session:
         bundle: Bundle,
         settings: OpenSettings,
         *,
+        color: Color | None = None,
         threads: int | None = None,
         check: bool = True,
         warm_up: int = 2,
     ) -> None:
+        self.color: Color = bundle.manifest.model.preprocess.frame_color if color is None else color
+        require_color(self.color)
         record = _engine_record(bundle, threads, settings.streams)
         self.bundle = bundle
         self.spec: ModelSpec = bundle.manifest.model
@@ -114,7 +123,9 @@ class Session:
         for request in requests:
             self._requests.put(request)
         self.notes = self.engine.notes
+        self._swap = False  # golden frames are in the bundle's own order
         agreement = self_check(self, self.bundle) if check else None
+        self._swap = self.color != self.spec.preprocess.frame_color
         if agreement is not None and agreement.pixels == 0:
             self.notes += ("the self-check compared no pixel: the network is sure of none",)
         blank = {self._input: np.zeros(self._shape, np.uint8)}
@@ -153,18 +164,19 @@ class Session:
         """Like `predict`, with the device milliseconds of the runs it took."""
         frames = np.asarray(frames)
         self._check(frames)
-        if frames.shape == self._shape:
-            outputs, elapsed = self._run(frames)
-        elif frames.ndim == 3 and self._shape[0] == 1:
-            outputs, elapsed = self._run(frames[None])
-        else:
-            outputs, elapsed = self._split(frames if frames.ndim == 4 else frames[None])
+        given = frames
+        if self._swap:
+            given = np.empty(frames.shape, np.uint8)
+            copy_frames(frames, given, swap=True)
+        outputs, elapsed = self._runs(given[None] if frames.ndim == 3 else given)
         class_map, confidence = outputs["class_map"], outputs.get("confidence")
         if frames.ndim == 3:
             return Output(class_map[0], None if confidence is None else confidence[0]), elapsed
         return Output(class_map, confidence), elapsed
 
-    def stream(self, frames: Iterable[Frames], queue: int = 4) -> Iterator[NDArray[np.uint8]]:
+    def stream(
+        self, frames: Iterable[Frames], queue: int = 4, *, copy: bool = True
+    ) -> Iterator[NDArray[np.uint8]]:
         """Class maps of a source of frames, in its order, while the source is read ahead.
 
         A thread reads the source and `streams` threads run it; a result is handed out as soon as it
@@ -175,13 +187,17 @@ class Session:
         Args:
             frames: uint8 [H,W,3] each.
             queue: groups that may be waiting, running or ready at a time.
+            copy: take each frame out of the source's memory before the source is asked for the next, so that
+                a camera may fill one buffer again and again. False saves that copy: each frame must then keep
+                its memory, unchanged, until its class map was handed out. Frames that share a run, or whose
+                channels are swapped, are copied anyway.
 
         Raises:
             InputError: `queue` is below 1.
         """
         if queue < 1:
             raise InputError(f"queue is {queue}", expected="at least 1")
-        return in_order(self, self._groups(frames), workers=self._streams, limit=queue)
+        return in_order(self._class_maps, self._groups(frames, copy), workers=self._streams, limit=queue)
 
     def close(self) -> None:
         """Wait for the runs in progress and free the engine. Closing twice does nothing."""
@@ -211,10 +227,19 @@ class Session:
         height, width = self.camera_size
         raise InputError(
             f"the frame is {frames.dtype} {list(frames.shape)}",
-            expected=f"uint8 [{height},{width},3] or [N,{height},{width},3], channels in the order "
-            f"{self.spec.preprocess.frame_color.upper()}, as '{self.bundle.manifest.name}' was exported",
+            expected=f"uint8 [{height},{width},3] or [N,{height},{width},3], as "
+            f"'{self.bundle.manifest.name}' was exported, channels in the order {self.color.upper()} "
+            "(load(color=...) sets another)",
             hint="resize the frame, or export again with --camera-size of your camera",
         )
+
+    def _class_maps(self, frames: Array) -> Array:
+        """[N,H,W] of frames [N,H,W,3] in the bundle's own channel order."""
+        return self._runs(frames)[0]["class_map"]
+
+    def _runs(self, frames: Array) -> tuple[dict[str, Array], float]:
+        """Outputs and device milliseconds of frames [N,H,W,3] in the bundle's own channel order."""
+        return self._run(frames) if len(frames) == self.batch else self._split(frames)
 
     def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
         """One run of the engine on exactly `batch` frames."""
@@ -244,18 +269,25 @@ class Session:
                 array[start : start + len(part)] = outputs[name][: len(part)]
         return result, total
 
-    def _groups(self, frames: Iterable[Frames]) -> Iterator[Frames]:
-        """Batches [n,H,W,3] of consecutive frames, n = `batch` but for the last."""
-        group: list[Frames] = []
+    def _groups(self, frames: Iterable[Frames], copy: bool) -> Iterator[Frames]:
+        """Batches [n,H,W,3] of consecutive frames, n = `batch` but for the last, in the bundle's order."""
+        borrows = self.batch == 1 and not copy and not self._swap
+        count = 0
         for frame in frames:
             array = np.asarray(frame)
             self._check(array, ranks=(3,))
-            group.append(array)
-            if len(group) == self.batch:
-                yield group[0][None] if len(group) == 1 else np.stack(group)
-                group = []
-        if group:
-            yield np.stack(group)
+            if borrows:
+                yield array[None]
+                continue
+            if count == 0:
+                group = np.empty(self._shape, np.uint8)
+            copy_frames(array, group[count], swap=self._swap)
+            count += 1
+            if count == self.batch:
+                yield group
+                count = 0
+        if count:
+            yield group[:count]
 
 
 def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineRecord:

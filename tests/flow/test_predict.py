@@ -129,6 +129,16 @@ def test_a_video_becomes_an_overlay_video_of_the_same_length_and_rate(make_bundl
     assert shapes == [(64, 96, 3)] * 5
 
 
+@pytest.mark.parametrize(("frame_color", "seen"), [("rgb", "red"), ("bgr", "blue")])
+def test_a_video_reaches_the_engine_in_the_cameras_order(make_bundle, tmp_path, frame_color, seen):
+    """This network takes the first channel it is given for class `red`."""
+    red = np.zeros((16, 24, 3), np.uint8)
+    red[..., 0] = 255
+    write_video(tmp_path / "drive.avi", [red] * 2)
+    result = predict(make_bundle(frame_color=frame_color), tmp_path / "drive.avi", tmp_path / "out")
+    assert result.results[0].fractions[seen] == 1.0
+
+
 def test_a_broken_video_is_named_and_leaves_nothing(make_bundle, tmp_path):
     pytest.importorskip("cv2")
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")

@@ -9,6 +9,7 @@ import pytest
 import edgeseg.backends
 from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepRecord, TensorInfo, draft
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
+from edgeseg.core.preprocess import Preprocess
 
 SIZE = (8, 12)
 
@@ -46,6 +47,7 @@ def make_bundle(tmp_path):
         sure=True,
         golden=True,
         target="toy-fp32",
+        frame_color="rgb",
     ) -> Path:
         about = {"shape": (batch, *SIZE), "confidence": confidence, "shift": shift}
         with draft(tmp_path / name) as result:
@@ -73,6 +75,7 @@ def make_bundle(tmp_path):
                         source=Source(kind="zoo", ref="toy"),
                         input_size=SIZE,
                         classes=default_classes(4),
+                        preprocess=Preprocess(frame_color=frame_color),
                     ),
                     step=StepRecord(name="build"),
                     notes=("not built here: no toybox",) if kind == "deferred" else (),

@@ -149,3 +149,74 @@ def test_a_frame_of_another_size_in_a_stream_is_refused_after_those_before_it(ma
 def test_a_stream_needs_room(make_bundle):
     with load(make_bundle()) as session, pytest.raises(InputError, match="queue is 0"):
         session.stream([], queue=0)
+
+
+def one_buffer(frames):
+    """A camera that fills the same memory again and again."""
+    buffer = np.empty_like(frames[0])
+    for frame in frames:
+        buffer[:] = frame
+        yield buffer
+
+
+@pytest.mark.parametrize("copy", [{}, {"copy": True}])
+@pytest.mark.parametrize(("batch", "streams"), [(1, 1), (1, 3), (4, 2)])
+def test_a_camera_may_fill_one_buffer_again_and_again(make_bundle, frames, batch, streams, copy):
+    shown = frames(22, seed=5)
+    shown[:, 0, 0, 2] = 3
+    with load(make_bundle(batch=batch), streams=streams) as session:
+        masks = list(session.stream(one_buffer(shown), **copy))
+    np.testing.assert_array_equal(masks, shown[..., 0] % 4)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_without_a_copy_frames_that_keep_their_memory_are_right(make_bundle, frames, batch):
+    shown = frames(10)
+    with load(make_bundle(batch=batch)) as session:
+        masks = list(session.stream(iter(shown), copy=False))
+    np.testing.assert_array_equal(masks, shown[..., 0] % 4)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_the_copy_is_spared_where_the_program_says_so(make_bundle, frames, copy):
+    shown = frames(3)
+    with load(make_bundle()) as session:
+        list(session.stream(iter(shown), copy=copy))
+        assert np.shares_memory(session.engine.given, shown) != copy
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("own", ["rgb", "bgr"])
+@pytest.mark.parametrize("color", ["rgb", "bgr", None])
+def test_frames_are_taken_in_the_order_that_the_program_names(make_bundle, frames, own, color, batch):
+    """The toy engine reads channel 0 of what reaches it: here the bundle's own order."""
+    shown = frames(3, seed=5)
+    shown[:, 0, 0] = 0
+    kept = shown.copy()
+    first = 0 if color in (own, None) else 2
+    expected = shown[..., first] % 4
+    with load(make_bundle(batch=batch, frame_color=own), color=color) as session:
+        assert session.color == (color or own)
+        np.testing.assert_array_equal(session(shown), expected)
+        np.testing.assert_array_equal(session(shown[0]), expected[0])
+        np.testing.assert_array_equal(session.predict(shown[:2]).class_map, expected[:2])
+        np.testing.assert_array_equal(list(session.stream(shown)), expected)
+        np.testing.assert_array_equal(list(session.stream(shown, copy=False)), expected)
+    np.testing.assert_array_equal(shown, kept)
+
+
+def test_the_self_check_runs_in_the_bundles_own_order(make_bundle):
+    """Golden frames are stored as the bundle takes them, whatever the program's frames are."""
+    load(make_bundle(), color="bgr").close()
+
+
+@pytest.mark.parametrize("color", ["RGB", "rgba", ""])
+def test_an_order_that_is_not_known_is_refused(make_bundle, color):
+    with pytest.raises(InputError, match=r"'rgb' \(Pillow, imageio\) or 'bgr' \(OpenCV\)"):
+        load(make_bundle(), color=color)
+
+
+def test_a_refused_frame_is_told_the_order_it_must_have(make_bundle):
+    with load(make_bundle(), color="bgr") as session, pytest.raises(InputError) as caught:
+        session(np.zeros((8, 12, 4), np.uint8))
+    assert "channels in the order BGR (load(color=...) sets another)" in str(caught.value)

@@ -1,0 +1,1 @@
+"""The parts of `gpu.py`. `prove` and `race` run in processes of their own."""
