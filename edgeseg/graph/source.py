@@ -60,9 +60,9 @@ def read_onnx(path: Path | str) -> ModelProto:
         ) from fault
     model = without_functions(model)
     refuse_foreign(model, path.name)
-    for name, fault in broken_weights(model):
+    for name, what in broken_weights(model):
         raise GraphError(
-            f"the weight '{name}' of {path} holds {fault}",
+            f"the weight '{name}' of {path} holds {what}",
             expected="finite numbers",
             hint="export the network again, with weights from before training diverged",
         )

@@ -130,7 +130,7 @@ def head_channels(state: State) -> int | None:
     """Output channels of the segmentation head, or of the last convolution in the state."""
     kernels = {k: v for k, v in state.items() if v.ndim == 4}
     heads = [v for k, v in kernels.items() if f".{k}".endswith(".segmentation_head.0.weight")]
-    head = next(iter(heads or reversed(kernels.values())), None)
+    head = next(iter(heads or reversed(list(kernels.values()))), None)
     return None if head is None else int(head.shape[0])
 
 

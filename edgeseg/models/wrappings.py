@@ -53,13 +53,15 @@ def choose_weights(content: Any, key: str, file: object) -> tuple[State, tuple[s
 
 def _at(groups: Mapping[str, State], key: str, file: object) -> State:
     """The weights under a path, or those whose names begin with it."""
-    taken = _usual([path for path in groups if f"{path}.".startswith(f"{key}.")], key)
+    under = [path for path in groups if f"{path}.".startswith(f"{key}.")]
+    named = under or [path for path in groups if path.endswith(f".{key}")]
+    taken = _usual(under, key) if len(named) > 1 else next(iter(named), None)
     if taken is not None:
         return groups[taken]
     for path, state in groups.items():
         prefix = key.removeprefix(f"{path}.") + "."
-        if named := {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}:
-            return named
+        if inner := {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}:
+            return inner
     raise CheckpointError(
         f"{file} holds no weights at '{key}'", expected=f"--weights-key with {_names(groups)}"
     )

@@ -143,11 +143,9 @@ def _fault(
             "export the network without its own argmax or threshold",
         )
     if not _is_float_map(value):
-        squeezed = value.ndim == 3 and value.dtype.kind == "f" and covers(value.shape[1:], size)
-        return (
-            f"{what} is no float [N,C,H,W]",
-            "keep the axis of the channels when you export it: [1,1,H,W]" if squeezed else "",
-        )
+        squeezed = value.ndim == 3 and covers(value.shape[1:], size)
+        hint = "keep the axis of the channels when you export it: [1,1,H,W]" if squeezed else ""
+        return f"{what} is no float [N,C,H,W]", hint
     if len(values) < len(runs) or any(v.shape != value.shape for v in values) or value.shape[0] != 1:
         return f"{what} has no one map per image: a list of found objects?", ASK
     if value.shape[2:] == (1, 1) and size != (1, 1):
