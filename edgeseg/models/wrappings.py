@@ -90,14 +90,17 @@ def _groups(content: Any, path: str = "") -> Iterator[tuple[str, State]]:
 def _averaged_among(state: State) -> Iterator[tuple[str, State]]:
     """Averaged weights in the same dict as the raw ones: `ema_model.conv.weight` beside `model.conv.weight`.
 
-    The raw ones have the same names but for their beginning: a block of the network may be called `ema` too.
+    The raw ones have the same names but for their beginning, the same shapes, and are not many more: a block
+    of the network may be called `ema` too.
     """
     for first in sorted({k.partition(".")[0] for k in state if "." in k}):
         if not _averaged(first):
             continue
         own = {k: v for k, v in state.items() if k.startswith(f"{first}.")}
-        ends = {k[at:] for k in state if k not in own for at in _starts(k)}
-        if all(any(k[at:] in ends for at in _starts(k)[1:3]) for k in own):
+        raw = {k: v for k, v in state.items() if k not in own}
+        ends = {(k[at:], v.shape) for k, v in raw.items() for at in _starts(k)[:3]}
+        mirrored = all(any((k[at:], v.shape) in ends for at in _starts(k)[1:3]) for k, v in own.items())
+        if mirrored and 2 * len(own) >= len(raw):
             yield first, own
 
 

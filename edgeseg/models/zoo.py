@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Option, Source
-from edgeseg.core.preprocess import Preprocess, assumed_normalisation
+from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.models import Family, family
 from edgeseg.models._common import (
@@ -60,8 +60,6 @@ def from_zoo(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_
     )
     spec.check_input_size()
     notes = checkpoint.notes if checkpoint else _untrained(options)
-    if checkpoint and card is None:
-        notes = (*assumed_normalisation(choice.preprocess), *notes)
     return Loaded(spec, network.eval(), notes=notes)
 
 

@@ -53,7 +53,7 @@ def several():
 
 def test_of_several_outputs_the_largest_counts_and_two_of_one_size_are_asked_for():
     model = several()
-    with pytest.raises(GraphError, match="2 outputs are equally large: 'first'.*'second'") as caught:
+    with pytest.raises(GraphError, match=r"2 outputs are equally large: 'first'.*'second'") as caught:
         resolve_output(model, Postprocess())
     assert "--set output=NAME" in caught.value.hint
     del model.graph.output[2]
@@ -77,7 +77,7 @@ def test_a_stated_output_that_does_not_exist():
 def test_labels_instead_of_scores_are_refused():
     nodes = [helper.make_node("ArgMax", ["image"], ["scores"], axis=1, keepdims=0)]
     model = model_of(nodes, output_dtype=TensorProto.INT64)
-    with pytest.raises(GraphError, match="no score map: the output 'scores' int64 .* class ids"):
+    with pytest.raises(GraphError, match=r"no score map: the output 'scores' int64 .* class ids"):
         resolve_output(model, Postprocess())
 
 
@@ -89,7 +89,7 @@ def test_labels_as_floats_are_refused_even_where_they_are_all_zero():
         helper.make_node("Cast", ["ids"], ["scores"], to=TensorProto.FLOAT),
     ]
     zero = np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1)
-    with pytest.raises(GraphError, match="'scores' float32 .* class ids"):
+    with pytest.raises(GraphError, match=r"'scores' float32 .* class ids"):
         resolve_output(model_of(nodes, {"weights": zero}), Postprocess())
 
 

@@ -283,7 +283,7 @@ def test_a_broken_weight_in_a_constant_node_is_refused_and_a_bound_is_not(tmp_pa
         )
 
     read_onnx(saved(clipped(np.inf), tmp_path))
-    with pytest.raises(GraphError, match="the weight 'bound' .* holds NaN"):
+    with pytest.raises(GraphError, match=r"the weight 'bound' .* holds NaN"):
         read_onnx(saved(clipped(np.nan), tmp_path))
 
 

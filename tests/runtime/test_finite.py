@@ -21,7 +21,7 @@ INF = np.inf
         (INF, ""),
         ([-INF], ""),
     ],
-    ids="finite nan nan-bound inf minus-inf all-inf attention-mask clip-bound fill".split(),
+    ids=["finite", "nan", "nan-bound", "inf", "minus-inf", "all-inf", "attention-mask", "clip-bound", "fill"],
 )
 def test_nan_and_infinite_weights_are_broken_and_bounds_and_masks_are_not(values, expected):
     assert broken(np.array(values, np.float32)) == expected

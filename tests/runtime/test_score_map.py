@@ -29,7 +29,9 @@ def test_the_only_float_map_counts_and_of_several_the_largest():
 
 def test_equally_large_maps_are_asked_for():
     outputs = {"probabilities": drawn(1, 6, *SIZE), "max_prob": drawn(1, 1, *SIZE), "aux": drawn(1, 6, 5, 7)}
-    with pytest.raises(ModelError, match=r"2 outputs are equally large: 'probabilities'.*'max_prob'") as caught:
+    with pytest.raises(
+        ModelError, match=r"2 outputs are equally large: 'probabilities'.*'max_prob'"
+    ) as caught:
         found(outputs)
     assert "--set output=NAME" in caught.value.hint and "aux" not in str(caught.value)
     assert found(outputs, stated="max_prob") == "max_prob"
@@ -51,7 +53,7 @@ def test_equally_large_maps_are_asked_for():
         (drawn(1, 6, 36, 52), "36x52 for an input of 40x56", "stretch=true"),
         (drawn(1, 6, *SIZE) * np.float32(np.nan), "NaN", "weights"),
     ],
-    ids="argmax argmax-float threshold nhwc squeezed pooled objects centre nan".split(),
+    ids=["argmax", "argmax-float", "threshold", "nhwc", "squeezed", "pooled", "objects", "centre", "nan"],
 )
 def test_what_is_no_score_map_is_refused_by_name(value, reason, hint, stated):
     with pytest.raises(ModelError, match=f"'y'.*{reason}") as caught:
@@ -109,7 +111,9 @@ def test_a_sigmoid_over_several_channels_needs_a_task():
         settled_task(None, "sigmoid", 3)
     assert "--set task=multilabel" in caught.value.hint
     assert settled_task("multilabel", "sigmoid", 3) == "multilabel"
-    assert {settled_task(None, a, c) for a, c in (("sigmoid", 1), ("softmax", 3), ("logits", 3))} == {"semantic"}
+    assert {settled_task(None, a, c) for a, c in (("sigmoid", 1), ("softmax", 3), ("logits", 3))} == {
+        "semantic"
+    }
 
 
 def test_noise_is_ordinary_and_extreme_and_the_same_each_time():
