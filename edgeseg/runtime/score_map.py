@@ -58,13 +58,13 @@ def find_score_map(
         if stated not in first:
             raise error(f"the network has no output '{stated}'", expected=f"one of {listing(first)}")
         return _require(stated, runs, size, stretch, labels, error)
-    if any(name.rpartition(".")[2] == "boxes" for name in first):
-        raise error(
-            f"the network returns boxes: {listing(first)}",
-            expected=EXPECTED,
-            hint=f"it finds objects, not the class of each pixel; for a score map beside the boxes {ASK}",
-        )
     maps = [name for name, value in first.items() if _is_float_map(value)]
+    if maps and any(_lists_objects(name, value, size) for name, value in first.items()):
+        raise error(
+            f"the network returns a list of objects: {listing(first)}",
+            expected=EXPECTED,
+            hint=f"its maps may be masks or prototypes of the objects; if one is a score map, {ASK}",
+        )
     if not maps:
         faults = [_fault(name, runs, size, stretch, labels) for name in first]
         raise error(
@@ -166,6 +166,12 @@ def _fault(
 
 def _is_float_map(value: NDArray[Any]) -> bool:
     return value.ndim == 4 and value.dtype.kind == "f"
+
+
+def _lists_objects(name: str, value: NDArray[Any], size: Size) -> bool:
+    """Boxes, or rows [1,objects,values] of queries or anchors: as of Mask R-CNN, Mask2Former, YOLO."""
+    rows = value.ndim == 3 and value.dtype.kind == "f" and not covers(value.shape[1:], size)
+    return rows or name.rpartition(".")[2] == "boxes"
 
 
 def _holds_ids(values: Sequence[NDArray[Any]]) -> bool:

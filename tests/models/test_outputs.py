@@ -35,7 +35,7 @@ def test_no_score_map():
 def test_labels_and_found_objects_are_no_score_maps():
     with pytest.raises(ModelError, match="class ids"):
         find_output(lambda image: image.argmax(1, keepdim=True).float(), (64, 64))
-    with pytest.raises(ModelError, match=r"returns boxes: '0\.boxes'"):
+    with pytest.raises(ModelError, match=r"a list of objects: '0\.boxes'"):
         find_output(lambda image: [{"boxes": torch.rand(1, 4), "masks": torch.rand(1, 1, 64, 64)}], (64, 64))
 
 

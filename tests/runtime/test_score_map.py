@@ -69,8 +69,13 @@ def test_the_largest_is_not_passed_over_for_a_smaller_one():
 def test_a_detection_dictionary_is_refused_whatever_it_found():
     for count in (0, 1, 5):
         found_objects = {"0.boxes": drawn(count, 4), "0.masks": drawn(count, 1, *SIZE)}
-        with pytest.raises(ModelError, match=r"returns boxes: .*'0\.masks'"):
+        with pytest.raises(ModelError, match=r"returns a list of objects: .*'0\.masks'"):
             found(found_objects)
+    yolo = {"output0": drawn(1, 38, 84), "output1": drawn(1, 32, 10, 14)}
+    with pytest.raises(ModelError, match="a list of objects") as caught:
+        found(yolo)
+    assert "--set output=NAME" in caught.value.hint and found(yolo, stated="output1") == "output1"
+    assert found({"scores": drawn(1, 6, *SIZE), "max_prob": drawn(1, *SIZE)}) == "scores"
     with pytest.raises(ModelError, match="no one map per image"):
         find_score_map([{"masks": drawn(1, 1, *SIZE)}, {"masks": drawn(0, 1, *SIZE)}], SIZE)
 
