@@ -30,8 +30,8 @@ from edgeseg.runtime.preprocess import preprocess
 RESULT = Path(__file__).parent / "results" / "own_onnx.json"
 CALIBRATION, JUDGED, HELD_OUT = 64, 40, 15
 FILES = {
-    "u2netp": ((320, 320), {}),
-    "ch_PP-OCRv4_det_infer": ((320, 480), {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}),
+    "u2netp": ((320, 320), {}, {"output": "1959"}),
+    "ch_PP-OCRv4_det_infer": ((320, 480), {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}, {}),
 }
 """Input size and pixel contract."""
 PTQ = {"ranges": "mse"}
@@ -99,7 +99,7 @@ def agreement(floats: np.ndarray, others: np.ndarray, threshold: float = 0.5) ->
 
 
 def run(name: str, data: Path, work: Path) -> dict[str, object]:
-    size, preprocessing = FILES[name]
+    size, preprocessing, postprocessing = FILES[name]
     calibration, judged = write_images(
         data / "pennfudan" / "PNGImages", work / name, text=name.startswith("ch_PP")
     )
@@ -107,6 +107,7 @@ def run(name: str, data: Path, work: Path) -> dict[str, object]:
         name=str(data / "onnx" / f"{name}.onnx"),
         input_size=size,
         preprocess={**preprocessing, "resize": "stretch"},
+        postprocess=postprocessing,
     )
     files = image_files(judged)
     frames = [resize_frame(files.image(i), size) for i in range(len(files))]

@@ -49,6 +49,7 @@ def select(
     bundle: BundleOption = "",
     model: Model = "",
     weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     option: o.ModelOption = [],  # noqa: B006
@@ -67,7 +68,7 @@ def select(
     from edgeseg.cli import calibrate_findings, choices, progress
     from edgeseg.flow.calibrate_select import select
 
-    network = choices.optional_model(model, weights, classes, input_size, option, contract)
+    network = choices.optional_model(model, weights, weights_key, classes, input_size, option, contract)
     with progress.shown() as report:
         result = select(
             data=data, images=images, split=split, count=count, strategy=strategy, seed=seed, every=every,
@@ -94,6 +95,7 @@ def check(
     bundle: BundleOption = "",
     model: Model = "",
     weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     option: o.ModelOption = [],  # noqa: B006
@@ -105,7 +107,7 @@ def check(
     from edgeseg.cli import calibrate_findings, choices, progress
     from edgeseg.flow.calibrate_check import check
 
-    network = choices.optional_model(model, weights, classes, input_size, option, contract)
+    network = choices.optional_model(model, weights, weights_key, classes, input_size, option, contract)
     with progress.shown() as report:
         result = check(
             path, data=data, images=images, not_in=not_in, held_out=held_out, held_out_limit=limit,

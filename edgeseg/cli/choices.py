@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def model_choice(
-    model: str, weights: str, classes: str, input_size: str, options: list[str], contract: list[str]
+    model: str,
+    weights: str,
+    weights_key: str,
+    classes: str,
+    input_size: str,
+    options: list[str],
+    contract: list[str],
 ) -> ModelChoice:
     from edgeseg.core.documents import convert
     from edgeseg.core.recipe import ModelChoice
@@ -23,7 +29,8 @@ def model_choice(
     given = {
         "name": model,
         "weights": weights,
-        "task": fields.get("task", "semantic"),
+        "weights_key": weights_key,
+        "task": fields.get("task"),
         "classes": int(classes) if classes.isdecimal() else classes or None,
         "input_size": size(input_size),
         "options": pairs(options, "--option"),
@@ -34,12 +41,19 @@ def model_choice(
 
 
 def optional_model(
-    model: str, weights: str, classes: str, input_size: str, options: list[str], contract: list[str]
+    model: str,
+    weights: str,
+    weights_key: str,
+    classes: str,
+    input_size: str,
+    options: list[str],
+    contract: list[str],
 ) -> ModelChoice | None:
     """None without `--model`. Raises InputError for options that only mean something with it."""
     if model:
-        return model_choice(model, weights, classes, input_size, options, contract)
-    given = {"--weights": weights, "--classes": classes, "--input-size": input_size}
+        return model_choice(model, weights, weights_key, classes, input_size, options, contract)
+    given = {"--weights": weights, "--weights-key": weights_key, "--classes": classes}
+    given |= {"--input-size": input_size}
     lists = {"--option": options, "--set": contract}
     names = [name for name, value in {**given, **lists}.items() if value]
     if names:
@@ -120,7 +134,7 @@ def recipe_file(text: str) -> Path:
     )
 
 
-def recipe_with(path: Path, weights: str, data: str) -> Recipe:
+def recipe_with(path: Path, weights: str, weights_key: str, data: str) -> Recipe:
     """The recipe of a file, with another checkpoint and other data where they are given."""
     import msgspec
 
@@ -128,8 +142,9 @@ def recipe_with(path: Path, weights: str, data: str) -> Recipe:
     from edgeseg.flow.plan import read_recipe
 
     recipe = read_recipe(path)
-    if weights:
-        model = msgspec.structs.replace(recipe.model, weights=str(Path(weights).resolve()))
+    if weights or weights_key:
+        file = str(Path(weights).resolve()) if weights else recipe.model.weights
+        model = msgspec.structs.replace(recipe.model, weights=file, weights_key=weights_key)
         recipe = msgspec.structs.replace(recipe, model=model)
     if data:
         given = parse_data(data)

@@ -15,6 +15,7 @@ def train(
     data: o.Data = "synthetic-streets",
     output: o.Output = Path("runs/train"),
     weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     option: o.ModelOption = [],  # noqa: B006
@@ -43,7 +44,7 @@ def train(
     from edgeseg.cli import choices, progress, render
     from edgeseg.flow.train import train
 
-    choice = choices.model_choice(model, weights, classes, input_size, option, contract)
+    choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
     settings = o.pairs(setting, "--train") | ({"track": track} if track else {})
     with progress.shown() as report:
         result = train(
@@ -67,6 +68,7 @@ def export(
     ],
     output: o.Output = Path("bundles"),
     weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     camera_size: o.CameraSize = "",
@@ -90,7 +92,7 @@ def export(
     from edgeseg.cli import choices, progress, render
     from edgeseg.flow.make import export
 
-    choice = choices.model_choice(model, weights, classes, input_size, option, contract)
+    choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
     recipe = choices.export_recipe(choice, target, camera_size, data, batch, confidence)
     with progress.shown() as report:
         bundles = export(

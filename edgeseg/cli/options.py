@@ -25,6 +25,10 @@ Model = Annotated[
 WeightsFile = Annotated[
     str, typer.Option(help="Checkpoint: .pt, .pth (tensors only) or .safetensors.", show_default=False)
 ]
+WeightsKey = Annotated[
+    str,
+    typer.Option(metavar="KEY", help="Which weights of a checkpoint that holds several, as in ema."),
+]
 Classes = Annotated[
     str,
     typer.Option(help="How many classes, a dataset's name, or a classes .toml.", show_default=False),
@@ -48,7 +52,7 @@ Contract = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="A field of the pixel contract, as in mean=0.5,0.5,0.5 color=bgr resize=letterbox "
-        "activation=sigmoid output=NAME threshold=0.4. Repeatable.",
+        "activation=sigmoid output=NAME task=multilabel threshold=0.4. Repeatable.",
     ),
 ]
 TrustFile = Annotated[bool, typer.Option(help="Open a .pt2, which can run code from its author.")]

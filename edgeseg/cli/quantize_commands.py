@@ -29,6 +29,7 @@ def quantize(
     ],
     output: o.Output = Path("bundles"),
     weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     camera_size: o.CameraSize = "",
@@ -82,7 +83,7 @@ def quantize(
     from edgeseg.cli import choices, progress, quantize_findings
     from edgeseg.flow.quantize import quantize
 
-    choice = choices.model_choice(model, weights, classes, input_size, option, contract)
+    choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
     recipe = choices.quantize_recipe(choice, target, camera_size, data, budget_drop, budget_class)
     settings = {"ptq": o.pairs(setting, "--ptq"), "swish": swish}
     settings |= {"plan": {"blocks": blocks}} if plan else {}

@@ -30,11 +30,14 @@ def trained(result: Any, json: bool) -> None:
     table("", ("class", "IoU"), rows)
     line(f"best mIoU {percent(result.card.miou)} at step {result.card.step} of {result.steps}")
     line(f"weights: {result.weights}")
+    notes(result.notes)
 
 
 def bundles(made: Sequence[Bundle], json: bool) -> None:
     if json:
-        return as_json([{"path": str(b.path), "manifest": b.manifest} for b in made])
+        return as_json(
+            [{"path": str(b.path), "notes": b.manifest.notes, "manifest": b.manifest} for b in made]
+        )
     rows = [(b.engine.target, b.manifest.kind, number(_size(b), 1), "unmeasured", b.path) for b in made]
     table("", ("target", "bundle", "MB", "accuracy, latency", "folder"), rows, left=2)
     notes(note for b in made for note in b.manifest.notes)

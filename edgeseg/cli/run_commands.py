@@ -18,7 +18,11 @@ RecipeArgument = Annotated[
 
 
 def plan(
-    recipe: RecipeArgument, weights: o.WeightsFile = "", data: o.Data = "", json: o.Json = False
+    recipe: RecipeArgument,
+    weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
+    data: o.Data = "",
+    json: o.Json = False,
 ) -> None:
     """Check a recipe without doing its work: steps, files, data and targets of this machine."""
     from edgeseg.cli import choices, progress, render
@@ -27,7 +31,9 @@ def plan(
     path = choices.recipe_file(recipe)
     with progress.shown() as report:
         report(f"checking {path}")
-        result, _ = make_plan(choices.recipe_with(path, weights, data), path.parent, progress=report)
+        result, _ = make_plan(
+            choices.recipe_with(path, weights, weights_key, data), path.parent, progress=report
+        )
     render.planned(result, json)
 
 
@@ -37,6 +43,7 @@ def run(
         str, typer.Option("--output", "-o", help="Folder of the run.", show_default="runs/RECIPE")
     ] = "",
     weights: o.WeightsFile = "",
+    weights_key: o.WeightsKey = "",
     data: o.Data = "",
     min_runs: Annotated[int, typer.Option(help="At least this many timed runs per engine.", min=1)] = 100,
     min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 2.0,
@@ -49,7 +56,7 @@ def run(
     from edgeseg.flow.run import run
 
     path = choices.recipe_file(recipe)
-    noun = choices.recipe_with(path, weights, data)
+    noun = choices.recipe_with(path, weights, weights_key, data)
     settings = BenchSettings(min_runs=min_runs, min_seconds=min_seconds)
     with progress.shown() as report:
         result = run(

@@ -82,10 +82,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file the weights were read from. Its name informs; its hash identifies."""
+    """The file the weights were read from. Its name informs; its hash and `key` identify.
+
+    Attributes:
+        key: of the weights within a file that holds several, as `--weights-key` named them.
+    """
 
     file: str
     sha256: str
+    key: str = ""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,12 +19,15 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         upsample: `scores`: class scores are resized to camera pixels, then decided (smooth
             borders); `labels`: the decision is made at network size and resized by nearest
             neighbour (cheaper for large cameras).
+        stretch: the scores cover the whole network input although their size is no whole fraction of its
+            size; else such a network is refused.
     """
 
     output: str = ""
     activation: Literal["logits", "sigmoid", "softmax"] = "logits"
     threshold: float = 0.5
     upsample: Literal["scores", "labels"] = "scores"
+    stretch: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:

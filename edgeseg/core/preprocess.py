@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,22 @@ Size = tuple[int, int]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def assumed_normalisation(stated: Collection[str]) -> tuple[str, ...]:
+    """A warning where nothing states how a network from outside was fed; empty where mean and std are stated.
+
+    Args:
+        stated: fields of `Preprocess` that the user gave.
+    """
+    if {"mean", "std"} <= set(stated):
+        return ()
+    assumed = [name for name in ("color", "scale", "mean", "std") if name not in stated]
+    return (
+        f"WARNING: {', '.join(assumed)} of the network's input are not stated; those of ImageNet in RGB are "
+        "assumed, and the masks are wrong if the network was trained with others: state them, as in "
+        "--set mean=0.5,0.5,0.5 --set std=0.5,0.5,0.5",
+    )
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):

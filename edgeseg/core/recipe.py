@@ -40,7 +40,9 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         name: a zoo name, `file.py:factory`, `file.onnx` or `file.pt2`.
         weights: a checkpoint; relative paths are relative to the recipe.
-        task: `semantic` (one class per pixel) or `multilabel` (one bit per class).
+        weights_key: which weights of a checkpoint that holds several, as in `ema`: its keys, joined by dots.
+        task: `semantic` (one class per pixel) or `multilabel` (one bit per class); None: `semantic`, but of a
+            network that ends in a sigmoid over several channels the task must be stated.
         classes: how many, or the name of a dataset layout or a classes TOML that names them; None:
             the classes of the data, else of the network.
         options: zoo options such as `encoder`, or keywords of the factory.
@@ -49,7 +51,8 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: str
     weights: str = ""
-    task: Task = "semantic"
+    weights_key: str = ""
+    task: Task | None = None
     classes: int | str | None = None
     input_size: Size | None = None
     options: dict[str, Any] = {}

@@ -198,4 +198,4 @@ def _notes(
         )
     if has_random_weights(network.spec):
         found.append("the network has random weights: what its tensors hold means nothing")
-    return tuple(found)
+    return (*found, *network.notes)

@@ -36,11 +36,13 @@ class Network:
     Attributes:
         graph: float NCHW in, scores out, static shapes.
         camera_size: frames are resized to it first, as `verify` does.
+        notes: what the user should know of it, one sentence each.
     """
 
     spec: ModelSpec
     graph: ModelProto
     camera_size: Size
+    notes: tuple[str, ...] = ()
 
     def feed(self, image: Array, contract: Preprocess | None = None) -> dict[str, Array]:
         """uint8 [H,W,3] RGB to the input of the graph; a batch is filled with the same image."""
@@ -86,7 +88,7 @@ def open_network(
         )
     size = manifest.engine.camera_size if manifest.engine else camera
     manifest.model.preprocess.place(size, manifest.model.input_size)
-    return Network(manifest.model, onnx.load(str(opened.file(manifest.graph))), size)
+    return Network(manifest.model, onnx.load(str(opened.file(manifest.graph))), size, manifest.notes)
 
 
 def _made(choice: ModelChoice, data: str, camera: Size, trust_file: bool, progress: Progress) -> Bundle:

@@ -109,6 +109,7 @@ def select(
     if strategy == "k-centre":
         camera = (int(source.image(0).shape[0]), int(source.image(0).shape[1]))
         network = open_network(bundle, model, data, camera, trust_file=trust_file, progress=progress)
+    notes = () if banned else ("nothing says which images validate: name them with --not-in",)
     shares = shares_of(source, progress) if labelled(source) else None
     choice = _Choice(source, banned, lists, count, progress)
     choice.take(_order(strategy, source, shares, network, seed, progress))
@@ -129,7 +130,7 @@ def select(
         constant=tuple(choice.constant),
         disjoint_from=tuple(f"{b.dataset}/{b.split}" for b in (*banned, *lists)),
         classes={} if shares is None else _images_per_class(source, shares, choice.indices),
-        notes=() if banned else ("nothing says which images validate: name them with --not-in",),
+        notes=(*notes, *(network.notes if network else ())),
     )
 
 

@@ -110,7 +110,10 @@ def inspect(path: Path, *, profile: bool = False) -> Inspection:
 
 
 def _onnx_file(path: Path) -> Inspection:
-    facts, inputs, outputs = _read_graph(path)
+    facts, inputs, outputs, broken = _read_graph(path)
+    notes = [f"WARNING: the weight '{name}' holds {fault}: export refuses it" for name, fault in broken]
+    if any(-1 in tensor.shape for tensor in inputs):
+        notes.append(DYNAMIC_NOTE)
     return Inspection(
         path=str(path),
         kind="onnx-file",
@@ -119,7 +122,7 @@ def _onnx_file(path: Path) -> Inspection:
         inputs=inputs,
         outputs=outputs,
         graph=facts,
-        notes=(DYNAMIC_NOTE,) if any(-1 in tensor.shape for tensor in inputs) else (),
+        notes=tuple(notes),
     )
 
 
@@ -161,27 +164,28 @@ def _graphs(bundle: Bundle) -> _Graphs:
     outputs: Tensors = ()
     try:
         if bundle.manifest.graph:
-            plain, inputs, outputs = _read_graph(bundle.file(bundle.manifest.graph))
+            plain, inputs, outputs, _ = _read_graph(bundle.file(bundle.manifest.graph))
         if bundle.manifest.engine is not None:
-            deploy, inputs, outputs = _read_graph(bundle.file(bundle.manifest.engine.graph))
+            deploy, inputs, outputs, _ = _read_graph(bundle.file(bundle.manifest.engine.graph))
     except MissingDependency as missing:
         return plain, deploy, inputs, outputs, (f"graphs not read: {missing.message}; {missing.hint}",)
     return plain, deploy, inputs, outputs, ()
 
 
-def _read_graph(path: Path) -> tuple[GraphInfo, Tensors, Tensors]:
-    """Facts and signature of an ONNX file as it is: dynamic dimensions are -1."""
+def _read_graph(path: Path) -> tuple[GraphInfo, Tensors, Tensors, list[tuple[str, str]]]:
+    """Facts and signature of an ONNX file as it is, its broken weights: dynamic dimensions are -1."""
     try:
         import onnx
     except ImportError:
         raise MissingDependency("onnx", "train", needed_for="reading an ONNX graph") from None
     from edgeseg.graph.info import graph_info
+    from edgeseg.graph.source import broken_weights
 
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
         _constants_to_initializers(model)
-        facts = graph_info(model)
+        facts, broken = graph_info(model), list(broken_weights(model))
     except Exception as fault:  # errors of protobuf and of the checker, which differ by version
         raise GraphError(
             f"{path} cannot be read as an ONNX file: {str(fault).strip().partition(chr(10))[0]}",
@@ -190,7 +194,7 @@ def _read_graph(path: Path) -> tuple[GraphInfo, Tensors, Tensors]:
         ) from fault
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = tuple(_tensor(v) for v in model.graph.input if v.name not in constants)
-    return facts, inputs, tuple(_tensor(v) for v in model.graph.output)
+    return facts, inputs, tuple(_tensor(v) for v in model.graph.output), broken
 
 
 def _constants_to_initializers(model: ModelProto) -> None:

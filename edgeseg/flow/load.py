@@ -9,7 +9,7 @@ from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord
 from edgeseg.core.documents import convert
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.versions import versions
 from edgeseg.errors import InputError, ModelError
@@ -63,12 +63,12 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
 def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.graph.contract import resolve_output
     from edgeseg.graph.source import content_sha256, make_static, read_onnx, write_onnx
+    from edgeseg.runtime.score_map import settled_task
 
     path = Path(choice.name)
-    if choice.weights:
-        raise InputError(
-            f"--weights {choice.weights} with {path}", expected="an ONNX file holds its own weights"
-        )
+    for option, text in (("--weights", choice.weights), ("--weights-key", choice.weights_key)):
+        if text:
+            raise InputError(f"{option} {text} with {path}", expected="an ONNX file holds its own weights")
     if choice.options:
         raise InputError(
             f"--option {next(iter(choice.options))} with {path}",
@@ -77,12 +77,13 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
     wanted = convert(choice.postprocess, Postprocess, where="postprocess")
     contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
+    task = settled_task(choice.task, contract.activation, scores)
     digest = content_sha256(path)
     spec = ModelSpec(
         name=path.stem,
         source=Source(kind="onnx", ref=path.name, sha256=digest),
         weights=Weights(file=path.name, sha256=digest),
-        task=choice.task,
+        task=task,
         input_size=_input_size(static),
         classes=_classes(choice, data, scores, path),
         ignore_index=data.ignore_index,
@@ -96,7 +97,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         model=spec,
         graph=SOURCE_GRAPH,
         step=StepRecord(name="load"),
-        notes=notes,
+        notes=(*assumed_normalisation(choice.preprocess), *notes),
         tools=versions("onnx"),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def train(
     loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
     train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
     require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
-    return train(
+    result = train(
         loaded.module,
         train_split,
         val_split,
@@ -63,3 +64,4 @@ def train(
         resume=True,
         command=command,
     )
+    return dataclasses.replace(result, notes=loaded.notes) if loaded.spec.weights else result

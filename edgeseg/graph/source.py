@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from edgeseg.core.bundle import file_sha256
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import MAX_IR, all_nodes, opset_of, set_attribute, shape_of
+from edgeseg.graph._edit import MAX_IR, all_nodes, opset_of, set_attribute, shape_of, subgraphs
 from edgeseg.graph._run import first_line, run, session
 from edgeseg.graph._shapes import with_shapes
 from edgeseg.graph.functions import without_functions, without_newer
 from edgeseg.graph.operators import refuse_foreign
+from edgeseg.runtime.finite import broken
 
 OLDEST_OPSET = 13
 """The deploy graph is written in operators of this opset."""
@@ -28,6 +30,7 @@ FIRST_FREE_RESIZE = 11
 CONVERSION_ERROR = 1e-4
 """Largest difference, relative to the largest value, that a change of opset may make."""
 ROUNDING = 1e-6
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 
 def read_onnx(path: Path | str) -> ModelProto:
@@ -37,7 +40,8 @@ def read_onnx(path: Path | str) -> ModelProto:
 
     Raises:
         GraphError: no such file, not ONNX, data file missing, refused by the ONNX checker, an
-            operator outside the ONNX standard, or integer operators of a quantised file.
+            operator outside the ONNX standard, integer operators of a quantised file, or weights that are NaN
+            or infinite.
     """
     path = Path(path)
     model = _parsed(path)
@@ -56,6 +60,12 @@ def read_onnx(path: Path | str) -> ModelProto:
         ) from fault
     model = without_functions(model)
     refuse_foreign(model, path.name)
+    for name, what in broken_weights(model):
+        raise GraphError(
+            f"the weight '{name}' of {path} holds {what}",
+            expected="finite numbers",
+            hint="export the network again, with weights from before training diverged",
+        )
     _forget_constant_inputs(model)
     return to_fp32(model)
 
@@ -66,14 +76,19 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Raises:
         GraphError: not an ONNX file.
     """
-    model = _parsed(path)
-    attributes = [attribute for node in all_nodes(model.graph) for attribute in node.attribute]
-    graphs = [model.graph, *(a.g for a in attributes if a.HasField("g"))]
-    tensors = [t for graph in graphs for t in graph.initializer]
-    tensors += [a.t for a in attributes if a.HasField("t")]
+    tensors = [tensor for _, tensor in _constants(_parsed(path))]
     entries = [entry for tensor in tensors for entry in tensor.external_data if entry.key == "location"]
     names = sorted({entry.value for entry in entries})
     return tuple(file for name in names if (file := path.parent / name).is_file())
+
+
+def broken_weights(model: ModelProto) -> Iterator[tuple[str, str]]:
+    """Name and fault of each constant that holds NaN or infinite values, see `broken`."""
+    for name, tensor in _constants(model):
+        if tensor.data_type in FLOATS:
+            values = numpy_helper.to_array(tensor)
+            if fault := broken(values if values.dtype.kind == "f" else values.astype(np.float32)):
+                yield name, fault
 
 
 def content_sha256(path: Path) -> str:
@@ -160,6 +175,14 @@ def to_fp32(model: ModelProto) -> ModelProto:
     return result
 
 
+def _constants(model: ModelProto) -> list[tuple[str, TensorProto]]:
+    """Initialisers and tensors in attributes, of subgraphs too, by the name their readers use."""
+    nodes = list(all_nodes(model.graph))
+    graphs = [model.graph, *(graph for node in nodes for graph in subgraphs(node))]
+    found = [(tensor.name, tensor) for graph in graphs for tensor in graph.initializer]
+    return found + [(n.output[0], a.t) for n in nodes for a in n.attribute if a.HasField("t")]
+
+
 def _mentions(model: ModelProto, dtype: int) -> bool:
     values = (*model.graph.input, *model.graph.output)
     return (
@@ -216,6 +239,11 @@ def _image_input(model: ModelProto) -> ValueInfoProto:
         for i in inputs
     )
     expected = "one float input [N,3,H,W]"
+    other = next((o.name for o in model.graph.output if not o.type.HasField("tensor_type")), None)
+    if other is not None:
+        raise GraphError(
+            f"the output '{other}' is no tensor but a sequence or an optional", expected="tensors"
+        )
     if len(inputs) != 1:
         raise GraphError(f"the network has {len(inputs)} inputs: {listing}", expected=expected)
     shape = shape_of(inputs[0])

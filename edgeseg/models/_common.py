@@ -11,7 +11,7 @@ import msgspec
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import convert
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Weights, default_classes
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Task, Weights, default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import ModelChoice
@@ -20,7 +20,7 @@ from edgeseg.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeseg.models.checkpoint import State
+    from edgeseg.models.checkpoint import Checkpoint, State
 
 DEFAULT_CLASS_COUNT = 19
 DEFAULT_INPUT_SIZE: Size = (512, 512)
@@ -52,9 +52,14 @@ def settle_classes(
     classes: tuple[ClassInfo, ...] | None,
     state: State | None,
     *,
+    task: Task | None,
     channels: int | None = None,
 ) -> tuple[int, tuple[ClassInfo, ...]]:
-    """Output channels of the network, and what they mean. One channel decides between two classes."""
+    """Output channels of the network, and what they mean. One channel decides between two classes.
+
+    Args:
+        task: None is `semantic`.
+    """
     from edgeseg.models.checkpoint import head_channels
 
     stored = channels or (head_channels(state) if state else None)
@@ -70,7 +75,7 @@ def settle_classes(
             hint=f"use --classes {channels}",
         )
     count = wanted or stored or DEFAULT_CLASS_COUNT
-    if count == 1 and choice.task == "semantic":
+    if count == 1 and task != "multilabel":
         return 1, classes if classes and len(classes) == 2 else BINARY
     return count, classes if classes and len(classes) == count else default_classes(count)
 
@@ -84,8 +89,25 @@ def postprocess_of(choice: ModelChoice) -> Postprocess:
     return convert(dict(choice.postprocess), Postprocess, where="postprocess", error=ModelError)
 
 
-def weights_of(file: Path | None) -> Weights | None:
-    return Weights(file=file.name, sha256=file_sha256(file)) if file else None
+def weights_of(file: Path | None, key: str = "") -> Weights | None:
+    return Weights(file=file.name, sha256=file_sha256(file), key=key) if file else None
+
+
+def checkpoint_of(choice: ModelChoice, shipped: Path | None = None) -> Checkpoint | None:
+    """The weights the user named, else the shipped ones, else None.
+
+    Raises:
+        ModelError: `--weights-key` without `--weights`.
+        CheckpointError: see `read_checkpoint`.
+    """
+    from edgeseg.models.checkpoint import read_checkpoint
+
+    if choice.weights_key and not choice.weights:
+        raise ModelError(
+            f"--weights-key {choice.weights_key} without --weights", expected="a checkpoint beside it"
+        )
+    file = Path(choice.weights) if choice.weights else shipped
+    return read_checkpoint(file, choice.weights_key) if file else None
 
 
 def require_file(path: Path, expected: str) -> str:

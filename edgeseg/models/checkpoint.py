@@ -7,10 +7,13 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.errors import CheckpointError
+from edgeseg.models.wrappings import choose_weights
+from edgeseg.runtime.finite import broken
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,9 +32,6 @@ _UNREADABLE = (
 )
 """What `torch.load` raises for files that are cut off, damaged or something else."""
 
-WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
-"""Keys under which trainers put the state dict, in the order they are tried."""
-
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 """What DataParallel, Lightning and torch.compile put before every key."""
 
@@ -48,16 +48,36 @@ _SIGNS = (
 """A key that gives an architecture away, and its name in the zoo."""
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    Attributes:
+        notes: what the user should know, one sentence each.
+    """
+
+    file: Path
+    state: State
+    notes: tuple[str, ...] = ()
+
+
 def read_state_dict(path: Path | str) -> State:
+    """The tensors of `read_checkpoint`."""
+    return read_checkpoint(Path(path)).state
+
+
+def read_checkpoint(path: Path, key: str = "") -> Checkpoint:
     """Tensors by name from `.safetensors`, or from a `torch.save` file of any other ending.
 
     Wrappings and prefixes common to all keys are removed. Pickles are read with
     `weights_only=True`: anything but tensors and plain data is refused, nothing is executed.
 
+    Args:
+        key: which weights of a file that holds several, see `choose_weights`.
+
     Raises:
-        CheckpointError: the file is missing, truncated, no checkpoint, or holds other objects.
+        CheckpointError: the file is missing, truncated, no checkpoint, holds other objects, no weights at
+            `key`, or weights that are NaN or infinite.
     """
-    path = Path(path)
     if not path.is_file():
         raise CheckpointError(
             f"the checkpoint {path} {'is a folder' if path.is_dir() else 'does not exist'}",
@@ -66,28 +86,28 @@ def read_state_dict(path: Path | str) -> State:
     if path.stat().st_size == 0:
         raise CheckpointError(f"the checkpoint {path} is empty", hint="copy it again")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = _strip(_tensors(content))
-    if not state:
-        found = (
-            ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
-        )
-        raise CheckpointError(
-            f"{path} holds no weights; found: {found}",
-            expected=f"a state dict, plain or under one of the keys {', '.join(WRAPPINGS)}",
-        )
-    broken = next((k for k, v in state.items() if v.is_floating_point() and v.isnan().any()), None)
-    if broken:
-        raise CheckpointError(
-            f"'{broken}' in {path} contains NaN", hint="use a checkpoint from before training diverged"
-        )
-    return state
+    state, notes = choose_weights(content, key, path)
+    state = _strip(state)
+    require_finite(state, path)
+    return Checkpoint(path, state, notes)
+
+
+def require_finite(state: State, file: Path | str) -> None:
+    """Raise CheckpointError for the first weight that is NaN or infinite, see `broken`."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and (fault := broken(tensor.detach().cpu().float().numpy())):
+            raise CheckpointError(
+                f"the weight '{name}' in {file} holds {fault}",
+                expected="finite numbers",
+                hint="use a checkpoint from before training diverged",
+            )
 
 
 def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra: bool = False) -> None:
     """Copy `state` into `module`, strictly: every key and every shape must fit.
 
-    Known prefixes are added or removed where that makes the keys fit. `num_batches_tracked`
-    counters may be missing.
+    A prefix is added or removed where that makes the keys fit, also where it stands before most keys only.
+    `num_batches_tracked` counters may be missing.
 
     Args:
         file: where the state came from, for the error.
@@ -97,7 +117,7 @@ def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra
         CheckpointError: names the first differing keys and shapes and what they suggest.
     """
     own = module.state_dict()
-    state = _align(state, own)
+    state = _align(state, own, file)
     missing = [k for k in own if k not in state and not k.endswith(_COUNTER)]
     extra = [k for k in state if k not in own and not k.endswith(_COUNTER)]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
@@ -108,8 +128,9 @@ def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra
 
 def head_channels(state: State) -> int | None:
     """Output channels of the segmentation head, or of the last convolution in the state."""
-    kernels = [v for v in state.values() if v.ndim == 4]
-    head = state.get("segmentation_head.0.weight", kernels[-1] if kernels else None)
+    kernels = {k: v for k, v in state.items() if v.ndim == 4}
+    heads = [v for k, v in kernels.items() if f".{k}".endswith(".segmentation_head.0.weight")]
+    head = next(iter(heads or reversed(list(kernels.values()))), None)
     return None if head is None else int(head.shape[0])
 
 
@@ -215,19 +236,6 @@ def _is_pickle(path: Path) -> bool:
     return start == b"PK" or start[:1] == b"\x80"
 
 
-def _tensors(content: Any) -> State:
-    """The innermost mapping of names to tensors."""
-    import torch
-
-    if not isinstance(content, Mapping):
-        return {}
-    for key in WRAPPINGS:
-        inner = content.get(key)
-        if isinstance(inner, Mapping) and (found := _tensors(inner)):
-            return found
-    return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
-
-
 def _strip(state: State) -> State:
     for _ in range(len(PREFIXES)):
         prefix = next((p for p in PREFIXES if state and all(k.startswith(p) for k in state)), None)
@@ -237,13 +245,34 @@ def _strip(state: State) -> State:
     return state
 
 
-def _align(state: State, own: State) -> State:
-    """`state`, with the prefix added or removed under which most keys fit the module."""
+def _align(state: State, own: State, file: Path | str) -> State:
+    """`state`, with the prefix added or removed under which most keys fit the module.
+
+    Keys without a prefix that most keys have (`criterion.weight`) are left out.
+    """
     candidates = [state]
-    for prefix in PREFIXES:
-        candidates.append({prefix + k: v for k, v in state.items()})
-        candidates.append({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+    candidates += [{prefix + k: v for k, v in state.items()} for prefix in _prefixes(own, state)]
+    inner = [
+        (prefix, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+        for prefix in _prefixes(state, own)
+    ]
+    inner = [(prefix, found) for prefix, found in inner if 2 * len(found) >= len(state)]
+    whole = [prefix for prefix, found in inner if all(k in found or k.endswith(_COUNTER) for k in own)]
+    if len(whole) > 1 and own:
+        raise CheckpointError(
+            f"{file} holds several sets of weights that fit the network: {', '.join(whole)}",
+            expected="one of them",
+            hint=f"choose with --weights-key {whole[0].strip('.')}",
+        )
+    candidates += [found for _, found in inner]
     return max(candidates, key=lambda c: sum(k in own for k in c))
+
+
+def _prefixes(longer: State, shorter: State) -> list[str]:
+    """What stands before the keys of `shorter` in `longer`, told by the first, last and longest of them."""
+    keys = [k for k in shorter if not k.endswith(_COUNTER)]
+    told = [keys[0], keys[-1], max(keys, key=len)] if keys else []
+    return sorted({k[: -len(end)] for k in longer for end in told if k.endswith(f".{end}")})
 
 
 def _mismatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -10,13 +11,14 @@ from torch import nn
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
 from edgeseg.models._common import (
     DEFAULT_INPUT_SIZE,
     NO_WEIGHTS,
     Loaded,
+    checkpoint_of,
     class_count,
     postprocess_of,
     preprocess_of,
@@ -25,9 +27,9 @@ from edgeseg.models._common import (
     settle_classes,
     weights_of,
 )
-from edgeseg.models.checkpoint import head_channels, load_into, read_state_dict
+from edgeseg.models.checkpoint import head_channels, load_into, require_finite
 from edgeseg.models.options import plain
-from edgeseg.models.outputs import activation, with_one_output
+from edgeseg.models.outputs import find_output, one_output
 from edgeseg.models.user_code import (
     call_factory,
     classes_for,
@@ -36,18 +38,19 @@ from edgeseg.models.user_code import (
     split_ref,
     users_code,
 )
+from edgeseg.runtime.activation import activation_of
+from edgeseg.runtime.score_map import settled_task
 
 
 def from_python(
     choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None
 ) -> Loaded:
     path, name = split_ref(choice.name)
-    file = Path(choice.weights) if choice.weights else None
-    state = read_state_dict(file) if file else None
+    checkpoint = checkpoint_of(choice)
     factory = load_factory(choice.name)
     options = {k: plain(k, v) for k, v in choice.options.items()}
     if "classes" not in options:
-        count = class_count(choice, classes) or (head_channels(state) if state else None)
+        count = class_count(choice, classes) or (head_channels(checkpoint.state) if checkpoint else None)
         options |= classes_for(factory, count)
 
     def create() -> nn.Module:
@@ -55,12 +58,15 @@ def from_python(
 
     network = seeded(create).eval()
     source = Source(kind="python", ref=f"{path}:{name}", options=options, sha256=file_sha256(path))
-    weights = weights_of(file)
-    if state is not None and file is not None:
-        load_into(network, state, file)
+    weights: Weights | None = None
+    notes: tuple[str, ...] = ()
+    if checkpoint:
+        load_into(network, checkpoint.state, checkpoint.file)
+        weights, notes = weights_of(checkpoint.file, choice.weights_key), checkpoint.notes
     elif _same_values(network, seeded(create, seed=1)):
         weights = Weights(file=path.name, sha256=source.sha256)
-    notes = () if weights else (NO_WEIGHTS,)
+    else:
+        notes = (NO_WEIGHTS,)
     size = choice.input_size or DEFAULT_INPUT_SIZE
     return _foreign(choice, network, source, weights, size, classes, ignore_index, notes)
 
@@ -76,7 +82,7 @@ def from_program(
             expected="a safetensors file with a zoo name or factory, or an ONNX file",
             hint="if you trust the file, add --trust-file",
         )
-    if choice.weights or choice.options:
+    if choice.weights or choice.weights_key or choice.options:
         raise ModelError(f"weights or options were given with {path}", expected="a .pt2 file holds its own")
     network, size = load_program(path)
     size = choice.input_size or size or DEFAULT_INPUT_SIZE
@@ -102,25 +108,29 @@ def _foreign(
     notes: tuple[str, ...],
 ) -> Loaded:
     """A network whose output contract is found out by running it."""
-    stated = postprocess_of(choice)
-    module, path, scores = _one_output(network, source, size, stated.output)
-    detected = activation(scores)
-    if "activation" not in choice.postprocess:
-        stated = msgspec.structs.replace(stated, activation=detected)
-    found = _describe(path, scores, stated.activation, "activation" in choice.postprocess)
-    _, classes = settle_classes(choice, classes, None, channels=scores.shape[1])
+    contract = postprocess_of(choice)
+    require_finite(network.state_dict(), source.ref)
+    with torch.inference_mode(), _fed(source, size):
+        path, scores = find_output(network, size, stated=contract.output or None, stretch=contract.stretch)
+    known = "activation" in choice.postprocess
+    activation = contract.activation if known else activation_of(scores)
+    task = settled_task(choice.task, activation, scores.shape[1])
+    _, classes = settle_classes(choice, classes, None, task=task, channels=scores.shape[1])
+    if weights:
+        notes = (*assumed_normalisation(choice.preprocess), *notes)
     spec = ModelSpec(
         name=Path(source.ref.rpartition(":")[0] or source.ref).stem,
         source=msgspec.structs.replace(source, output=path),
         weights=weights,
-        task=choice.task,
+        task=task,
         input_size=size,
         classes=classes,
         ignore_index=ignore_index,
         preprocess=preprocess_of(choice, Preprocess()),
-        postprocess=msgspec.structs.replace(stated, output=""),
+        postprocess=msgspec.structs.replace(contract, output="", activation=activation),
     )
-    return Loaded(spec, module, notes=(*notes, found))
+    module = one_output(network, path, frozen=source.kind == "pt2")
+    return Loaded(spec, module, notes=(*notes, _describe(path, scores.shape, activation, known)))
 
 
 def rebuild_foreign(spec: ModelSpec, trust_file: bool) -> nn.Module:
@@ -139,22 +149,18 @@ def rebuild_foreign(spec: ModelSpec, trust_file: bool) -> nn.Module:
         network, _ = load_program(path)
     else:
         network = call_factory(source.ref, load_factory(source.ref), source.options).eval()
-    return _one_output(network, source, spec.input_size, source.output)[0]
+    return one_output(network, source.output, frozen=source.kind == "pt2")
 
 
-def _one_output(
-    network: nn.Module, source: Source, size: Size, output: str
-) -> tuple[nn.Module, str, torch.Tensor]:
-    frozen = source.kind == "pt2"
-    path = Path(source.ref if frozen else source.ref.rpartition(":")[0])
-    taken = f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]"
-    with torch.inference_mode(), users_code(path, taken):
-        return with_one_output(network, size, output, frozen=frozen)
+def _fed(source: Source, size: Size) -> AbstractContextManager[None]:
+    """Running the user's network on an input of `size`: its errors are the user's."""
+    path = Path(source.ref if source.kind == "pt2" else source.ref.rpartition(":")[0])
+    return users_code(path, f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]")
 
 
-def _describe(path: str, scores: torch.Tensor, activation: str, stated: bool) -> str:
+def _describe(path: str, shape: tuple[int, ...], activation: str, stated: bool) -> str:
     output = f"output '{path}'" if path else "the only output"
-    _, channels, height, width = scores.shape
+    _, channels, height, width = shape
     how = (
         "as stated"
         if stated

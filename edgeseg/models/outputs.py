@@ -1,20 +1,18 @@
-"""Finding the output of a torch network that counts, and a wrapper that returns only that.
-
-Of the float outputs [N,C,H,W] the one with the most pixels counts; of several, the first.
-"""
+"""Finding the output of a torch network that counts, and a wrapper that returns only that."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from edgeseg.errors import ModelError
-from edgeseg.runtime.activation import Activation, activation_of
+from edgeseg.runtime.score_map import find_score_map, noise
 
 if TYPE_CHECKING:
+    from edgeseg.core.ports import Array
     from edgeseg.core.preprocess import Size
 
 PLAIN = ""
@@ -48,51 +46,32 @@ class OneOutput(nn.Module):
         return self
 
 
-def with_one_output(
-    network: nn.Module, size: Size, path: str, *, frozen: bool = False
-) -> tuple[nn.Module, str, torch.Tensor]:
-    """Run the network on random images and settle which output counts.
+def one_output(network: nn.Module, path: str, *, frozen: bool = False) -> nn.Module:
+    """A module that returns the output at `path` alone."""
+    return network if path == PLAIN and not frozen else OneOutput(network, path, frozen=frozen)
 
-    Args:
-        path: the output to take; empty: the rule above decides.
+
+def find_output(
+    network: nn.Module, size: Size, *, stated: str | None = None, stretch: bool = False
+) -> tuple[str, Array]:
+    """Run the network on random images and settle which output counts, see `find_score_map`.
 
     Returns:
-        A module with one output, its path in the network's own output, and the scores it gave for
-        random images, float [N,C,H,W].
+        Its path in the network's own output, and the scores it gave, float32 [N,C,H,W].
 
     Raises:
-        ModelError: no such output, or none that is a score map.
+        ModelError: no such output, none that is a score map, or several that are equally large.
     """
-    runs = [dict(_flatten(network(image))) for image in _random_images(size)]
-    if not path:
-        maps = [name for name, value in runs[0].items() if value.ndim == 4 and value.is_floating_point()]
-        if not maps:
-            raise ModelError(
-                f"the network returns no score map: {_shapes(runs[0])}", expected="a float tensor [N,C,H,W]"
-            )
-        path = max(maps, key=lambda name: runs[0][name].shape[2:].numel())
-    elif path not in runs[0]:
-        raise ModelError(
-            f"the network has no output '{path}'",
-            expected=f"one of {_shapes(runs[0])}",
-            hint="choose with --set output=NAME",
-        )
-    scores = torch.cat([run[path].float() for run in runs])
-    if scores.ndim != 4:
-        raise ModelError(f"output '{path}' has the shape {list(scores.shape)}", expected="[N,C,H,W]")
-    plain = path == PLAIN and not frozen
-    return (network if plain else OneOutput(network, path, frozen=frozen)), path, scores
+    images = noise((1, 3, *size))
+    runs = [{path: _array(value) for path, value in _flatten(network(torch.from_numpy(i)))} for i in images]
+    path = find_score_map(runs, size, stated=stated, stretch=stretch)
+    return path, np.concatenate([run[path] for run in runs])
 
 
-def activation(scores: torch.Tensor) -> Activation:
-    return activation_of(scores.numpy())
-
-
-def _random_images(size: Size) -> Iterator[torch.Tensor]:
-    """Ordinary and extreme network inputs: logits that stay within 0..1 on all of them are unlikely."""
-    generator = torch.Generator().manual_seed(0)
-    for strength in (1.0, 8.0):
-        yield torch.randn(1, 3, *size, generator=generator) * strength
+def _array(value: torch.Tensor) -> Array:
+    value = value.detach()
+    array: Array = (value.float() if value.is_floating_point() else value).numpy()
+    return array
 
 
 def _flatten(value: Any, path: str = PLAIN) -> Iterator[tuple[str, torch.Tensor]]:
@@ -107,7 +86,3 @@ def _flatten(value: Any, path: str = PLAIN) -> Iterator[tuple[str, torch.Tensor]
         return
     for key, inner in items:
         yield from _flatten(inner, f"{path}.{key}" if path else str(key))
-
-
-def _shapes(outputs: Mapping[str, torch.Tensor]) -> str:
-    return ", ".join(f"'{k}' {list(v.shape)}" for k, v in outputs.items()) or "no tensor"

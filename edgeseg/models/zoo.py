@@ -12,6 +12,7 @@ from edgeseg.models import Family, family
 from edgeseg.models._common import (
     NO_WEIGHTS,
     Loaded,
+    checkpoint_of,
     postprocess_of,
     preprocess_of,
     seeded,
@@ -20,8 +21,9 @@ from edgeseg.models._common import (
 )
 from edgeseg.models._family import INITIAL_OPTIONS
 from edgeseg.models.card import Card, card_of
-from edgeseg.models.checkpoint import load_into, read_state_dict
+from edgeseg.models.checkpoint import load_into
 from edgeseg.models.options import checked
+from edgeseg.runtime.score_map import settled_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,32 +33,34 @@ ENCODER_ONLY = "only the encoder is trained: the accuracy of this network is mea
 
 def from_zoo(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None) -> Loaded:
     entry = family(choice.name)
-    file = Path(choice.weights) if choice.weights else entry.shipped
+    checkpoint = checkpoint_of(choice, entry.shipped)
+    file, state = (checkpoint.file, checkpoint.state) if checkpoint else (None, None)
     given = checked(entry.name, choice.options, entry.options)
-    state = read_state_dict(file) if file else None
     card = _card(entry, file)
     options = {**(card.options if card else {}), **given} if entry.options else given
     architecture = {k: v for k, v in options.items() if k not in INITIAL_OPTIONS}
     if classes is None and choice.classes is None and card:
         classes, ignore_index = card.classes, card.ignore_index if ignore_index is None else ignore_index
-    channels, classes = settle_classes(choice, classes, state)
+    contract = postprocess_of(choice)
+    channels, classes = settle_classes(choice, classes, state, task=choice.task)
     network = seeded(lambda: entry.create(channels, **(architecture if state else options)))
     if state is not None and file is not None:
         load_into(network, state, file)
     spec = ModelSpec(
         name=entry.name,
         source=Source(kind="zoo", ref=entry.name, options={**_defaults(entry), **architecture}),
-        weights=weights_of(file),
-        task=choice.task,
+        weights=weights_of(file, choice.weights_key),
+        task=settled_task(choice.task, contract.activation, channels),
         input_size=choice.input_size or (card.input_size if card else entry.input_size),
         stride=_stride(network, entry),
         classes=classes,
         ignore_index=ignore_index,
         preprocess=preprocess_of(choice, card.preprocess if card else Preprocess()),
-        postprocess=postprocess_of(choice),
+        postprocess=contract,
     )
     spec.check_input_size()
-    return Loaded(spec, network.eval(), notes=_zoo_notes(state is not None, options))
+    notes = checkpoint.notes if checkpoint else _untrained(options)
+    return Loaded(spec, network.eval(), notes=notes)
 
 
 def _card(entry: Family, file: Path | None) -> Card | None:
@@ -73,7 +77,5 @@ def _stride(network: nn.Module, entry: Family) -> int:
     return int(stride)
 
 
-def _zoo_notes(trained: bool, options: dict[str, Option]) -> tuple[str, ...]:
-    if trained:
-        return ()
+def _untrained(options: dict[str, Option]) -> tuple[str, ...]:
     return (ENCODER_ONLY if any(options.get(k) for k in INITIAL_OPTIONS) else NO_WEIGHTS,)

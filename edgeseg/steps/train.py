@@ -42,7 +42,10 @@ class Train:
             model=msgspec.structs.replace(spec, weights=weights),
             weights=WEIGHTS,
             step=StepRecord(name="train"),
-            notes=(f"trained to mIoU {100 * result.card.miou:.2f} on {context.validation}",),
+            notes=(
+                *(parent.manifest.notes if spec.weights else ()),
+                f"trained to mIoU {100 * result.card.miou:.2f} on {context.validation}",
+            ),
             tools=versions("torch", "accelerate", "timm", "segmentation-models-pytorch"),
         )
 

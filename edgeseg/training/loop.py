@@ -48,12 +48,14 @@ class TrainResult:
         card: mIoU, per-class IoU, settings and command of these weights.
         steps: optimiser steps done in all.
         history: every validation.
+        notes: what the user should know of the weights it started from, one sentence each.
     """
 
     weights: Path
     card: Card
     steps: int
     history: tuple[Validation, ...]
+    notes: tuple[str, ...] = ()
 
 
 def train(

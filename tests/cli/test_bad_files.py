@@ -1,12 +1,14 @@
-"""Files of the user that cannot work: a mask of another size, operators no engine has."""
+"""Files of the user that cannot work, or do not tell all: masks, operators, normalisation, weights."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -84,3 +86,38 @@ def test_an_operator_of_another_domain_is_named_with_its_node(refused, tmp_path)
     ]
     message = refused("export", "--model", save(tmp_path / "own.onnx", nodes), "--target", "ort-fp32")
     assert "Sharpen 'secret-sauce'" in message and "my.domain" in message and "own.onnx" in message
+
+
+def test_what_an_onnx_file_does_not_state_is_said_on_the_terminal_and_in_json(edgeseg, tmp_path):
+    model = save(tmp_path / "own.onnx", [helper.make_node("Relu", ["image"], ["scores"])])
+    export = ("export", "--model", model, "--target", "ort-fp32", "--overwrite")
+    assert (
+        "note: WARNING: color, scale, mean, std of the network's input are not stated" in edgeseg(*export).out
+    )
+    (made,) = json.loads(edgeseg(*export, "--json").out)
+    assert any("WARNING: color, scale, mean, std" in note for note in made["notes"])
+    stated = edgeseg(*export, "--set", "mean=0.5,0.5,0.5", "--set", "std=0.5,0.5,0.5")
+    assert stated.code == 0 and "WARNING" not in stated.out
+
+
+def test_averaged_weights_are_told_and_chosen(edgeseg, refused, tmp_path):
+    (tmp_path / "net.py").write_text(CODE)
+    raw, averaged = (torch.nn.Conv2d(3, 4, 1).state_dict() for _ in range(2))
+    torch.save({"state_dict": raw, "ema": averaged}, tmp_path / "w.pt")
+    network = ("--model", "net.py:net", "--input-size", "64x64", "--target", "ort-fp32")
+    told = edgeseg("export", *network, "--weights", "w.pt")
+    assert told.code == 0 and "--weights-key ema takes the others" in told.out
+    chosen = edgeseg("export", *network, "--weights", "w.pt", "--weights-key", "ema", "--overwrite")
+    assert chosen.code == 0 and "--weights-key" not in chosen.out
+    assert "--weights-key ema without --weights" in refused("export", *network, "--weights-key", "ema")
+    assert "no weights at 'swa'" in refused("export", *network, "--weights", "w.pt", "--weights-key", "swa")
+
+
+def test_training_tells_of_averaged_weights(edgeseg, tmp_path):
+    (tmp_path / "net.py").write_text(CODE)
+    raw, averaged = (torch.nn.Conv2d(3, 10, 1).state_dict() for _ in range(2))
+    torch.save({"state_dict": raw, "ema": averaged}, tmp_path / "w.pt")
+    settings = ("--limit", 2, "--train", "steps=1", "--train", "batch=2", "--set", "resize=stretch")
+    made = edgeseg("train", "--model", "net.py:net", "--weights", "w.pt", "--input-size", "64x64", *settings)
+    assert made.code == 0, made.err
+    assert "--weights-key ema takes the others" in made.out

@@ -111,7 +111,12 @@ def test_third_party_files_give_what_the_original_gives(data, tmp_path, file, si
     import onnxruntime as ort
 
     path = data / "onnx" / f"{file}.onnx"
-    model = ModelChoice(name=str(path), input_size=size, preprocess={**fields, "resize": "stretch"})
+    model = ModelChoice(
+        name=str(path),
+        input_size=size,
+        preprocess={**fields, "resize": "stretch"},
+        postprocess={"output": output},
+    )
     images = DataChoice(name="pennfudan", root=str(data / "pennfudan"), validation="all")
     made = exported(data, model, FLOAT_TARGETS, tmp_path, images=images, camera_size=size)
     spec = made["ort-fp32"].manifest.model

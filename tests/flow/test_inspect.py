@@ -107,6 +107,18 @@ def test_broken_weights_are_named(make_bundle, tmp_path, weights):
         inspect(torch_bundle(make_bundle, tmp_path, weights))
 
 
+def test_a_broken_weight_of_an_onnx_file_is_noted(make_bundle, tmp_path):
+    import onnx
+
+    model = onnx.load(str(make_bundle() / "graph.onnx"))
+    first = model.graph.initializer[0]
+    values = onnx.numpy_helper.to_array(first) * float("nan")
+    first.CopyFrom(onnx.numpy_helper.from_array(values, first.name))
+    onnx.save(model, str(tmp_path / "user.onnx"))
+    (note,) = inspect(tmp_path / "user.onnx").notes
+    assert f"the weight '{first.name}' holds NaN" in note
+
+
 def test_an_onnx_file_shows_operators_and_signature_with_dynamic_dimensions(make_bundle, tmp_path):
     import onnx
 

@@ -262,6 +262,40 @@ def test_to_opset_lowers_and_explains():
         to_opset(deformed, 17)
 
 
+@pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN"), (np.inf, "infinite values")])
+def test_broken_weights_are_refused_by_name(tmp_path, value, fault):
+    model = network()
+    weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[2, 1] = value
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w1"))
+    with pytest.raises(GraphError, match=f"the weight 'w1' of .* holds {fault}"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_broken_weight_in_a_constant_node_is_refused_and_a_bound_is_not(tmp_path):
+    def clipped(value: float):
+        bound = numpy_helper.from_array(np.float32(value))
+        return model_of(
+            [
+                helper.make_node("Constant", [], ["bound"], value=bound),
+                helper.make_node("Clip", ["image", "", "bound"], ["scores"]),
+            ]
+        )
+
+    read_onnx(saved(clipped(np.inf), tmp_path))
+    with pytest.raises(GraphError, match=r"the weight 'bound' .* holds NaN"):
+        read_onnx(saved(clipped(np.nan), tmp_path))
+
+
+def test_a_sequence_is_no_output(tmp_path):
+    model = model_of([helper.make_node("Relu", ["image"], ["scores"])])
+    model.graph.node.append(helper.make_node("SequenceConstruct", ["scores"], ["all"]))
+    tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    model.graph.output.append(helper.make_value_info("all", helper.make_sequence_type_proto(tensor)))
+    with pytest.raises(GraphError, match="'all' is no tensor but a sequence"):
+        make_static(read_onnx(saved(model, tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("file", "size", "output", "count"),
     [("u2netp.onnx", None, "1959", 7), ("ch_PP-OCRv4_det_infer.onnx", (320, 320), "sigmoid_0.tmp_0", 1)],
@@ -272,7 +306,11 @@ def test_real_files_go_all_the_way(data, file, size, output, count):
     assert shape_of(plain.graph.input[0]) == (1, 3, 320, 320) and len(plain.graph.output) == count
     assert not {"Shape", "Constant", "Identity"} & set(operators(plain))
     assert all(check.max_error < 1e-2 for check in check_against_onnx(plain, original, {}))
-    contract, channels, _ = resolve_output(plain, Postprocess(threshold=0.01))
+    if count > 1:
+        with pytest.raises(GraphError, match="7 outputs are equally large"):
+            resolve_output(plain, Postprocess())
+    wanted = Postprocess(threshold=0.01, output=output)
+    contract, channels, _ = resolve_output(plain, wanted, given={"threshold", "output"})
     assert (contract.output, contract.activation, channels) == (output, "sigmoid", 1)
 
     spec = spec_of(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError
-from edgeseg.models.checkpoint import load_into, read_state_dict, write_safetensors
+from edgeseg.models.checkpoint import head_channels, load_into, read_state_dict, write_safetensors
 
 
 class Net(nn.Module):
@@ -187,16 +187,33 @@ def test_a_broken_file(tmp_path: Path, net: Net, name: str, damage: str):
 def test_a_file_without_weights(tmp_path: Path):
     file = tmp_path / "net.pt"
     torch.save({"epoch": 3, "lr": 0.1}, file)
-    with pytest.raises(CheckpointError, match="holds no weights; found: epoch, lr"):
+    with pytest.raises(CheckpointError, match="holds no weights under a usual key; found: epoch, lr"):
         read_state_dict(file)
 
 
-def test_nan_is_refused(tmp_path: Path, net: Net):
+@pytest.mark.parametrize(("value", "fault"), [("nan", "NaN"), ("inf", "infinite values")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_nan_and_infinite_weights_are_refused(tmp_path: Path, net: Net, value, fault, dtype):
     file = tmp_path / "net.pt"
-    net.head.bias.data[0] = float("nan")
-    torch.save(net.state_dict(), file)
-    with pytest.raises(CheckpointError, match=r"'head\.bias' in .* contains NaN"):
+    net.head.bias.data[0] = float(value)
+    torch.save({k: v.to(dtype) for k, v in net.state_dict().items()}, file)
+    with pytest.raises(CheckpointError, match=rf"'head\.bias' in .* holds {fault}"):
         read_state_dict(file)
+
+
+def test_a_mask_of_attention_is_no_broken_weight(tmp_path: Path):
+    file = tmp_path / "net.pt"
+    torch.save({"mask": torch.full((4, 4), float("-inf")).triu(1)}, file)
+    assert read_state_dict(file)["mask"].isinf().any()
+
+
+def test_the_head_is_found_behind_a_prefix():
+    state = {
+        "model._orig_mod.segmentation_head.0.weight": torch.ones(5, 4, 1, 1),
+        "model._orig_mod.auxiliary.weight": torch.ones(7, 4, 1, 1),
+        "criterion.weight": torch.ones(3),
+    }
+    assert head_channels(state) == 5
 
 
 def test_a_disk_that_cannot_be_written(tmp_path: Path, net: Net):

@@ -68,18 +68,77 @@ def test_a_stated_output_is_taken(net: str):
     wrong = msgspec.structs.replace(choice, postprocess={"output": "auxiliary"})
     with pytest.raises(ModelError, match="no output 'auxiliary'") as caught:
         resolve(wrong)
-    assert "'aux' [1, 4, 8, 12]" in caught.value.expected
+    assert "'aux' float32 [1, 4, 8, 12]" in caught.value.expected
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_activation_is_detected_unless_stated(net: str, activation: str):
-    choice = ModelChoice(name=net, options={"activation": activation}, input_size=SIZE)
+    choice = ModelChoice(name=net, options={"activation": activation}, input_size=SIZE, task="semantic")
     loaded = resolve(choice)
     assert loaded.spec.postprocess.activation == activation
     assert activation in loaded.notes[-1]
     stated = resolve(msgspec.structs.replace(choice, postprocess={"activation": "logits"}))
     assert stated.spec.postprocess.activation == "logits"
     assert "as stated" in stated.notes[-1]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"options": {"activation": "sigmoid"}}, {"postprocess": {"activation": "sigmoid"}}]
+)
+def test_a_sigmoid_over_several_channels_needs_a_task(net: str, fields: dict):
+    choice = ModelChoice(name=net, input_size=SIZE, **fields)
+    with pytest.raises(ModelError, match="sigmoid over 4 channels"):
+        resolve(choice)
+    for task in ("semantic", "multilabel"):
+        assert resolve(msgspec.structs.replace(choice, task=task)).spec.task == task
+    one = msgspec.structs.replace(choice, options={"classes": 1, **choice.options})
+    assert resolve(one).spec.task == "semantic"
+
+
+def test_nan_of_a_factory_and_of_its_scores_is_refused(tmp_path: Path):
+    file = tmp_path / "net.py"
+    file.write_text(
+        HEAD + "def broken():\n    conv = nn.Conv2d(3, 4, 1)\n    conv.bias.data[1] *= float('nan')\n"
+        "    return conv\n"
+        "class divided(nn.Module):\n    def forward(self, x):\n        return x / 0 - x / 0\n"
+    )
+    with pytest.raises(CheckpointError, match=r"the weight 'bias' in .*net\.py:broken holds NaN"):
+        resolve(ModelChoice(name=f"{file}:broken", input_size=SIZE))
+    with pytest.raises(ModelError, match="holds NaN or infinite values on a random image"):
+        resolve(ModelChoice(name=f"{file}:divided", input_size=SIZE))
+
+
+def test_a_map_of_the_centre_is_stretched_only_where_it_is_stated(tmp_path: Path):
+    file = tmp_path / "net.py"
+    file.write_text(HEAD + "def make():\n    return nn.Conv2d(3, 4, 9)\n")
+    choice = ModelChoice(name=f"{file}:make", input_size=SIZE)
+    with pytest.raises(ModelError, match="24x40 for an input of 32x48"):
+        resolve(choice)
+    spec = resolve(msgspec.structs.replace(choice, postprocess={"stretch": True})).spec
+    assert spec.postprocess.stretch
+
+
+def test_unstated_normalisation_of_trained_weights_is_said_aloud(net: str, tmp_path: Path):
+    state = {"conv.weight": torch.ones(4, 3, 3, 3), "conv.bias": torch.zeros(4)}
+    torch.save(state, tmp_path / "w.pt")
+    choice = ModelChoice(name=net, weights=str(tmp_path / "w.pt"), input_size=SIZE)
+    assert "WARNING: color, scale, mean, std" in resolve(choice).notes[0]
+    stated = msgspec.structs.replace(choice, preprocess={"mean": (0.5,) * 3, "std": (0.5,) * 3})
+    untrained = ModelChoice(name=net, input_size=SIZE)
+    assert not any("WARNING" in note for c in (stated, untrained) for note in resolve(c).notes)
+
+
+def test_the_key_of_averaged_weights(net: str, tmp_path: Path):
+    raw, ema = ({"conv.weight": torch.full((4, 3, 3, 3), v), "conv.bias": torch.zeros(4)} for v in (1.0, 2.0))
+    torch.save({"state_dict": raw, "ema": ema}, tmp_path / "w.pt")
+    choice = ModelChoice(name=net, weights=str(tmp_path / "w.pt"), input_size=SIZE)
+    loaded = resolve(choice)
+    assert loaded.module.conv.weight[0, 0, 0, 0] == 1
+    assert any("--weights-key ema" in note for note in loaded.notes)
+    averaged = resolve(msgspec.structs.replace(choice, weights_key="ema"))
+    assert averaged.module.conv.weight[0, 0, 0, 0] == 2 and averaged.spec.weights.key == "ema"
+    with pytest.raises(ModelError, match="--weights-key ema without --weights"):
+        resolve(ModelChoice(name=net, weights_key="ema", input_size=SIZE))
 
 
 def test_the_class_count_is_passed_on(net: str):

@@ -17,3 +17,8 @@ def test_softmax_sums_to_one():
     logits = np.random.default_rng(0).normal(size=(2, 5, 6, 6))
     exponentials = np.exp(logits)
     assert activation_of(exponentials / exponentials.sum(1, keepdims=True)) == "softmax"
+
+
+def test_zeros_alone_tell_nothing_and_nan_is_no_probability():
+    assert activation_of(np.zeros((1, 3, 4, 4), np.float32)) == "logits"
+    assert activation_of(np.full((1, 3, 4, 4), np.nan, np.float32)) == "logits"
