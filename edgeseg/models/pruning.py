@@ -39,14 +39,32 @@ def dependency_graph(module: nn.Module, input_size: Size) -> Any:
     try:
         with torch.inference_mode(False), torch.enable_grad():
             image = torch.zeros((1, 3, *input_size), device=device_of(module))
-            return DependencyGraph().build_dependency(
+            graph = DependencyGraph().build_dependency(
                 Traced(module), image, forward_fn=lambda network, given: network(given), verbose=False
             )
+            _bound(graph)
+            return graph
     except Exception as fault:  # what the network and Torch-Pruning raise has no common base
         raise ModelError(
             f"the channels of the network cannot be traced: {fault}",
             expected="a network of torch modules that takes one image tensor",
         ) from fault
+
+
+def _bound(graph: Any) -> None:
+    """Let no index pass the widest layer: Torch-Pruning would follow a reshape round a cycle for ever."""
+    nodes = graph.module2node.values()
+    widths = [w for n in nodes for w in (graph.get_out_channels(n), graph.get_in_channels(n)) if w is not None]
+    widest = max(widths, default=0)
+
+    def require(indices: Any) -> Any:
+        if any(not 0 <= i.idx < widest for i in indices):
+            raise IndexError(f"a channel of a network whose widest layer has {widest}")
+        return indices
+
+    for node in nodes:
+        for link in node.dependencies:
+            link.index_mapping.append(require)
 
 
 def replay(module: nn.Module, history: Iterable[Pruned], input_size: Size) -> None:
