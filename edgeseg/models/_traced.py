@@ -11,12 +11,6 @@ from torch.utils import _pytree
 WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 
 
-def device_of(module: nn.Module) -> torch.device:
-    """Where the parameters lie. The class is asked: a network may have an attribute called `parameters`."""
-    parameter = next(nn.Module.parameters(module), None)
-    return parameter.device if parameter is not None else torch.device("cpu")
-
-
 def tensors_of(value: Any) -> list[torch.Tensor]:
     """The tensors in what a network returned."""
     return [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
@@ -25,7 +19,7 @@ def tensors_of(value: Any) -> list[torch.Tensor]:
 class Traced(nn.Module):
     """Returns what the network returns, and the outputs of the layers that ran for nothing of it.
 
-    Torch-Pruning calls `modules()` and `named_parameters()` on it, which a network may hide behind attributes.
+    Torch-Pruning calls its `modules()` and `named_parameters()`, which a network may hide behind attributes.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -80,8 +80,13 @@ def with_one_output(
     scores = torch.cat([run[path].float() for run in runs])
     if scores.ndim != 4:
         raise ModelError(f"output '{path}' has the shape {list(scores.shape)}", expected="[N,C,H,W]")
-    plain = path == PLAIN and not frozen
+    plain = path == PLAIN and not frozen and not _hides(network)
     return (network if plain else OneOutput(network, path, frozen=frozen)), path, scores
+
+
+def _hides(network: nn.Module) -> bool:
+    """Whether attributes stand before methods that are called on a whole network to export or train it."""
+    return not vars(network).keys().isdisjoint({"modules", "parameters"})
 
 
 def activation(scores: torch.Tensor) -> Activation:

@@ -12,16 +12,25 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import MissingDependency, ModelError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from edgeseg.models._removed import Removed
 
 
+def device_of(module: nn.Module) -> torch.device | str:
+    """Where its parameters lie. The class is asked: a network may have an attribute called `parameters`."""
+    from torch import nn
+
+    parameter = next(nn.Module.parameters(module), None)
+    return parameter.device if parameter is not None else "cpu"
+
+
 def dependency_graph(module: nn.Module, input_size: Size) -> Any:
     """The dependency graph of a network (DepGraph, Fang et al. 2023, arXiv:2301.12900), by Torch-Pruning.
 
-    Traced by one forward pass of zeros [1,3,height,width]; leaves `module` in evaluation mode. Layers that run
-    but whose output is not returned (auxiliary heads) are traced too.
+    Traced by one forward pass of zeros [1,3,height,width]; leaves `module` in evaluation mode. Layers that
+    run and whose output is not returned (auxiliary heads) are traced too.
 
     Raises:
         ModelError: the network cannot be traced.
@@ -34,7 +43,7 @@ def dependency_graph(module: nn.Module, input_size: Size) -> Any:
         raise MissingDependency(
             fault.name or "torch-pruning", "train", needed_for="a pruned network"
         ) from fault
-    from edgeseg.models._traced import Traced, device_of
+    from edgeseg.models._traced import Traced
 
     try:
         with torch.inference_mode(False), torch.enable_grad():
@@ -54,11 +63,13 @@ def dependency_graph(module: nn.Module, input_size: Size) -> Any:
 def _bound(graph: Any) -> None:
     """Let no index pass the widest layer: Torch-Pruning would follow a reshape round a cycle for ever."""
     nodes = graph.module2node.values()
-    widths = [w for n in nodes for w in (graph.get_out_channels(n), graph.get_in_channels(n)) if w is not None]
+    widths = [
+        w for n in nodes for w in (graph.get_out_channels(n), graph.get_in_channels(n)) if w is not None
+    ]
     widest = max(widths, default=0)
 
     def require(indices: Any) -> Any:
-        if any(not 0 <= i.idx < widest for i in indices):
+        if len(indices) > widest or any(not 0 <= i.idx < widest for i in indices):
             raise IndexError(f"a channel of a network whose widest layer has {widest}")
         return indices
 
@@ -96,7 +107,7 @@ class Pruner:
 
     def __init__(self, module: nn.Module, input_size: Size) -> None:
         self._module, self._size = module, input_size
-        self._before = copy.deepcopy(module)
+        self._before = copy.deepcopy(module).cpu()
         self._graph = dependency_graph(module, input_size)
         self._layers = dict(module.named_modules())
         self._names = {layer: name for name, layer in self._layers.items()}

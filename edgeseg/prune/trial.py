@@ -15,10 +15,10 @@ from edgeseg.models.pruning import Pruner
 
 
 def sound_cuts(module: nn.Module, cuts: Sequence[Pruned], input_size: Size) -> tuple[Pruned, ...]:
-    """Those of the cuts, each of another layer, after which the network is the one before without these channels.
+    """Those of the cuts, each of another layer, that leave the network before without these channels.
 
-    All are tried at once, on a copy with random weights, since trained ones may hide that a channel counts. If
-    that fails, so are both halves.
+    All are tried at once, on a copy with random weights, since trained ones may hide that a channel counts.
+    If that fails, so are both halves.
     """
     return _sound(Pruner(_random(module, input_size), input_size), tuple(cuts))
 
@@ -33,7 +33,7 @@ def _sound(pruner: Pruner, cuts: tuple[Pruned, ...]) -> tuple[Pruned, ...]:
 def _random(module: nn.Module, input_size: Size) -> nn.Module:
     """A copy with random weights, scaled so that every layer gives values about 1 (Mishkin and Matas 2016,
     arXiv:1511.06422): no branch fades, no gate is saturated."""
-    copied = copy.deepcopy(module).eval()
+    copied = copy.deepcopy(module).cpu().eval()
     generator = torch.Generator().manual_seed(0)
     hooks = []
     with torch.no_grad():
@@ -45,9 +45,7 @@ def _random(module: nn.Module, input_size: Size) -> nn.Module:
                 hooks.append(layer.register_forward_hook(_to_unit_size))
             elif isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None:
                 layer.reset_running_stats()
-        image = torch.randn(1, 3, *input_size, generator=generator)
-        parameter = next(nn.Module.parameters(copied), None)
-        copied(image if parameter is None else image.to(parameter.device))
+        copied(torch.randn(1, 3, *input_size, generator=generator))
     for hook in hooks:
         hook.remove()
     return copied

@@ -128,7 +128,9 @@ def _unit(graph: Any, group: Any, names: dict[nn.Module, str], protect: Sequence
         own = graph.get_out_channels(node) if out else graph.get_in_channels(node)
         if not isinstance(module, LINKED) or not (_fits(item.root_idxs, width) and _fits(item.idxs, own)):
             return None
-        link = Link(names[module], module, "out" if out else "in", np.array(item.root_idxs), np.array(item.idxs))
+        link = Link(
+            names[module], module, "out" if out else "in", np.array(item.root_idxs), np.array(item.idxs)
+        )
         if out and _inside(link.layer, protect):
             return None
         links.append(link)
@@ -140,7 +142,7 @@ def _unit(graph: Any, group: Any, names: dict[nn.Module, str], protect: Sequence
 
 def _fits(indices: Iterable[int | None], width: int | None) -> bool:
     """Whether these are channels of a layer; `width` is None for one that has a parameter for all of them."""
-    return all(i is not None and 0 <= i and (width is None or i < width) for i in indices)
+    return all(i is not None and i >= 0 and (width is None or i < width) for i in indices)
 
 
 def _some(unit: Unit) -> NDArray[np.int64]:
