@@ -48,7 +48,8 @@ class OneOutput(nn.Module):
 
 def one_output(network: nn.Module, path: str, *, frozen: bool = False) -> nn.Module:
     """A module that returns the output at `path` alone."""
-    return network if path == PLAIN and not frozen else OneOutput(network, path, frozen=frozen)
+    plain = path == PLAIN and not frozen and not _hides(network)
+    return network if plain else OneOutput(network, path, frozen=frozen)
 
 
 def find_output(
@@ -66,6 +67,11 @@ def find_output(
     runs = [{path: _array(value) for path, value in _flatten(network(torch.from_numpy(i)))} for i in images]
     path = find_score_map(runs, size, stated=stated, stretch=stretch)
     return path, np.concatenate([run[path] for run in runs])
+
+
+def _hides(network: nn.Module) -> bool:
+    """Whether attributes stand before methods that are called on a whole network to export or train it."""
+    return not vars(network).keys().isdisjoint({"modules", "parameters"})
 
 
 def _array(value: torch.Tensor) -> Array:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeseg.core.preprocess import Size
+from edgeseg.models.pruning import device_of
 from edgeseg.prune.units import Unit
 
 Removal = Mapping[str, NDArray[np.int64]]
@@ -118,11 +119,9 @@ def _measured(module: nn.Module, input_size: Size) -> dict[str, _Layer]:
             layer, (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
         ):
             hooks.append(layer.register_forward_hook(_recorder(name, layers)))
-    parameter = next(module.parameters(), None)
-    device = parameter.device if parameter is not None else "cpu"
     try:
         with torch.inference_mode():
-            module.eval()(torch.zeros((1, 3, *input_size), device=device))
+            module.eval()(torch.zeros((1, 3, *input_size), device=device_of(module)))
     finally:
         for hook in hooks:
             hook.remove()

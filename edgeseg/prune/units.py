@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,11 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from edgeseg.core.model_spec import Pruned
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import ModelError
 from edgeseg.models.pruning import dependency_graph
+from edgeseg.prune.trial import sound_cuts
 
 Indices = NDArray[np.int64]
+
+ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
+LINKED = (
+    *ROOTS,
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.PReLU,
+)
+"""Layers whose channels are those of the maps they read and give."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,8 @@ def find_units(module: nn.Module, input_size: Size, protect: Sequence[str] = ())
     """The units of a network, in the order from its output to its input.
 
     Left out: the layers that give the output, `protect` and what is inside, channels that meet a bare
-    parameter, and channels that are a part of what a grouped layer reads.
+    parameter, those that are a part of what a grouped layer reads or can only go all together, and those
+    whose removal, tried on random weights, changes more than themselves.
 
     Raises:
         ModelError: a protected layer that is not there, or no layer that can be pruned.
@@ -69,18 +84,37 @@ def find_units(module: nn.Module, input_size: Size, protect: Sequence[str] = ())
                 expected=f"the name of a module, such as {', '.join(close or list(names.values())[:4])}",
             )
     graph = dependency_graph(module, input_size)
-    units = (_unit(graph, group, names, protect) for group in graph.get_all_groups())
-    found = tuple(unit for unit in units if unit is not None)
-    if not found:
+    groups = (_unit(graph, group, names, protect) for group in _coupled(graph, names))
+    units = [unit for unit in groups if unit is not None]
+    trials = [Pruned.of(unit.layer, _some(unit)) for unit in units]
+    sound = {cut.layer for cut in sound_cuts(module, trials, input_size)}
+    if not sound:
         raise ModelError(
             "the network has no layer that can be pruned",
             expected="convolutions that are torch modules and not protected",
             hint="a .pt2 program holds none: give the network as a zoo name or file.py:factory",
         )
-    return found
+    return tuple(unit for unit in units if unit.layer in sound)
+
+
+def _coupled(graph: Any, names: dict[nn.Module, str]) -> Iterator[Any]:
+    """What goes with the output channels of a layer, for each layer that no group before holds."""
+    seen: set[nn.Module] = set()
+    for layer in list(graph.module2node):
+        if not isinstance(layer, ROOTS) or layer not in names or layer in seen:
+            continue
+        try:
+            pruner = graph.get_pruner_of_module(layer)
+            channels = list(range(pruner.get_out_channels(layer)))
+            group = graph.get_pruning_group(layer, pruner.prune_out_channels, channels)
+        except Exception:  # Torch-Pruning met an index that it cannot follow: IndexError, TypeError, ...
+            continue
+        seen.update(i.dep.target.module for i in group if graph.is_out_channel_pruning_fn(i.dep.handler))
+        yield group
 
 
 def _unit(graph: Any, group: Any, names: dict[nn.Module, str], protect: Sequence[str]) -> Unit | None:
+    root, width = names[group[0].dep.target.module], len(group[0].idxs)
     links = []
     for item in group:
         node, module = item.dep.target, item.dep.target.module
@@ -91,15 +125,32 @@ def _unit(graph: Any, group: Any, names: dict[nn.Module, str], protect: Sequence
             return None
         if module not in names:
             continue
-        own, unit = np.array(item.idxs), np.array(item.root_idxs)
-        link = Link(names[module], module, "out" if out else "in", unit, own)
+        own = graph.get_out_channels(node) if out else graph.get_in_channels(node)
+        if not isinstance(module, LINKED) or not (_fits(item.root_idxs, width) and _fits(item.idxs, own)):
+            return None
+        link = Link(
+            names[module], module, "out" if out else "in", np.array(item.root_idxs), np.array(item.idxs)
+        )
         if out and _inside(link.layer, protect):
             return None
         links.append(link)
-    root, width = names[group[0].dep.target.module], len(group[0].idxs)
-    if not all(_whole(link, width) for link in links):
+    groups = math.lcm(*(_groups(link.module) for link in links))
+    if groups == width or not all(_whole(link, width) for link in links):
         return None
-    return Unit(root, width, math.lcm(*(_groups(link.module) for link in links)), tuple(links))
+    return Unit(root, width, groups, tuple(links))
+
+
+def _fits(indices: Iterable[int | None], width: int | None) -> bool:
+    """Whether these are channels of a layer; `width` is None for one that has a parameter for all of them."""
+    return all(i is not None and i >= 0 and (width is None or i < width) for i in indices)
+
+
+def _some(unit: Unit) -> NDArray[np.int64]:
+    """A part of the channels, in no order that a layer could have: a wrong index shows."""
+    rng = np.random.default_rng(zlib.crc32(unit.layer.encode()))
+    positions = unit.width // unit.groups
+    taken = rng.choice(positions, size=rng.integers(1, positions // 2 + 1), replace=False)
+    return (taken[None] + positions * np.arange(unit.groups)[:, None]).reshape(-1)
 
 
 def _inside(layer: str, protect: Iterable[str]) -> bool:
