@@ -111,9 +111,11 @@ def _classes(choice: ModelChoice, data: Data, channels: int, path: Path) -> tupl
     if data.classes is None:
         return default_classes(count)
     if len(data.classes) != count and not (choice.task == "multilabel" and len(data.classes) == channels):
+        more = f"say --classes {count} if the last ones are never labelled"
         raise ModelError(
             f"{path.name} has an output of {channels} channel(s), the data has {len(data.classes)} classes",
             expected="one channel per class, or one channel for background and foreground",
-            hint="name the output that counts with --set output=NAME, or give --classes",
+            hint="name the output that counts with --set output=NAME, or "
+            + (more if count > len(data.classes) else "use the data the network was trained for"),
         )
     return data.classes
