@@ -101,16 +101,6 @@ def classes_of(name_or_path: str | Path) -> tuple[tuple[ClassInfo, ...], int | N
     return module.CLASSES, module.IGNORE_INDEX
 
 
-def with_unlabelled(classes: tuple[ClassInfo, ...], count: int) -> tuple[ClassInfo, ...]:
-    """The classes of labels, and behind them those that only a network of `count` classes has."""
-    colors = {info.color for info in classes}
-    spare = (info.color for info in default_classes(256) if info.color not in colors)
-    more = (
-        msgspec.structs.replace(info, color=next(spare)) for info in default_classes(count)[len(classes) :]
-    )
-    return (*classes, *more)
-
-
 def _check(path: Path, file: DatasetFile) -> None:
     count = len(file.classes)
     names = [c.name for c in file.classes]

@@ -60,9 +60,9 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
     Raises:
         DataError: the dataset has more classes than the model.
     """
-    from edgeseg.core.model_spec import default_classes
+    from edgeseg.core.model_spec import default_classes, with_unlabelled
     from edgeseg.datasets import open_dataset
-    from edgeseg.datasets.classes import classes_of, with_unlabelled
+    from edgeseg.datasets.classes import classes_of
 
     dataset = open_dataset(choice.name, Path(choice.root) if choice.root else None) if choice.name else None
     classes = (dataset.classes or None) if dataset else None

@@ -46,7 +46,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def caveat(self) -> str:
         """Why the interval is not to be taken for more than it is; empty: there is no reason."""
         if self.sequences == 1:
-            return f"{self.images} image(s) of 1 sequence, one by one: too narrow for other scenes"
+            return f"{self.images} images of 1 sequence, one by one: too narrow for other scenes"
         if 0 < self.sequences < MANY:
             return f"only {self.sequences} sequences: rough"
         return ""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.bundle import file_sha256
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, with_ignored
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
@@ -108,6 +108,7 @@ def _foreign(
     if "activation" not in choice.postprocess:
         stated = msgspec.structs.replace(stated, activation=detected)
     found = _describe(path, scores, stated.activation, "activation" in choice.postprocess)
+    classes = with_ignored(classes, ignore_index, scores.shape[1])
     _, classes = settle_classes(choice, classes, None, channels=scores.shape[1])
     spec = ModelSpec(
         name=Path(source.ref.rpartition(":")[0] or source.ref).stem,

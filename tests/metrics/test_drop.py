@@ -111,7 +111,7 @@ def test_few_sequences_say_so_and_one_sequence_is_told_image_by_image():
     assert few.caveat == "only 2 sequences: rough" and few.observation == "sequence"
     single = paired_drop(a, b, ["x"] * 20)
     assert (single.low, single.high) == (paired_drop(a, b).low, paired_drop(a, b).high)
-    assert single.caveat == "20 image(s) of 1 sequence, one by one: too narrow for other scenes"
+    assert single.caveat == "20 images of 1 sequence, one by one: too narrow for other scenes"
 
 
 def test_a_single_image_tells_no_interval():
