@@ -144,7 +144,7 @@ def with_unlabelled(classes: tuple[ClassInfo, ...], count: int) -> tuple[ClassIn
 def with_ignored(
     classes: tuple[ClassInfo, ...] | None, ignore_index: int | None, channels: int
 ) -> tuple[ClassInfo, ...] | None:
-    """The classes of labels, and the value that is ignored in them where the last of `channels` is its own."""
+    """The classes of labels, and the value that they ignore where the last of `channels` is its own."""
     if classes is not None and len(classes) == ignore_index == channels - 1:
         return with_unlabelled(classes, channels)
     return classes
