@@ -4,7 +4,7 @@
 
 BUNDLE: engine bundles that the recipes `mobile-unet-pruned` and `mobile-unet-pruned-qat` made. Each is
 compared with the engine of the given weights in the same precision, an int8 one with bf16. Both are scored
-once on the 101 frames; the drop has the interval of a paired bootstrap over frames. Then they alternate in
+once on the 101 frames; the drop has the interval that `verify` gives it. Then they alternate in
 blocks in one process; the ratio is time of the unpruned engine over time of the pruned one, with its 95%
 interval. Exit code 1: a drop above 1.0 points, or a ratio of a float engine whose interval is not above 1.6;
 3: not valid. `benchmarks/peers.py mobile-unet --bundle edgeseg-pruned=BUNDLE` holds the int8 engine against
@@ -121,7 +121,7 @@ def told(row: Row) -> str:
         f"{row.target} over unpruned {row.baseline}: device {interval(row.device)} (at least {row.wanted}), "
         f"host {interval(row.host)}; {row.baseline_ms:.2f} -> {row.ms:.2f} ms; "
         f"mIoU {row.baseline_miou:.2f} -> {row.miou:.2f}, "
-        f"drop {row.drop.value:.2f} [{row.drop.low:.2f}, {row.drop.high:.2f}] (at most {MAX_DROP})"
+        f"drop {row.drop.value:.2f} [{row.drop.interval}] (at most {MAX_DROP})"
     )
 
 

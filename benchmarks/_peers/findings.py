@@ -30,7 +30,7 @@ Status = Literal["pass", "fail", "unclear", "missing"]
 
 
 class Drop(msgspec.Struct, frozen=True):
-    """Points of mIoU lost against PyTorch eager, with the 95% interval of a paired bootstrap over images."""
+    """Points of mIoU lost against PyTorch eager, with the 95% interval over the images of CamVid val."""
 
     drop: float
     low: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.render import as_json, notes
+from edgeseg.cli.render import as_json, marked, notes
 from edgeseg.cli.tables import line, number, percent, table, verdict
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ def _row(
     dice: float | None,
     boundary: float | None,
 ) -> tuple[object, ...]:
-    interval = f"{drop.low:.2f} to {drop.high:.2f}" if drop else None
     lost = number(drop.value) if drop else None
-    return name, percent(iou), percent(fp32), lost, interval, percent(dice), percent(boundary)
+    return name, percent(iou), percent(fp32), lost, marked(drop), percent(dice), percent(boundary)
 
 
 def predicted(result: Prediction, json: bool) -> None:

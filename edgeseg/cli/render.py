@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgeseg.flow.listing import ZooModel
     from edgeseg.flow.plan import Plan
     from edgeseg.flow.results import Row, RunResult
+    from edgeseg.flow.verification import Drop
 
 
 def as_json(noun: Any) -> None:
@@ -61,6 +62,11 @@ def notes(texts: Any) -> None:
         line(f"note: {text}")
 
 
+def marked(drop: Drop | None) -> str | None:
+    """The interval of a drop, with a star where a note says something about it."""
+    return f"{drop.interval}{' *' if drop.caveat else ''}" if drop else None
+
+
 def ran(result: RunResult, json: bool) -> int:
     if json:
         as_json(result)
@@ -101,7 +107,7 @@ def _run_row(row: Row, base: Measurement | None) -> tuple[object, ...]:
         number(row.size_mb, 1),
         percent(row.miou),
         number(drop.value) if drop else None,
-        f"{drop.low:.2f} to {drop.high:.2f}" if drop else None,
+        marked(drop),
         number(m.device.p50) if m else None,
         number(m.host.p50) if m else None,
         number(base.host.p50 / m.host.p50, 1) if m and base else None,

@@ -138,6 +138,23 @@ def default_classes(count: int) -> tuple[ClassInfo, ...]:
     return tuple(ClassInfo(f"class{i}", _voc_color(i)) for i in range(count))
 
 
+def with_unlabelled(classes: tuple[ClassInfo, ...], count: int) -> tuple[ClassInfo, ...]:
+    """The classes of labels, and behind them those that only a network of `count` classes has."""
+    taken = {info.color for info in classes}
+    spare = (info.color for info in default_classes(256) if info.color not in taken)
+    more = (ClassInfo(info.name, next(spare)) for info in default_classes(count)[len(classes) :])
+    return (*classes, *more)
+
+
+def with_ignored(
+    classes: tuple[ClassInfo, ...] | None, ignore_index: int | None, channels: int
+) -> tuple[ClassInfo, ...] | None:
+    """The classes of labels, and the value that they ignore where the last of `channels` is its own."""
+    if classes is not None and len(classes) == ignore_index == channels - 1:
+        return with_unlabelled(classes, channels)
+    return classes
+
+
 def _voc_color(index: int) -> tuple[int, int, int]:
     red = green = blue = 0
     for bit in range(8):

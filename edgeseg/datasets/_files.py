@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeseg.core.model_spec import ClassInfo
+from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Pixels, Split
 from edgeseg.errors import DataError
 
@@ -147,8 +148,14 @@ def file_split(
     classes: tuple[ClassInfo, ...],
     ignore_index: int | None,
     decode: Callable[[Path], Pixels],
+    sequence: NameOf | None = None,
 ) -> Split:
-    """A split of files. `decode` turns the file of a mask into class ids, uint8 [H,W]."""
+    """A split of files.
+
+    Args:
+        decode: turns the file of a mask into class ids, uint8 [H,W].
+        sequence: the video an image comes from; None: where the file names tell.
+    """
     return Split(
         dataset=dataset,
         name=name,
@@ -158,6 +165,7 @@ def file_split(
         read_image=partial(_read_image, pairs),
         read_label=partial(_read_label, pairs, decode),
         where=partial(_mask_name, pairs),
+        sequence=sequence or known_sequences(pairs),
         threads=os.cpu_count() or 1,
     )
 

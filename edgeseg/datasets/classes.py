@@ -2,7 +2,8 @@
 
 schema_version = 1
 encoding = "ids"            # or "colors" (masks show class colours), "binary" (0 and 255)
-ignore_index = 255          # leave out when every pixel counts
+ignore_index = 255          # leave out when every pixel counts; may be a class, such as a void one
+sequences = "(.+)_[0-9]+"   # only for frames of videos: the group finds the video in the name of an image
 
 [[classes]]                 # in the order of the ids
 name = "road"
@@ -40,8 +41,10 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         encoding: what the masks hold. `ids`: class ids (8 or 16 bits, or palette indices);
             `colors`: the RGB colour of each class; `binary`: 0 and 255 (or 1), for two classes.
-        ignore_index: label value that is not scored.
+        ignore_index: label value that is not scored; may be one of the classes.
         ignore_colors: colours that become `ignore_index`, with `encoding = "colors"`.
+        sequences: for frames of videos: a regular expression of the names of images, without their ending,
+            whose one group is the video. Empty: no videos, or names of CamVid or Cityscapes, which tell.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -51,6 +54,7 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ignore_index: int | None = None
     encoding: Encoding = "ids"
     ignore_colors: tuple[Color, ...] = ()
+    sequences: str = ""
 
     def class_infos(self) -> tuple[ClassInfo, ...]:
         spare = default_classes(len(self.classes))
@@ -114,10 +118,10 @@ def _check(path: Path, file: DatasetFile) -> None:
     outside = [c for c in (*colors, *file.ignore_colors) if not all(0 <= v <= 255 for v in c)]
     if outside:
         raise DataError(f"{path}: the color {list(outside[0])} is not RGB", expected="three values 0-255")
-    if file.ignore_index is not None and not count <= file.ignore_index <= 255:
+    if file.ignore_index is not None and not 0 <= file.ignore_index <= 255:
         raise DataError(
             f"{path}: ignore_index is {file.ignore_index}",
-            expected=f"{count}-255, outside the ids of the classes",
+            expected="a label value, 0-255: a class that is not scored, or a value outside their ids",
         )
     if file.encoding == "binary" and count != 2:
         raise DataError(f"{path}: binary masks with {count} classes", expected="2 classes, background first")

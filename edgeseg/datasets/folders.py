@@ -27,6 +27,7 @@ from edgeseg.datasets._files import (
     require_root,
 )
 from edgeseg.datasets.classes import DATASET_FILE, DatasetFile, read_dataset_file
+from edgeseg.datasets.sequences import stated_sequences
 from edgeseg.datasets.split import Pixels, Split, require_split
 from edgeseg.errors import DataError
 
@@ -51,6 +52,7 @@ class Folders:
         self.classes = file.class_infos()
         self.ignore_index = file.ignore_index
         self._decode = _decoder(file)
+        self._sequences = file.sequences
         self._folders = _find_splits(root)
         require_any(self._folders, root, expected=_EXPECTED)
 
@@ -65,7 +67,9 @@ class Folders:
             images_in(masks, MASK_SUFFIXES, strip="_mask"),
             expected=f"in {masks}, a mask with the name of each image ({', '.join(MASK_SUFFIXES)})",
         )
-        return file_split(self.name, name, pairs, self.classes, self.ignore_index, self._decode)
+        told = self._sequences
+        sequence = stated_sequences(told, pairs, where=str(self.root / DATASET_FILE)) if told else None
+        return file_split(self.name, name, pairs, self.classes, self.ignore_index, self._decode, sequence)
 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:

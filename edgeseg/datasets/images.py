@@ -12,6 +12,7 @@ import numpy as np
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.ports import Array
 from edgeseg.datasets._files import require_root
+from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Read, Split, require_split
 from edgeseg.errors import DataError
 
@@ -47,8 +48,10 @@ class ImageFolder:
         return unlabelled(self.name, name, self._files.ids, lambda id: self._files.image(where[id]))
 
 
-def unlabelled(dataset: str, name: str, ids: tuple[str, ...], read: Read) -> Split:
-    """A split whose labels cannot be asked for."""
+def unlabelled(
+    dataset: str, name: str, ids: tuple[str, ...], read: Read, sequence: NameOf | None = None
+) -> Split:
+    """A split whose labels cannot be asked for; `sequence` as in `file_split`."""
     return Split(
         dataset=dataset,
         name=name,
@@ -57,6 +60,7 @@ def unlabelled(dataset: str, name: str, ids: tuple[str, ...], read: Read) -> Spl
         ignore_index=None,
         read_image=read,
         read_label=_no_label,
+        sequence=sequence or known_sequences(ids),
     )
 
 

@@ -21,19 +21,23 @@ SHARE = (0.4, 0.7)
 
 
 def with_nearer(split: Split) -> Split:
-    """The images, and behind all of them their enlarged parts, the same ones each time."""
+    """The images, and behind all of them their enlarged parts, the same ones each time: an image and its
+    part are one observation."""
+    video = split.sequence or str
     return replace(
         split,
         name=f"{split.name} and nearer",
         ids=(*split.ids, *(f"{name}{NEARER}" for name in split.ids)),
-        read_image=lambda name: _view(
-            split.read_image(name.removesuffix(NEARER)), name, Image.Resampling.BILINEAR
-        ),
-        read_label=lambda name: _view(
-            split.read_label(name.removesuffix(NEARER)), name, Image.Resampling.NEAREST
-        ),
-        where=lambda name: split.where(name.removesuffix(NEARER)),
+        read_image=lambda name: _view(split.read_image(picture_of(name)), name, Image.Resampling.BILINEAR),
+        read_label=lambda name: _view(split.read_label(picture_of(name)), name, Image.Resampling.NEAREST),
+        where=lambda name: split.where(picture_of(name)),
+        sequence=lambda name: video(picture_of(name)),
     )
+
+
+def picture_of(name: str) -> str:
+    """The id of the whole image."""
+    return name.removesuffix(NEARER)
 
 
 def _view(pixels: Pixels, name: str, how: Image.Resampling) -> Pixels:

@@ -34,6 +34,7 @@ class Split:
         classes, ignore_index: what the values of a label mean; no classes: images without labels.
         read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
         where: id -> the file a label comes from, for errors.
+        sequence: id -> the video it comes from; None: nothing tells, so each image stands for itself.
         threads: so many may read images at once.
     """
 
@@ -45,6 +46,7 @@ class Split:
     read_image: Read = field(repr=False)
     read_label: Read = field(repr=False)
     where: Callable[[str], str] = field(default=str, repr=False)
+    sequence: Callable[[str], str] | None = field(default=None, repr=False)
     threads: int = 1
     _samples: dict[tuple[Read, str], Sample] = field(default_factory=dict, repr=False, compare=False)
 
@@ -90,9 +92,14 @@ class Split:
         return replace(self, ids=self.ids[:cut]), held_out
 
     @property
+    def sequences(self) -> tuple[str, ...]:
+        """The video each image comes from, one name per image; empty where nothing tells."""
+        return () if self.sequence is None else tuple(map(self.sequence, self.ids))
+
+    @property
     def meaning(self) -> str:
-        """What the values of the labels stand for, as text."""
-        return repr((self.classes, self.ignore_index))
+        """What the values of the labels stand for, and which images are of one video, as text."""
+        return repr((self.classes, self.ignore_index, *self.sequences))
 
     def fingerprint(self, progress: Progress = silent) -> str:
         """sha256 over all pixels and labels: another one where anything that is learnt or scored differs."""

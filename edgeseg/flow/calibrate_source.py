@@ -166,7 +166,7 @@ def _unlabelled(path: Path) -> Split:
         video = _VideoFrames(path)
         count = video.count()
         ids = tuple(f"{index:06d}" for index in range(count))
-        return unlabelled(path.stem, VIDEO, ids, lambda name: video.frame(int(name)))
+        return unlabelled(path.stem, VIDEO, ids, lambda name: video.frame(int(name)), lambda _: path.stem)
     if path.is_dir():
         return ImageFolder(path).split(FOLDER)
     file = image_files(path)

@@ -55,12 +55,12 @@ def parse_data(text: str) -> DataChoice:
 
 
 def open_data(choice: DataChoice, model: ModelChoice) -> Data:
-    """Open the dataset and settle the classes.
+    """Open the dataset and settle the classes: those of the labels, and what a network has behind them.
 
     Raises:
-        DataError: the dataset's classes are not as many as the model's.
+        DataError: the dataset has more classes than the model.
     """
-    from edgeseg.core.model_spec import default_classes
+    from edgeseg.core.model_spec import default_classes, with_unlabelled
     from edgeseg.datasets import open_dataset
     from edgeseg.datasets.classes import classes_of
 
@@ -69,13 +69,15 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
     ignore = dataset.ignore_index if dataset else None
     if isinstance(model.classes, str):
         classes, ignore = classes_of(model.classes)
-    elif model.classes is not None and (classes is None or len(classes) != model.classes):
-        if dataset is not None and dataset.classes:
+    elif model.classes is not None and classes is not None:
+        if len(classes) > model.classes:
             raise DataError(
-                f"--classes is {model.classes}, {choice.name} has {len(dataset.classes)} classes",
-                expected="as many classes in the data as in the network",
+                f"--classes is {model.classes}, {choice.name} has {len(classes)} classes",
+                expected="a class in the network for each one in the data",
                 hint="leave --classes out, or use the data the network was trained for",
             )
+        classes = with_unlabelled(classes, model.classes)
+    elif model.classes is not None:
         classes = default_classes(model.classes)
     size = None
     if dataset is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord
 from edgeseg.core.documents import convert
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes, with_ignored
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
@@ -109,12 +109,15 @@ def _input_size(static: ModelProto) -> Size:
 
 def _classes(choice: ModelChoice, data: Data, channels: int, path: Path) -> tuple[ClassInfo, ...]:
     count = max(2, channels)
-    if data.classes is None:
+    classes = with_ignored(data.classes, data.ignore_index, channels)
+    if classes is None:
         return default_classes(count)
-    if len(data.classes) != count and not (choice.task == "multilabel" and len(data.classes) == channels):
+    if len(classes) != count and not (choice.task == "multilabel" and len(classes) == channels):
+        more = f"say --classes {count} if the last ones are never labelled"
         raise ModelError(
-            f"{path.name} has an output of {channels} channel(s), the data has {len(data.classes)} classes",
+            f"{path.name} has an output of {channels} channel(s), the data has {len(classes)} classes",
             expected="one channel per class, or one channel for background and foreground",
-            hint="name the output that counts with --set output=NAME, or give --classes",
+            hint="name the output that counts with --set output=NAME, or "
+            + (more if count > len(classes) else "use the data the network was trained for"),
         )
-    return data.classes
+    return classes

@@ -60,7 +60,7 @@ def run(
         data=f"{recipe.data.name}/{recipe.data.validation}" if data.dataset else "",
         rows=tuple(rows),
         verdict=combine(tuple(row.verdict for row in rows)),
-        notes=graph.manifest.notes,
+        notes=(*graph.manifest.notes, *(n for r in rows if r.verification for n in r.verification.notes)),
     )
     write_document(folder / REPORT, result)
     return result

@@ -18,7 +18,9 @@ from edgeseg.metrics import (
     confusion,
     dice,
     iou,
+    labelled,
     mean_iou,
+    mean_present,
     paired_drop,
     pixel_accuracy,
 )
@@ -44,23 +46,42 @@ class Tally:
         """int64 [frames,C,C], row = label."""
         return np.stack(self._matrices)
 
+    def total(self) -> Array:
+        """int64 [C,C] of all frames together."""
+        return np.asarray(self.matrices().sum(axis=0))
+
     def frame_scores(self) -> list[float]:
-        """mIoU of each frame alone; NaN for a frame that is ignored altogether."""
-        return [float(mean_iou(matrix)) for matrix in self._matrices]
+        """mIoU of each frame alone, over the classes that are labelled in any; NaN for a frame that is
+        ignored altogether."""
+        among = labelled(self.total())
+        return [float(mean_iou(matrix, among)) for matrix in self._matrices]
 
     def scores(self) -> Scores:
         """Scores of all frames together."""
-        total = self.matrices().sum(axis=0)
+        total = self.total()
+        among = labelled(total)
         assert self._boundary is not None
-        borders = boundary_iou(self._boundary)
+        borders = np.where(among, boundary_iou(self._boundary), np.nan)
+        overlap, twice = iou(total, among), dice(total, among)
         return Scores(
-            miou=known(mean_iou(total)),
-            dice=_mean(dice(total)),
+            miou=known(mean_present(overlap)),
+            dice=known(mean_present(twice)),
             pixel_accuracy=known(pixel_accuracy(total)),
-            boundary_iou=_mean(borders),
-            class_iou=self._named(iou(total)),
-            class_dice=self._named(dice(total)),
+            boundary_iou=known(mean_present(borders)),
+            class_iou=self._named(overlap),
+            class_dice=self._named(twice),
             class_boundary_iou=self._named(borders),
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """The classes that no label shows, and what this means for the scores."""
+        shown = labelled(self.total())
+        if shown.all() or not shown.any():
+            return ()
+        names = ", ".join(name for name, there in zip(self._names, shown) if not there)
+        return (
+            f"no pixel of these frames is labelled {names}: out of every mean and drop; pixels taken for it "
+            "count against the classes they belong to",
         )
 
     def _named(self, values: Array) -> dict[str, float | None]:
@@ -83,33 +104,42 @@ class Comparison:
     def agreement(self) -> Agreement:
         classes = len(self._spec.classes)
         if self._spec.task == "semantic":
-            ious = iou(self._joint[:classes, :classes])
+            joint = self._joint[:classes, :classes]
+            ious = iou(joint, labelled(joint))
         else:
             ious = self._bit_iou(classes)
-        return Agreement(pixels=float(np.trace(self._joint) / self._joint.sum()), miou=_mean(ious))
+        return Agreement(
+            pixels=float(np.trace(self._joint) / self._joint.sum()), miou=known(mean_present(ious))
+        )
 
     def _bit_iou(self, classes: int) -> Array:
         bits = bits_of(np.arange(VALUES, dtype=np.uint8), classes)
         both = np.einsum("vw,vc,wc->c", self._joint, bits, bits, optimize=True)
-        union = self._joint.sum(axis=1) @ bits + self._joint.sum(axis=0) @ bits - both
-        return np.asarray(np.divide(both, union, out=np.full(classes, np.nan), where=union > 0))
+        expected = self._joint.sum(axis=1) @ bits
+        union = expected + self._joint.sum(axis=0) @ bits - both
+        return np.asarray(np.divide(both, union, out=np.full(classes, np.nan), where=expected > 0))
 
 
-def drops(reference: Tally, engine: Tally, names: Sequence[str]) -> tuple[Drop | None, dict[str, Drop]]:
-    """What the engine loses against the reference: mIoU, and IoU of each class that both show, in points."""
-    found = paired_drop(reference.matrices(), engine.matrices())
+def drops(
+    reference: Tally, engine: Tally, names: Sequence[str], sequences: Sequence[str] = ()
+) -> tuple[Drop | None, dict[str, Drop]]:
+    """What the engine loses against the reference: mIoU, and IoU of each labelled class, in points.
+
+    Args:
+        sequences: the video that each frame comes from; empty: nothing tells.
+    """
+    found = paired_drop(reference.matrices(), engine.matrices(), sequences)
+
+    def drop(value: float, low: float, high: float) -> Drop:
+        return Drop(value=value, low=known(low), high=known(high), caveat=found.caveat)
+
     rows = zip(names, found.class_drop, found.class_low, found.class_high)
-    classes = {n: Drop(value=v, low=low, high=high) for n, v, low, high in rows if not math.isnan(v)}
+    classes = {name: drop(*row) for name, *row in rows if not math.isnan(row[0])}
     if math.isnan(found.drop):
         return None, classes
-    return Drop(value=found.drop, low=found.low, high=found.high), classes
+    return drop(found.drop, found.low, found.high), classes
 
 
 def known(value: float) -> float | None:
     """A number, or None for NaN: files that outlive the process hold no NaN."""
     return None if math.isnan(value) else float(value)
-
-
-def _mean(values: Array) -> float | None:
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else None

@@ -18,7 +18,8 @@ from edgeseg.core.verdict import Verdict
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy of one engine against labels, over the whole dataset, in 0-1.
 
-    A class that neither the labels nor the class maps contain has None, and does not count in the means.
+    A class without a labelled pixel in the whole set has None, and does not count in the means; pixels that
+    are wrongly given to it count against the others.
     """
 
     miou: float | None
@@ -31,15 +32,31 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drop(msgspec.Struct, frozen=True, kw_only=True):
-    """Loss against the reference in points (positive: worse), with its 95% paired bootstrap interval."""
+    """Loss against the reference in points (positive: worse), with its 95% interval.
+
+    Attributes:
+        low, high: None: a single frame, or sequence, shows it and tells no interval.
+        caveat: why the interval is not to be taken for more than it is, as there are few sequences; empty:
+            there is no reason.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    caveat: str = ""
+
+    @property
+    def interval(self) -> str:
+        """Both ends in words."""
+        if self.low is None or self.high is None:
+            return "none"
+        ends = (f"{round(end, 2) + 0.0:.2f}" for end in (self.low, self.high))
+        return " to ".join(ends)
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How far two engines give the same class maps: share of equal pixels, and mIoU between them."""
+    """How far two engines give the same class maps: share of equal pixels, and mIoU between them over the
+    classes that the reference shows."""
 
     pixels: float
     miou: float | None
@@ -65,6 +82,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data: dataset and split, or the folder of images; `labelled`: whether there were labels.
         limit: the limit on frames that was asked for; `frames`: how many were scored.
+        sequences: how many videos they come from; 0: nothing tells, or it was not asked.
         sample_list: sha256 over ids, decoded pixels and labels of the frames, in their order.
         reference: what the drop and the agreement are measured against; `reference_id`: of its bundle.
         engine, fp32: scores of the engine and of the reference; None without labels or unmeasured.
@@ -84,6 +102,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     labelled: bool
     limit: int = 0
     frames: int = 0
+    sequences: int = 0
     sample_list: str = ""
     reference: str = ""
     reference_id: str = ""
@@ -161,8 +180,11 @@ def _judge(name: str, limit: float, drop: Drop | None, missing: str) -> Verdict:
     if drop is None:
         reason = f"{name}: the budget limits its drop to {limit:g} points, but {missing}"
         return Verdict(status="unmeasured", reasons=(reason,))
-    value, low, high = (f"{round(v, 2) + 0.0:.2f}" for v in (drop.value, drop.low, drop.high))
-    reason = f"{name} drops {value} points (95% interval {low} to {high}), the budget is {limit:g}"
-    if drop.low <= limit < drop.high:
+    told = f"95% interval {drop.interval}{', ' if drop.caveat else ''}{drop.caveat}"
+    value = round(drop.value, 2) + 0.0
+    reason = f"{name} drops {value:.2f} points ({told}), the budget is {limit:g}"
+    if drop.low is None or drop.high is None:
+        reason += "; a single frame or sequence shows it: more labelled ones would tell"
+    elif drop.low <= limit < drop.high:
         reason += "; the interval crosses the limit: more labelled frames would tell"
     return Verdict(status="fail" if drop.value > limit else "pass", reasons=(reason,))

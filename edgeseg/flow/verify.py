@@ -154,7 +154,7 @@ def verify_call(
         progress("scoring", index, len(split))
         tally.add(split.label(index), fitted([split.image(index)])[0])
     progress("scoring", len(split), len(split))
-    return known(mean_iou(tally.matrices().sum(axis=0)))
+    return known(mean_iou(tally.total()))
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,17 @@ class _Proof:
         )
         if self.labelled is None:
             return result, comparison.frame_scores
-        drop, class_drop = drops(fp32, engine, self.spec.class_names)
+        sequences = self.labelled.sequences
+        drop, class_drop = drops(fp32, engine, self.spec.class_names, sequences)
+        rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
         result = msgspec.structs.replace(
-            result, engine=engine.scores(), fp32=fp32.scores(), drop=drop, class_drop=class_drop
+            result,
+            engine=engine.scores(),
+            fp32=fp32.scores(),
+            drop=drop,
+            class_drop=class_drop,
+            sequences=len(set(sequences)),
+            notes=(*result.notes, *engine.notes(), *rough),
         )
         return result, engine.frame_scores()
 

@@ -7,10 +7,10 @@ Accuracy is at the level of the dataset: counts are summed over all images, then
 from __future__ import annotations
 
 from edgeseg.metrics.agreement import agreement
-from edgeseg.metrics.bootstrap import Interval, paired_drop
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
 from edgeseg.metrics.confusion import confusion
-from edgeseg.metrics.scores import dice, iou, mean_iou, pixel_accuracy
+from edgeseg.metrics.drop import Interval, paired_drop
+from edgeseg.metrics.scores import dice, iou, labelled, mean_iou, mean_present, pixel_accuracy
 
 __all__ = [
     "BoundaryCounts",
@@ -22,7 +22,9 @@ __all__ = [
     "confusion",
     "dice",
     "iou",
+    "labelled",
     "mean_iou",
+    "mean_present",
     "paired_drop",
     "pixel_accuracy",
 ]

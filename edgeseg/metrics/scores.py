@@ -1,4 +1,8 @@
-"""Scores from confusion matrices [..., C, C] (row = label). A class in neither label nor prediction: NaN."""
+"""Scores from confusion matrices [..., C, C] (row = label).
+
+A class in neither label nor prediction has NaN. So has one that is not among those asked for: a class that
+only the predictions show has an IoU of 0, which says nothing about how well it is found.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +13,49 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 Matrices = NDArray[Any]
+Flags = NDArray[np.bool_]
 
 
-def iou(matrix: Matrices) -> Scores:
+def labelled(matrix: Matrices) -> Flags:
+    """Which classes have a labelled pixel, bool [..., C].
+
+    >>> labelled(np.array([[2, 1, 3], [1, 4, 0], [0, 0, 0]]))
+    array([ True,  True, False])
+    """
+    flags: Flags = np.asarray(matrix).sum(-1) > 0
+    return flags
+
+
+def iou(matrix: Matrices, among: Flags | None = None) -> Scores:
     """Intersection over union per class, [..., C] in 0..1 (Jaccard index).
+
+    Args:
+        among: bool [..., C]; the other classes are NaN.
 
     >>> iou(np.array([[2, 1, 0], [1, 4, 0], [0, 0, 0]])).round(3)
     array([0.5  , 0.667,   nan])
     """
     hit, actual, guessed = _counts(matrix)
-    return _ratio(hit, actual + guessed - hit)
+    return _only(_ratio(hit, actual + guessed - hit), among)
 
 
-def mean_iou(matrix: Matrices) -> Any:
-    """Mean of `iou` over the classes that are present, [...] in 0..1; NaN if there is none.
+def mean_iou(matrix: Matrices, among: Flags | None = None) -> Any:
+    """Mean of `iou` over classes, [...] in 0..1; NaN if there is none.
 
-    >>> round(float(mean_iou(np.array([[2, 1, 0], [1, 4, 0], [0, 0, 0]]))), 3)
-    0.583
+    Args:
+        among: over those of these that are present; None: over those with a labelled pixel. A class that is
+            only predicted takes pixels from the others, and is no term of the mean.
+
+    >>> round(float(mean_iou(np.array([[2, 1, 3], [1, 4, 0], [0, 0, 0]]))), 3)
+    0.476
     """
-    return mean_present(iou(matrix))
+    return mean_present(iou(matrix, labelled(matrix) if among is None else among))
 
 
-def dice(matrix: Matrices) -> Scores:
-    """Dice coefficient (F1) per class, [..., C] in 0..1."""
+def dice(matrix: Matrices, among: Flags | None = None) -> Scores:
+    """Dice coefficient (F1) per class, [..., C] in 0..1; `among` as in `iou`."""
     hit, actual, guessed = _counts(matrix)
-    return _ratio(2 * hit, actual + guessed)
+    return _only(_ratio(2 * hit, actual + guessed), among)
 
 
 def pixel_accuracy(matrix: Matrices) -> Any:
@@ -46,6 +68,10 @@ def mean_present(scores: Scores) -> Any:
     """Mean over the last axis without NaN; NaN where there is nothing else."""
     present = ~np.isnan(scores)
     return _ratio(np.where(present, scores, 0.0).sum(-1), present.sum(-1))[()]
+
+
+def _only(scores: Scores, among: Flags | None) -> Scores:
+    return scores if among is None else np.where(among, scores, np.nan)
 
 
 def _counts(matrix: Matrices) -> tuple[Scores, Scores, Scores]:

@@ -72,7 +72,7 @@ def settle_classes(
         raise ModelError(
             f"the network has {channels} output channel(s), --classes (or the data) says {wanted}",
             expected="one channel per class, or one channel for background and foreground",
-            hint=f"use --classes {channels}",
+            hint=f"use --classes {channels}" + ("" if channels > wanted else " with data of no more classes"),
         )
     count = wanted or stored or DEFAULT_CLASS_COUNT
     if count == 1 and task != "multilabel":

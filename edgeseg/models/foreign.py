@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.bundle import file_sha256
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, with_ignored
 from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
@@ -115,6 +115,7 @@ def _foreign(
     known = "activation" in choice.postprocess
     activation = contract.activation if known else activation_of(scores)
     task = settled_task(choice.task, activation, scores.shape[1])
+    classes = with_ignored(classes, ignore_index, scores.shape[1])
     _, classes = settle_classes(choice, classes, None, task=task, channels=scores.shape[1])
     if weights:
         notes = (*assumed_normalisation(choice.preprocess), *notes)

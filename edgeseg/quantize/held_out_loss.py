@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -14,12 +15,12 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
+from edgeseg.datasets.nearer import picture_of
 from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_frame_color
 from edgeseg.datasets.split import Split
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
-from edgeseg.metrics import confusion, paired_drop
-from edgeseg.metrics.scores import mean_present
+from edgeseg.metrics import confusion, iou, labelled, mean_present, paired_drop
 from edgeseg.quantize.planner_tables import Loss
 from edgeseg.quantize.probe import ProbeEngine
 from edgeseg.quantize.trial_engine import Simulated
@@ -114,7 +115,8 @@ class HeldOut:
         return [range(first, count, looks) for first in range(looks)]
 
     def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
-        """Whether all limited drops are within the limits, with CERTAINTY."""
+        """Whether all limited drops are within the limits, with CERTAINTY. Not a drop that a single image or
+        sequence shows: it has no interval."""
         if self.spec.task != "semantic" or len(chosen) < FEWEST:
             return False
         count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
@@ -123,11 +125,13 @@ class HeldOut:
             np.array([confusion(expected[i], maps[n], count, ignore) for n, i in enumerate(chosen)])
             for maps in ([self._masks[i] for i in chosen], found)
         )
-        drop = paired_drop(before, after, confidence=2 * CERTAINTY - 1)
-        highest = dict(zip(self.spec.class_names, drop.class_high))
-        classes = ((highest[name], most) for name, most in budget.max_class_drop.items())
+        observed = [self._observations[i] for i in chosen]
+        drop = paired_drop(before, after, observed, confidence=2 * CERTAINTY - 1)
+        shown = zip(self.spec.class_names, drop.class_drop, drop.class_high)
+        highest = {name: high for name, lost, high in shown if not math.isnan(lost)}
+        classes = ((highest[name], most) for name, most in budget.max_class_drop.items() if name in highest)
         overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
-        return not any(high > most for high, most in (*overall, *classes))
+        return all(high <= most for high, most in (*overall, *classes))
 
     def _lost(self, chosen: Sequence[int], found: Sequence[Array]) -> Loss:
         masks = [self._masks[i] for i in chosen]
@@ -142,6 +146,12 @@ class HeldOut:
         """Largest |value| of the tensors of a float graph, as `typed` wants them."""
         frames = np.stack([self.frames[i] for i in range(min(MAXIMA_FRAMES, len(self.frames)))])
         return frame_maxima(compose(model, self.spec, self.camera), frames)
+
+    @cached_property
+    def _observations(self) -> tuple[str, ...]:
+        """The sequence each image comes from; of a single one, the picture it is or is a part of."""
+        names = self._images.sequences
+        return names if len(set(names)) > 1 else tuple(picture_of(name) for name in self._images.ids)
 
     @cached_property
     def _labels(self) -> Remembered:
@@ -173,18 +183,17 @@ class HeldOut:
     def _iou(
         self, expected: Sequence[Array], found: Sequence[Array], ignore: int | None
     ) -> NDArray[np.float64]:
-        """Per class over all images, 0-1; NaN for a class that is in neither."""
+        """Per class over all images, 0-1; NaN for a class that is nowhere expected."""
         count = len(self.spec.classes)
         if self.spec.task == "semantic":
             total = np.sum([confusion(a, b, count, ignore) for a, b in zip(expected, found)], axis=0)
-            both = np.diagonal(total).astype(np.float64)
-            union = total.sum(axis=0) + total.sum(axis=1) - both
-        else:
-            bits = 1 << np.arange(count, dtype=np.uint8)
-            pairs = [((a[..., None] & bits) > 0, (b[..., None] & bits) > 0) for a, b in zip(expected, found)]
-            both = np.sum([(a & b).sum(axis=(0, 1)) for a, b in pairs], axis=0).astype(np.float64)
-            union = np.sum([(a | b).sum(axis=(0, 1)) for a, b in pairs], axis=0)
-        return np.divide(both, union, out=np.full(count, np.nan), where=union > 0)
+            return iou(total, labelled(total))
+        bits = 1 << np.arange(count, dtype=np.uint8)
+        pairs = [((a[..., None] & bits) > 0, (b[..., None] & bits) > 0) for a, b in zip(expected, found)]
+        wanted = np.sum([a.sum(axis=(0, 1)) for a, _ in pairs], axis=0)
+        both = np.sum([(a & b).sum(axis=(0, 1)) for a, b in pairs], axis=0).astype(np.float64)
+        union = np.sum([(a | b).sum(axis=(0, 1)) for a, b in pairs], axis=0)
+        return np.divide(both, union, out=np.full(count, np.nan), where=wanted > 0)
 
 
 def _loss(spec: ModelSpec, classes: NDArray[np.float64], drop: float, changed: NDArray[np.float64]) -> Loss:

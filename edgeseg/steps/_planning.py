@@ -113,6 +113,10 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     settings = work.settings
     assert settings.plan is not None
     told = f"{len(images)} images of {images.dataset}/{images.name}"
+    if videos := len(set(images.sequences)):
+        told += (
+            f" from {videos} sequences" if videos > 1 else " from 1 sequence, which tells little of others"
+        )
     if settings.plan.nearer:
         images, told = with_nearer(images), f"{told}, each with an enlarged part"
     held_out = HeldOut(

@@ -179,12 +179,14 @@ def train_graph(
     )
     load_into(student.module, read_state_dict(result.weights), result.weights)
     after = confusions_of(student.module.eval(), held_out, spec, judges)
-    gain = paired_drop(_by_image(after, settings), _by_image(before, settings))
+    later, sooner = (_by_image(matrices, settings) for matrices in (after, before))
+    gain = paired_drop(later, sooner, held_out.sequences[: len(later)])
     note = (
         f"QAT, {result.steps} steps: mIoU {_percent(before)} to {_percent(after)} on {held_out.name} "
-        f"(95% interval of the gain {gain.low:.2f} to {gain.high:.2f})"
+        f"(95% interval of the gain {gain.low:.2f} to {gain.high:.2f}"
+        f"{', ' if gain.caveat else ''}{gain.caveat})"
     )
-    if gain.low <= 0:
+    if not gain.low > 0:
         return quantized, (f"{note}; no gain for certain, so the graph stays as it was calibrated",)
     started = f"{student.masters} of {student.weights} int8 weights started from the float network"
     return write_back(student.module, quantized), (note, started)

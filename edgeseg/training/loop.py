@@ -256,11 +256,11 @@ class _Run:
 
     def _note(self, matrix: Any) -> None:
         """Record a validation, and its weights if they are those to keep so far."""
-        from edgeseg.metrics import iou, mean_iou
+        from edgeseg.metrics import iou, labelled, mean_iou
 
         now = Validation(self.step, float(mean_iou(matrix)))
         self.history = (*self.history, now)
-        per_class = dict(zip(self.spec.class_names, (float(v) for v in iou(matrix))))
+        per_class = dict(zip(self.spec.class_names, (float(v) for v in iou(matrix, labelled(matrix)))))
         if self.scalars:
             values = {f"val/iou/{name}": v for name, v in per_class.items() if v == v}
             self.scalars.add(self.step, {"val/miou": now.miou, **values})
@@ -311,10 +311,10 @@ def _check(train: Split, val: Split, spec: ModelSpec) -> None:
     for split in (train, val):
         if len(split) == 0:
             raise InputError(f"the split '{split.name}' of {split.dataset} has no images")
-        if len(split.classes) != len(spec.classes):
+        if len(split.classes) > len(spec.classes):
             raise InputError(
                 f"'{spec.name}' has {len(spec.classes)} classes, {split.dataset} has {len(split.classes)}",
-                expected="as many classes in the network as in the data",
+                expected="a class in the network for each one in the data",
                 hint=f"use --classes {len(split.classes)}",
             )
 

@@ -41,7 +41,7 @@ def test_a_layout_whose_classes_stand_beside_the_data():
             "color",
         ),
         ('schema_version = 1\nclasses = [{name = "a", color = [1,1,300]}, {name = "b"}]\n', "300"),
-        ("schema_version = 1\nignore_index = 1\n" + TWO, "ignore_index is 1"),
+        ("schema_version = 1\nignore_index = -1\n" + TWO, "ignore_index is -1"),
         ("schema_version = 1\nignore_index = 256\n" + TWO, "ignore_index is 256"),
         ('schema_version = 1\nencoding = "rle"\n' + TWO, "rle"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -46,6 +47,24 @@ def test_scores_are_of_the_whole_dataset_and_absent_classes_have_none():
     assert scores.pixel_accuracy == pytest.approx(6 / 7)
     assert scores.class_dice["a"] == pytest.approx(0.8)
     assert tally.frame_scores() == [pytest.approx(1 / 3), 1.0]
+
+
+def test_a_class_that_only_the_engine_shows_is_no_term_of_the_agreement():
+    three = msgspec.structs.replace(BITS, task="semantic", classes=(*CLASSES, ClassInfo("void", (7, 8, 9))))
+    comparison = Comparison(three)
+    comparison.add(np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 0, 1, 2]], np.uint8))
+    assert comparison.agreement().miou == pytest.approx((1 + 1 / 2) / 2)
+    bits = Comparison(BITS)
+    bits.add(np.array([[1, 1, 1, 1]], np.uint8), np.array([[1, 1, 1, 3]], np.uint8))
+    assert bits.agreement().miou == 1.0
+
+
+def test_the_scores_of_a_frame_count_what_is_labelled_in_any_frame():
+    tally = Tally(("a", "b", "never"), ignore_index=None)
+    tally.add(np.array([[0, 0, 0, 0]], np.uint8), np.array([[0, 0, 1, 2]], np.uint8))
+    tally.add(np.array([[1, 1, 1, 1]], np.uint8), np.array([[1, 1, 1, 1]], np.uint8))
+    assert tally.frame_scores() == [pytest.approx(1 / 4), 1.0]
+    assert "labelled never" in tally.notes()[0]
 
 
 def test_a_dataset_without_labelled_pixels_has_no_drop():

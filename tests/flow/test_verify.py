@@ -186,13 +186,98 @@ def test_the_reference_names_the_package_it_misses(make_bundle, colors, monkeypa
 
 def test_classes_and_ignore_index_must_be_the_networks(make_bundle, colors):
     bundle = make_bundle()
-    two = replace(colors, classes=colors.classes[:2])
-    with pytest.raises(DataError, match=r"2 classes red, green.*3 classes red, green, blue"):
-        verify(bundle, dataset=two)
+    more = replace(colors, classes=(*colors.classes, ClassInfo("void", (1, 1, 1))))
+    with pytest.raises(DataError, match=r"4 classes red, green, blue, void.*3 classes red, green, blue"):
+        verify(bundle, dataset=more)
+    other = replace(colors, classes=(ClassInfo("void", (1, 1, 1)), *colors.classes[:1]))
+    with pytest.raises(DataError, match="those that are never labelled come last"):
+        verify(bundle, dataset=other)
     with pytest.raises(DataError, match="same classes in the same order"):
         verify(bundle, dataset=replace(colors, classes=colors.classes[::-1]))
     with pytest.raises(DataError, match=r"ignores the label value 7.*the bundle ignores 255"):
         verify(bundle, dataset=replace(colors, ignore_index=7))
+
+
+@pytest.mark.parametrize("names", ["red green blue", "class0 class1 class2"])
+def test_a_class_that_no_label_shows_stays_out_of_mean_and_drop(make_bundle, colors, names):
+    """The usual last class of networks for CamVid and Cityscapes: it scored 0 and entered every mean."""
+
+    class BlueIsGreen(type(colors)):
+        def split(self, name):
+            return replace(super().split(name), read_label=self.label)
+
+        def label(self, identity):
+            found = self.truth(identity)
+            return np.where(found == 2, 1, found).astype(np.uint8)
+
+    classes = tuple(ClassInfo(name, (i, i, i)) for i, name in enumerate(names.split()))
+    bundle = make_bundle(classes=classes, bias=(0.9, 0.0, 0.0))
+    result = verify(
+        bundle,
+        dataset=BlueIsGreen(classes=colors.classes[:2]),
+        budget=Budget(max_class_drop={classes[2].name: 1.0}),
+    )
+    red, green, none = (result.engine.class_iou[c.name] for c in classes)
+    assert none is None and result.engine.class_dice[classes[2].name] is None
+    assert result.miou == pytest.approx((red + green) / 2)
+    assert result.engine.dice == pytest.approx(sum(result.engine.class_dice[c.name] for c in classes[:2]) / 2)
+    assert classes[2].name not in result.class_drop
+    assert result.drop.value == pytest.approx(sum(d.value for d in result.class_drop.values()) / 2)
+    assert result.fp32.class_iou[classes[1].name] < 0.5, "pixels given to the third class count against it"
+    assert any(
+        note.startswith(f"no pixel of these frames is labelled {classes[2].name}") for note in result.notes
+    )
+    assert result.verdict.status == "unmeasured"
+
+
+def test_the_ignored_value_may_be_a_class_of_the_network(make_bundle, colors):
+    """Of either side: frames in which blue is void."""
+    bundle = make_bundle(ignore_index=2)
+
+    class AllLabelled(type(colors)):
+        def truth(self, identity):
+            label = super().truth(identity)
+            label[0, 0] = 0
+            return label
+
+    for ignored in (2, None):
+        result = verify(bundle, dataset=AllLabelled(ignore_index=ignored))
+        assert result.engine.class_iou == {"red": 1.0, "green": 1.0, "blue": None} and result.miou == 1.0
+
+
+def test_frames_of_few_videos_are_few_observations_and_the_result_says_so(make_bundle, colors):
+    class Videos(type(colors)):
+        def split(self, name):
+            plain = super().split(name)
+            frames = tuple(f"{letter}{i}" for letter in "abc" for i in range(4))
+            return replace(
+                plain,
+                ids=frames,
+                sequence=lambda i: i[0],
+                read_image=lambda i: plain.read_image(i[0]),
+                read_label=lambda i: plain.read_label(i[0]),
+            )
+
+    bundle = make_bundle(bias=(0.0, 1.0, 0.0))
+    single, twelve = (
+        verify(bundle, dataset=colors),
+        verify(bundle, dataset=Videos(), budget=Budget(max_drop=1.0)),
+    )
+    assert (single.sequences, twelve.sequences, twelve.frames) == (0, 3, 12)
+    assert (twelve.drop.low, twelve.drop.high) == pytest.approx((single.drop.low, single.drop.high))
+    assert single.drop.caveat == "" and twelve.drop.caveat == "only 3 sequences: rough"
+    assert "* 95% intervals of only 3 sequences: rough" in twelve.notes
+    assert "only 3 sequences: rough), the budget is 1" in twelve.verdict.reasons[0]
+    one = verify(bundle, dataset=Videos(), limit=4)
+    assert one.sequences == 1 and "too narrow for other scenes" in one.drop.caveat
+
+
+def test_a_single_frame_tells_a_drop_and_no_interval(make_bundle, colors):
+    result = verify(make_bundle(bias=(0.0, 1.0, 0.0)), dataset=colors, limit=1, budget=Budget(max_drop=1.0))
+    assert result.drop.value > 0 and result.drop.low is result.drop.high is None
+    assert (
+        "95% interval none" in result.verdict.reasons[0] and "more labelled ones" in result.verdict.reasons[0]
+    )
 
 
 def test_classes_of_other_names_are_matched_by_position_with_a_note(make_bundle, colors):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassJaccardIndex
 
-from edgeseg.metrics import confusion, dice, iou, mean_iou, pixel_accuracy
+from edgeseg.metrics import confusion, dice, iou, labelled, mean_iou, pixel_accuracy
 
 
 @pytest.fixture
@@ -42,10 +42,17 @@ def test_a_class_in_neither_map_is_nan_and_not_averaged():
     assert mean_iou(matrix) == pytest.approx((3 / 4 + 4 / 5) / 2)
 
 
-def test_a_class_only_in_the_prediction_counts_as_zero():
+def test_a_class_only_in_the_prediction_takes_pixels_from_the_others_and_is_no_term_of_the_mean():
     matrix = np.array([[3, 1], [0, 0]])
     assert iou(matrix).tolist() == [0.75, 0.0]
-    assert mean_iou(matrix) == 0.375
+    assert labelled(matrix).tolist() == [True, False]
+    assert mean_iou(matrix) == 0.75
+    assert np.isnan(iou(matrix, labelled(matrix))).tolist() == [False, True]
+    assert np.isnan(dice(matrix, labelled(matrix))).tolist() == [False, True]
+
+
+def test_a_mean_may_count_a_class_that_another_frame_has_labels_of():
+    assert mean_iou(np.array([[3, 1], [0, 0]]), np.array([True, True])) == 0.375
 
 
 def test_nothing_counted():

@@ -156,6 +156,18 @@ def test_a_network_with_another_class_count(tmp_path: Path):
         resolve(ModelChoice(name=f"{file}:make", input_size=SIZE, classes=7))
 
 
+def test_an_output_for_the_value_that_labels_ignore_needs_no_count(tmp_path: Path):
+    """The 12th output of many networks for CamVid, whose labels say 11 where nothing is scored."""
+    file = tmp_path / "net.py"
+    file.write_text("from torch import nn\ndef make():\n    return nn.Conv2d(3, 4, 1)\n")
+    choice = ModelChoice(name=f"{file}:make", input_size=SIZE)
+    classes = tuple(ClassInfo(name, (i, 0, 0)) for i, name in enumerate("abc"))
+    names = [c.name for c in resolve(choice, classes=classes, ignore_index=3).spec.classes]
+    assert names == ["a", "b", "c", "class3"]
+    with pytest.raises(ModelError, match="use --classes 4"):
+        resolve(choice, classes=classes, ignore_index=255)
+
+
 def test_weights_of_the_users_network(net: str, tmp_path: Path):
     state = {"conv.weight": torch.ones(6, 3, 3, 3), "conv.bias": torch.zeros(6)}
     torch.save({"state_dict": state}, tmp_path / "w.pt")

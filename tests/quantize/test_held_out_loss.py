@@ -11,6 +11,7 @@ from patterns import Net
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.recipe import Budget
+from edgeseg.datasets.nearer import with_nearer
 from edgeseg.datasets.split import Split
 from edgeseg.metrics import confusion, paired_drop
 from edgeseg.quantize.held_out_loss import FEWEST, LOOKS, HeldOut, Remembered
@@ -118,6 +119,47 @@ def test_a_drop_is_kept_when_95_of_100_resamples_are(beside: float, at_once: boo
     assert limit < paired_drop(before, after).high
     loss = some.loss(worse, within=Budget(max_drop=limit))
     assert (loss.images == COUNT // LOOKS) == at_once
+
+
+def test_frames_of_one_video_are_one_observation() -> None:
+    """Each of 8 videos loses the same in its 8 frames: 16 frames of them prove no more than 8 videos do."""
+    split = images()
+    videos = replace(split, sequence=lambda name: str(int(name) % 8))
+    worse = wrong(0.25, range(0, COUNT, 8))
+    budget = Budget(max_drop=held_out(split).loss(worse).drop + 3.5)
+    assert held_out(split).loss(worse, within=budget).kept
+    assert not held_out(videos).loss(worse, within=budget).kept
+
+
+def test_images_of_a_single_video_can_still_decide() -> None:
+    video = replace(images(), sequence=lambda name: "drive")
+    assert held_out(video).loss(wrong(0), within=Budget(max_drop=0.5)).kept
+
+
+def test_an_image_and_its_enlarged_part_are_one_observation() -> None:
+    some = held_out(with_nearer(images()))
+    assert some._observations == tuple(map(str, range(COUNT))) * 2
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_class_that_the_graph_invents_is_no_term_of_the_loss(labels: bool) -> None:
+    """One wrong pixel of a class that is nowhere expected was a third of all mIoU."""
+    split = images(labels)
+    flat = replace(
+        split,
+        read_image=lambda name: np.minimum(PIXELS[int(name)], (255, 255, 0)).astype(np.uint8),
+        read_label=lambda name: PIXELS[int(name)][..., :2].argmax(axis=2).astype(np.uint8),
+    )
+
+    def class_map(frame: np.ndarray) -> np.ndarray:
+        found = frame.argmax(axis=2).astype(np.uint8)
+        found[0, 0] = 2
+        return found
+
+    loss = held_out(flat).loss(class_map)
+    assert 0 < loss.drop < 1 and 0 < loss.changed < 1
+    assert CLASSES[2].name not in loss.class_drop and CLASSES[2].name not in loss.class_changed
+    assert held_out(flat).loss(class_map, within=Budget(max_drop=1.0)).kept
 
 
 def test_arrays_are_made_once_when_asked_for() -> None:

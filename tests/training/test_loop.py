@@ -188,8 +188,9 @@ def test_bad_input(tmp_path: Path):
         train(network(), split("train", 0), split("val", 2), SPEC, settings, tmp_path)
     from dataclasses import replace
 
-    other = replace(split("train", 4), classes=SPEC.classes[:2])
-    with pytest.raises(InputError, match="has 3 classes, tiny has 2"):
+    more = (*SPEC.classes, msgspec.structs.replace(SPEC.classes[0], name="more"))
+    other = replace(split("train", 4), classes=more)
+    with pytest.raises(InputError, match="has 3 classes, tiny has 4"):
         train(network(), other, split("val", 2), SPEC, settings, tmp_path)
     with pytest.raises(InputError, match="has the term 'mse'"):
         fit(tmp_path, loss="mse")
