@@ -160,7 +160,7 @@ def _write(
         context.progress(f"{target}: measuring activation ranges")
         return frame_maxima(deploy, context.frames.take(MAXIMA_FRAMES))
 
-    result, kept = typed(deploy, backend, rest, maxima)
+    result, kept = typed(deploy, backend, rest, maxima, judged_on=partial(context.frames.take, 1))
     onnx.save(result, str(draft.path / file))
     return golden if backend.computes else None, kept
 
