@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_graphs import network, outputs_of, smooth_frames, spec_of
+import torch
+from onnx import helper
+from small_graphs import model_of, network, outputs_of
+from torch import nn
 
-from edgeseg.core.model_spec import default_classes
-from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import GraphError
-from edgeseg.graph.check import check_against_onnx, compare, golden, relative_error, sure_pixels
-from edgeseg.graph.deploy import compose
-from edgeseg.graph.fp16 import to_fp16
-from edgeseg.runtime.preprocess import preprocess
+from edgeseg.graph.check import (
+    check_against_onnx,
+    check_against_torch,
+    check_images,
+    compare,
+    relative_error,
+)
+from edgeseg.graph.export import export_torch
 
 
 def test_relative_error():
@@ -38,47 +43,45 @@ def test_a_wrong_graph_is_refused_with_the_error():
         compare(network(), lambda _: [right / 1.05], {"real": image}, against="the source")
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("upsample", ["scores", "labels"])
-def test_sure_pixels_survive_half_precision(channels, upsample):
-    spec = spec_of(
-        classes=default_classes(max(2, channels)),
-        preprocess=Preprocess(resize="letterbox", anchor="center"),
-        postprocess=Postprocess(upsample=upsample),
-    )
-    plain, frames = network(channels, stride=2), smooth_frames(1, (60, 70))
-    deploy = compose(plain, spec, (60, 70))
-    result = golden(deploy, plain, spec, frames)
-    assert {k: (v.dtype.name, v.shape) for k, v in result.items()} == {
-        "frames": ("uint8", (1, 60, 70, 3)),
-        "class_map": ("uint8", (1, 60, 70)),
-        "sure": ("bool", (1, 60, 70)),
-    }
-    assert 0.5 < result["sure"].mean() < 1.0
-    half = outputs_of(to_fp16(deploy, {})[0], frames)["class_map"]
-    assert (half == result["class_map"])[result["sure"]].all()
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_must_be_so_on_both_sides(value):
+    reference = np.array([1.0, value, -4.0])
+    assert relative_error(reference + 0.04, reference) == pytest.approx(0.01)
+    assert relative_error(np.array([1.0, 2.0, -4.0]), reference) == float("inf")
+    assert relative_error(np.full(3, value), np.full(3, value)) == 0.0
 
 
-def test_a_pixel_between_two_classes_is_not_sure():
-    spec = spec_of()
-    place = spec.preprocess.place((32, 48), (32, 48))
-    scores = np.zeros((1, 4, 32, 48), np.float32)
-    scores[:, 0], scores[:, 1] = 1.0, 0.5
-    scores[0, 1, 3, 5] = 0.99
-    sure = sure_pixels(scores, spec, place)
-    assert not sure[0, 3, 5] and sure.sum() == sure.size - 1
+def test_frames_are_flat_and_out_of_range_too():
+    contract = Preprocess(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    frames = np.full((2, 32, 48, 3), 51, np.uint8)
+    inputs = check_images(frames, "real", contract, (32, 48))
+    assert {value.shape for value in inputs.values()} == {(2, 3, 32, 48)}
+    flat = {kind: float(value.mean()) for kind, value in inputs.items() if np.ptp(value) < 1e-6}
+    assert flat == pytest.approx({"real": -1.2, "black": -2.0, "white": 2.0, "constant": 0.0}, abs=1e-6)
+    assert inputs["out of range"].min() < -5 and inputs["out of range"].max() > 5
 
 
-def test_every_threshold_of_a_bit_mask_counts():
-    spec = spec_of(task="multilabel")
-    place = spec.preprocess.place((32, 48), (32, 48))
-    scores = np.ones((1, 4, 32, 48), np.float32)
-    scores[0, 2, 7, 9] = -0.001
-    assert not sure_pixels(scores, spec, place)[0, 7, 9]
+def test_a_fault_on_black_frames_only_is_refused():
+    """0/0 where all features are zero; elsewhere the epsilon that is left out does not count."""
+    image = np.abs(np.random.default_rng(0).normal(0, 1, (1, 3, 32, 48))).astype(np.float32)
+    nodes = [
+        helper.make_node("ReduceSum", ["image", "axes"], ["sum"]),
+        helper.make_node("Div", ["image", "sum"], ["scores"]),
+    ]
+    graph = model_of(nodes, {"axes": np.array([1])}, shape=(1, 3, 32, 48))
+
+    def reference(image):
+        return [image / (image.sum(1, keepdims=True) + np.float32(1e-8))]
+
+    assert len(compare(graph, reference, {"real": image}, against="PyTorch")) == 1
+    with pytest.raises(GraphError, match="on black input"):
+        compare(graph, reference, {"real": image, "black": np.zeros_like(image)}, against="PyTorch")
 
 
-def test_the_frames_of_golden_are_the_input_of_the_plain_graph():
-    spec, frames = spec_of(), smooth_frames(1, (32, 48))
-    scores = outputs_of(network(), preprocess(frames, spec.preprocess, (32, 48)))["scores"]
-    found = golden(compose(network(), spec, (32, 48)), network(), spec, frames)
-    np.testing.assert_array_equal(found["class_map"], scores.argmax(1))
+def test_what_the_last_bits_of_a_flat_frame_decide_is_not_compared():
+    """A flat frame has no deviation but that of its rounding, which is divided by itself."""
+    torch.manual_seed(0)
+    net = nn.Sequential(*[layer for _ in range(3) for layer in (nn.Conv2d(3, 3, 1), nn.InstanceNorm2d(3))])
+    graph, flat = export_torch(net, (32, 48)), np.full((1, 3, 32, 48), 0.3, np.float32)
+    checks = check_against_torch(graph, net, (32, 48), 1, {"constant": flat})
+    assert [check.inputs for check in checks] == ["random"]
