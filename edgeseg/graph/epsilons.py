@@ -17,8 +17,11 @@ from edgeseg.graph._edit import Editor
 
 SMALLEST_NORMAL = 2.0**-14
 """Of fp16. No constant above it vanishes, nor does its reciprocal overflow."""
-_SET_BY = {"Add": (0, 1), "Sub": (0, 1), "Max": (0, 1), "Clip": (1,), "Where": (1, 2)}
-"""Operators that let a constant stand in for 0, and where they read it."""
+_SET_BY = {
+    **{"Add": (0, 1), "Sub": (0, 1), "Max": (0, 1), "Clip": (1,), "Where": (1, 2)},
+    **{"Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,)},
+}
+"""Operators that let a constant stand in for 0, and where they read it: folding makes an Add a bias."""
 _MOVES = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand")
 _SUMS = ("ReduceSum", "ReduceMean", "GlobalAveragePool", "AveragePool")
 _POWERS = {"Sqrt": 0.5, "Reciprocal": -1.0}
@@ -85,7 +88,8 @@ def _behind(node: NodeProto, editor: Editor, read: Mapping[str, _Trace]) -> _Tra
     sizes = [_size(editor.constant(name)) for name in node.input]
     if node.op_type == "Mul":
         guards = ends = bool(value > 1)
-        value = np.prod([trace.value for trace in read.values()]) * np.prod([size or 1.0 for size in sizes])
+        factors = [*(trace.value for trace in read.values()), *(size or 1.0 for size in sizes)]
+        value = np.float64(np.prod(factors))
     elif node.op_type == "Div" and node.input[1] in read:
         guards, ends = True, not sizes[0]
         value = (sizes[0] or value) / value
