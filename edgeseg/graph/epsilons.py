@@ -18,8 +18,14 @@ from edgeseg.graph._edit import Editor
 SMALLEST_NORMAL = 2.0**-14
 """Of fp16. No constant above it vanishes, nor does its reciprocal overflow."""
 _SET_BY = {
-    **{"Add": (0, 1), "Sub": (0, 1), "Max": (0, 1), "Clip": (1,), "Where": (1, 2)},
-    **{"Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,)},
+    "Add": (0, 1),
+    "Sub": (0, 1),
+    "Max": (0, 1),
+    "Clip": (1,),
+    "Where": (1, 2),
+    "Conv": (2,),
+    "ConvTranspose": (2,),
+    "Gemm": (2,),
 }
 """Operators that let a constant stand in for 0, and where they read it: folding makes an Add a bias."""
 _MOVES = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand")
@@ -38,7 +44,7 @@ class _Trace(NamedTuple):
 
     Attributes:
         value: of the tensor where the constant is all there is.
-        lost: this value, or one on the way, is 0 or infinite in fp16.
+        lost: this value, or one on the way, is 0 or infinite in fp16, or it is added to a sum of squares.
         nodes: on the way, by first output.
         guards: the last of them is what the constant is for.
         ends: the rest of the graph does not depend on its size.
@@ -53,8 +59,8 @@ class _Trace(NamedTuple):
 
 def guarding(editor: Editor) -> frozenset[str]:
     """First outputs of the nodes from a constant that fp16 cannot hold, or whose reciprocal it cannot, to the
-    division, root or logarithm that it keeps finite, both included; with the squares that such a constant is
-    added to, which vanish long before what is squared does."""
+    division, root or logarithm that it keeps finite, both included. From sums of squares on where a small
+    constant is added to one: they vanish long before what is squared does."""
     traces: dict[str, _Trace] = {}
     found: frozenset[str] = frozenset()
     for node in editor.graph.node:
@@ -77,9 +83,8 @@ def _beginning(node: NodeProto, editor: Editor) -> _Trace | None:
     small = [size for name in inputs if 0 < (size := _size(editor.constant(name))) < SMALLEST_NORMAL]
     if not small:
         return None
-    value = np.float64(min(small))
-    nodes = {node.output[0], *(_squares(node, editor) if _loses(value) else ())}
-    return _Trace(value, _loses(value), frozenset(nodes))
+    value, squares = np.float64(min(small)), _squares(node, editor)
+    return _Trace(value, _loses(value) or bool(squares), frozenset({node.output[0], *squares}))
 
 
 def _behind(node: NodeProto, editor: Editor, read: Mapping[str, _Trace]) -> _Trace | None:
@@ -114,7 +119,7 @@ def _squares(node: NodeProto, editor: Editor) -> list[str]:
     for name in node.input:
         way = []
         maker = editor.producer.get(name)
-        while maker is not None and maker.op_type in (*_MOVES, *_SUMS):
+        while maker is not None and maker.op_type in (*_MOVES, *_SUMS, "Sqrt"):
             way.append(maker.output[0])
             maker = editor.producer.get(maker.input[0])
         if (

@@ -33,6 +33,16 @@ CASES = {
         [*SQUARES, ("Add", "sum eps", "safe"), ("Sqrt", "safe", "root"), ("Div", "image root", "scores")],
         "square sum safe root",
     ),
+    "root of a larger one": (
+        1e-6,
+        [*SQUARES, ("Add", "sum eps", "safe"), ("Sqrt", "safe", "root"), ("Div", "image root", "scores")],
+        "square sum safe root",
+    ),
+    "behind a root": (
+        1e-10,
+        [*SQUARES, ("Sqrt", "sum", "root"), ("Add", "root eps", "safe"), ("Div", "image safe", "scores")],
+        "square sum root safe scores",
+    ),
     "reciprocal root": (
         1e-12,
         [*SQUARES, ("Add", "sum eps", "safe"), ("Pow", "safe power", "r"), ("Mul", "image r", "scores")],
