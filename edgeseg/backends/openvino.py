@@ -167,8 +167,8 @@ def _build_error(text: str, graph: Path, nodes: tuple[Node, ...]) -> GraphError:
     refused = re.search(r"ONNX node '<Node\((\w+)\): ([^>]*)>':\s*(\S.*)", text)
     if refused and not missing:
         return GraphError(
-            f"OpenVINO does not take the operator {refused[1]} that makes '{refused[2]}': {refused[3].strip()}",
-            hint="change the operator in the network and export it again, or choose another engine",
+            f"OpenVINO does not take the {refused[1]} that makes '{refused[2]}': {refused[3].strip()}",
+            hint="change the operator in the network and export it again, or choose another target",
         )
     if missing is None:
         return GraphError(f"OpenVINO cannot read {graph}: {text}")

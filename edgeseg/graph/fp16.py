@@ -1,4 +1,4 @@
-"""float32 -> float16, written into the graph; what would overflow stays in float32 and is named."""
+"""float32 -> float16, written into the graph; what would overflow or vanish stays in float32 and is named."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgeseg.graph._edit import Editor, attribute, captured, set_attribute
 from edgeseg.graph._run import run, session
 from edgeseg.graph._shapes import element_types, static_shapes, with_shapes
 from edgeseg.graph.deploy import PREPROCESS
+from edgeseg.graph.epsilons import SMALLEST_NORMAL, guarding
 from edgeseg.graph.source import from_opset
 
 FP16_MAX = 65504.0
@@ -25,7 +26,8 @@ _IN_FLOAT32 = frozenset(
     {
         "If", "Loop", "Scan", "NonMaxSuppression", "CumSum",
         "InstanceNormalization", "LayerNormalization", "GroupNormalization", "MeanVarianceNormalization",
-        "LpNormalization", "BatchNormalization", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp",
+        "LpNormalization", "RMSNormalization", "BatchNormalization", "ReduceL2", "ReduceSumSquare",
+        "ReduceLogSumExp",
     }
 )  # fmt: skip
 """Sums of squares and running sums leave the range of fp16 long before their result does; control flow would
@@ -74,8 +76,9 @@ def measure_maxima(model: ModelProto, feeds: Iterable[Mapping[str, Array]]) -> d
 def to_fp16(model: ModelProto, maxima: Mapping[str, float]) -> tuple[ModelProto, tuple[str, ...]]:
     """Convert all float32 arithmetic to float16. Inputs and outputs keep their types.
 
-    Nodes stay in float32 when a tensor they read or write, times SAFETY, leaves the fp16 range, when a
-    constant of theirs does, or when a mean sums up more than it holds. The preprocessing of a
+    Nodes stay in float32 when a tensor they read or write, times SAFETY, leaves the fp16 range or is all
+    below its normal numbers, when a constant of theirs leaves it, from an epsilon or bound that vanishes to
+    the division or root it guards, or when a mean sums up more than fp16 holds. The preprocessing of a
     deploy graph and operators that need float32 stay as well.
 
     Args:
@@ -97,6 +100,7 @@ class _Converter:
         self.maxima = maxima
         self.types = element_types(model)
         self.shapes = static_shapes(model)
+        self.guarding = guarding(self.editor)
         self.half: set[str] = set()
         self.renamed: dict[str, str] = {}
         self.casts: dict[tuple[str, int], str] = {}
@@ -133,7 +137,7 @@ class _Converter:
         if node.name.startswith(PREPROCESS):
             return False
         tensors = [n for n in (*self._data_inputs(node), *node.output) if self._is_float(n)]
-        if any(self.maxima.get(n, 0.0) * SAFETY > FP16_MAX for n in tensors):
+        if node.output[0] in self.guarding or any(self._out_of_range(n) for n in tensors):
             return True
         if node.op_type in _MEANS and self._sum(node) * SAFETY > FP16_MAX:
             return True
@@ -142,6 +146,10 @@ class _Converter:
         constants = [self.editor.constant(n) for n in self._data_inputs(node) if self._is_float(n)]
         factors = node.op_type not in _WEIGHTED
         return any(_overflows(c) or (factors and _vanishes(c)) for c in constants if c is not None)
+
+    def _out_of_range(self, tensor: str) -> bool:
+        largest = self.maxima.get(tensor, 0.0)
+        return largest * SAFETY > FP16_MAX or 0 < largest < SMALLEST_NORMAL
 
     def _sum(self, node: NodeProto) -> float:
         source, result = self.shapes.get(node.input[0]), self.shapes.get(node.output[0])

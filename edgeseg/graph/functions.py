@@ -28,7 +28,8 @@ def without_cast_like(model: ModelProto) -> ModelProto:
 
 
 def without_newer(model: ModelProto, opset: int) -> ModelProto:
-    """The model with those operators written out that `opset` does not have and a newer one defines by others.
+    """The model with those operators written out that `opset` does not have and a newer one defines
+    by others.
 
     RMSNormalization (opset 23) and Swish (24) are such, and Gelu (20) for TensorRT. Operators that no other
     defines stay.

@@ -49,7 +49,7 @@ def refuse_training(model: ModelProto) -> None:
     refuse(
         [n for n in all_nodes(model.graph) if _trains(n, editor)],
         by="a network in evaluation mode (statistics of the batch, or random zeros)",
-        hint="call model.eval() before the export, and give F.dropout and F.batch_norm training=self.training",
+        hint="call model.eval() before the export; F.dropout and F.batch_norm take training=self.training",
     )
 
 

@@ -314,8 +314,8 @@ def _convert(model: ModelProto, opset: int) -> ModelProto:
 
 
 def _state_coordinates(model: ModelProto) -> None:
-    """Upsample and the first Resize knew one rule for coordinates; the converter leaves it out, and the default
-    of a newer Resize is another."""
+    """Upsample and the first Resize knew one rule for coordinates; the converter leaves it out, and the
+    default of a newer Resize is another."""
     for node in all_nodes(model.graph):
         if node.op_type == "Resize":
             set_attribute(node, "coordinate_transformation_mode", "asymmetric")

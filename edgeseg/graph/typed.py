@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from onnx import ModelProto
@@ -11,6 +11,7 @@ from edgeseg.core.ports import Array, Backend
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph.deploy import FRAMES
 from edgeseg.graph.fp16 import measure_maxima, to_fp16
+from edgeseg.graph.half import check_half
 from edgeseg.graph.source import to_opset
 
 MAXIMA_FRAMES = 8
@@ -18,26 +19,44 @@ MAXIMA_FRAMES = 8
 
 
 def typed(
-    model: ModelProto, backend: Backend, rest: str, maxima: Callable[[], Mapping[str, float]]
+    model: ModelProto,
+    backend: Backend,
+    rest: str,
+    maxima: Callable[[], Mapping[str, float]],
+    judged_on: Callable[[], Array] | None = None,
 ) -> tuple[ModelProto, tuple[str, ...]]:
     """Write `rest`, the float precision, into a graph, unless the engine chooses it by itself.
 
     Args:
         maxima: gives what `measure_maxima` gives; called only for fp16.
+        judged_on: gives frames uint8 [n,H,W,3] that the fp16 graph must stay finite on, as a device computes
+            it; called only for fp16.
 
     Returns:
         The graph, and the nodes that stay fp32 because of their values.
+
+    Raises:
+        GraphError: fp16 gives NaN or infinity where float32 does not.
     """
-    kept: tuple[str, ...] = ()
-    if backend.reads_precision and rest == "fp16":
-        model, kept = to_fp16(model, maxima())
-    return to_opset(model, backend.opset()), kept
+    if not (backend.reads_precision and rest == "fp16"):
+        return to_opset(model, backend.opset()), ()
+    measured = maxima()
+    half, kept = to_fp16(model, measured)
+    if judged_on is not None:
+        check_half(half, measured, frame_feeds(model, judged_on()))
+    return to_opset(half, backend.opset()), kept
 
 
 def frame_maxima(deploy: ModelProto, frames: Array) -> dict[str, float]:
-    """`measure_maxima` of a deploy graph on the first MAXIMA_FRAMES of uint8 [n,H,W,3]; frames are repeated
-    where they do not fill a batch."""
+    """`measure_maxima` of a deploy graph on the first MAXIMA_FRAMES of uint8 [n,H,W,3], black and white."""
+    return measure_maxima(deploy, frame_feeds(deploy, frames[:MAXIMA_FRAMES]))
+
+
+def frame_feeds(deploy: ModelProto, frames: Array) -> Iterator[dict[str, Array]]:
+    """uint8 [n,H,W,3], a black frame and a white one as feeds of a deploy graph; frames are repeated where
+    they do not fill a batch."""
     batch = int(shape_of(deploy.graph.input[0])[0])
-    frames = frames[:MAXIMA_FRAMES]
-    parts = [frames[start : start + batch] for start in range(0, len(frames), batch)]
-    return measure_maxima(deploy, ({FRAMES: np.resize(part, (batch, *frames.shape[1:]))} for part in parts))
+    extremes = np.stack([np.full_like(frames[0], value) for value in (0, 255)])
+    frames = np.concatenate([frames, extremes])
+    for start in range(0, len(frames), batch):
+        yield {FRAMES: np.resize(frames[start : start + batch], (batch, *frames.shape[1:]))}

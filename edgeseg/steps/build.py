@@ -159,7 +159,7 @@ def _write(
         context.progress(f"{target}: measuring activation ranges")
         return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES))
 
-    result, kept = typed(shipped, backend, rest, maxima)
+    result, kept = typed(shipped, backend, rest, maxima, judged_on=partial(context.frames.take, 1))
     onnx.save(result, str(draft.path / file))
     if not backend.computes:
         return None, kept

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array
 from edgeseg.core.versions import versions
-from edgeseg.runtime.preprocess import preprocess
 from edgeseg.steps import GRAPH, Context
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _from_torch(parent: Bundle, batch: int, context: Context) -> tuple[ModelProt
     module = open_network(parent, trust_file=context.trust_file)
     graph = fold(export_torch(module, spec.input_size, batch=batch))
     context.progress("checking the graph against PyTorch")
-    real = preprocess(context.frames.take(batch), spec.preprocess, spec.input_size)
-    return graph, check_against_torch(graph, module, spec.input_size, batch, {context.frames.kind: real})
+    inputs = _inputs(spec, batch, context)
+    return graph, check_against_torch(graph, module, spec.input_size, batch, inputs)
 
 
 def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto, tuple[Check, ...]]:
@@ -80,5 +81,11 @@ def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto
     )
     graph = fold(simplify(original))
     context.progress("checking the graph against the file")
-    real = preprocess(context.frames.take(batch), spec.preprocess, spec.input_size)
-    return graph, check_against_onnx(graph, original, {context.frames.kind: real})
+    return graph, check_against_onnx(graph, original, _inputs(spec, batch, context))
+
+
+def _inputs(spec: ModelSpec, batch: int, context: Context) -> dict[str, Array]:
+    from edgeseg.graph.check import check_images
+
+    frames = context.frames
+    return check_images(frames.take(batch), frames.kind, spec.preprocess, spec.input_size)

@@ -15,7 +15,6 @@ from edgeseg.core.model_spec import ModelSpec, Weights
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.versions import versions
 from edgeseg.errors import RecipeError
-from edgeseg.runtime.preprocess import preprocess
 from edgeseg.steps import GRAPH, SAME, Context
 from edgeseg.steps._pruning import Pruning, Settings
 
@@ -120,11 +119,11 @@ def _write_onnx(file: Path, module: nn.Module, spec: ModelSpec, context: Context
     """Export the lifted network and compare the graph with it."""
     import onnx
 
-    from edgeseg.graph.check import check_against_torch
+    from edgeseg.graph.check import check_against_torch, check_images
     from edgeseg.graph.export import export_torch
     from edgeseg.graph.fold import fold
 
     graph = fold(export_torch(module, spec.input_size))
     onnx.save(graph, str(file))
-    real = preprocess(context.frames.take(1), spec.preprocess, spec.input_size)
-    return check_against_torch(graph, module, spec.input_size, 1, {context.frames.kind: real})
+    inputs = check_images(context.frames.take(1), context.frames.kind, spec.preprocess, spec.input_size)
+    return check_against_torch(graph, module, spec.input_size, 1, inputs)

@@ -4,6 +4,7 @@ import engines
 import numpy as np
 import pytest
 from engines import run
+from onnx import TensorProto, helper
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Hardware
@@ -116,6 +117,22 @@ def test_unsupported_operator_is_named_with_its_node(save, make_operator, folder
         make(save(make_operator("Det", "det1")), folder)
     with pytest.raises(UnsupportedOperator, match="'Frob' \\(node 'custom1'\\)"):
         make(save(make_operator("Frob", "custom1", "my.domain")), folder)
+
+
+def test_a_setting_it_lacks_is_told_in_one_line(save, make_operator, folder):
+    model = make_operator("Resize", "up")
+    (resize,) = [node for node in model.graph.node if node.name == "up"]
+    resize.input.extend(["", "scales"])
+    resize.attribute.append(helper.make_attribute("mode", "linear"))
+    resize.attribute.append(helper.make_attribute("coordinate_transformation_mode", "half_pixel_symmetric"))
+    model.graph.initializer.append(helper.make_tensor("scales", TensorProto.FLOAT, [4], [1, 1, 1.5, 1.5]))
+    for dim in model.graph.output[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_value = 12
+    with pytest.raises(
+        GraphError, match=r"OpenVINO does not take the Resize that makes 'y'.*symmetric"
+    ) as told:
+        make(save(model), folder)
+    assert len(str(told.value).splitlines()) == 2
 
 
 def test_truncated_graph(deploy, folder):

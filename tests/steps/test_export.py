@@ -5,13 +5,13 @@ import pytest
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "real"])
-def test_a_torch_network_is_checked_against_pytorch_on_random_and_camera_frames(torch_bundle, run_step, kind):
+def test_a_torch_network_is_checked_against_pytorch_on_random_camera_and_flat_frames(torch_bundle, run_step, kind):
     child = run_step("export", torch_bundle(), frames=kind)
     assert child.manifest.kind == "onnx" and child.manifest.step.name == "export"
     checks = child.manifest.checks
     assert [(c.what, c.against, c.inputs) for c in checks] == [
-        ("ONNX Runtime", "PyTorch", "random"),
-        ("ONNX Runtime", "PyTorch", kind),
+        ("ONNX Runtime", "PyTorch", inputs)
+        for inputs in ("random", kind, "black", "white", "constant", "out of range")
     ]
     assert all(0 <= c.max_error < 1e-4 for c in checks)
     assert {"torch", "onnx", "onnxruntime"} <= set(child.manifest.tools)
@@ -28,8 +28,8 @@ def test_an_onnx_file_is_checked_against_itself(torch_bundle, run_step):
     given = run_step("export", torch_bundle())
     child = run_step("export", given, frames="real", batch=1)
     assert [(c.against, c.inputs) for c in child.manifest.checks] == [
-        ("the ONNX file", "random"),
-        ("the ONNX file", "real"),
+        ("the ONNX file", inputs)
+        for inputs in ("random", "real", "black", "white", "constant", "out of range")
     ]
 
 
