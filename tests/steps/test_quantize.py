@@ -219,7 +219,9 @@ def timed(monkeypatch):
             quick = bench.BenchSettings(warmup=1, min_runs=4, min_seconds=0, blocks=2, check=False)
             a, b, real, _ = bench.bench_pair(int8, float_, quick, progress)
             assert (real.clock, real.blocks) == ("device", 2) and real.ratio > 0
-            said = PairedRatio(a=real.a, b=real.b, clock="device", blocks=20, ratio=0.9, low=0.8, high=high)
+            said = PairedRatio(
+                a=real.a, b=real.b, clock="device", openings=6, blocks=24, ratio=0.9, low=0.8, high=high
+            )
             return a, b, said, said
 
         monkeypatch.setattr(device_build, "bench_pair", pair)
