@@ -114,7 +114,7 @@ def t_quantile(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+    return z + sum(term / math.pow(freedom, power) for power, term in enumerate(terms, start=1))
 
 
 def _log_ratio(blocks_a: Blocks, blocks_b: Blocks, a: str, b: str) -> float:
