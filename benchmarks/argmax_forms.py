@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,9 +63,9 @@ def measure(classes: int, size: int, settings: BenchSettings) -> dict[str, Any]:
     features = np.random.default_rng(0).standard_normal((1, CHANNELS, size, size)).astype(np.float32)
     found: dict[str, Any] = {}
     for engine in ("openvino f32", "openvino bf16", "onnxruntime fp32"):
-        chosen = opened(graph(CHOSEN, classes, size), engine, features)
+        chosen = partial(opened, graph(CHOSEN, classes, size), engine, features)
         for form, text in FORMS.items():
-            other = opened(graph(text, classes, size), engine, features)
+            other = partial(opened, graph(text, classes, size), engine, features)
             ours, theirs, ratio = compare(other, chosen, settings, names=(form, "flat ArgMax"))
             row = {"ms": median(ours), "flat_argmax_ms": median(theirs), "ratio": ratio}
             found.setdefault(engine, {})[form] = row
@@ -81,15 +84,17 @@ def graph(decision: str, classes: int, size: int) -> ModelProto:
     return model
 
 
-def opened(model: ModelProto, engine: str, features: np.ndarray) -> Call:
+@contextmanager
+def opened(model: ModelProto, engine: str, features: np.ndarray) -> Iterator[Call]:
     name, hint = engine.split()
     if name == "onnxruntime":
         ready = session(model, optimised=True)
-        return lambda: ready.run(None, {"features": features})
+        yield lambda: ready.run(None, {"features": features})
+        return
     core = ov.Core()
     network = core.read_model(model.SerializeToString())
     request = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": hint}).create_infer_request()
-    return lambda: request.infer({0: features}, share_inputs=True)
+    yield lambda: request.infer({0: features}, share_inputs=True)
 
 
 if __name__ == "__main__":

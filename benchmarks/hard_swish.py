@@ -84,9 +84,9 @@ def main() -> None:
                 drop = lab.loss(plan).drop
                 rows.append({"network": name, "precision": precision, "drop": drop})
                 engines.append(lab.engine(plan))
-        blocks = [timed.blocks for timed in in_turn(engines)]
+        openings = [timed.openings for timed in in_turn(engines)]
     for index, row in enumerate(rows):
-        row["over_swish"] = paired_ratio(blocks[index], blocks[index % 2], a=row["network"], b="Swish")
+        row["over_swish"] = paired_ratio(openings[index], openings[index % 2], a=row["network"], b="Swish")
         ratio = row["over_swish"]
         print(
             f"{row['network']:18} {row['precision']:6} drop {row['drop']:6.2f} points, "

@@ -37,7 +37,7 @@ from edgeseg.models.load import resolve
 from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner import Search
 from edgeseg.quantize.planner_forecast import all_plans
-from edgeseg.quantize.planner_lab import FloatNodes
+from edgeseg.quantize.planner_lab import FloatNodes, Timed
 from edgeseg.quantize.planner_settings import PlanSettings
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import calibrate
@@ -54,7 +54,7 @@ def main() -> int:
     )
     parser.add_argument("--b0", default="", help="weights of Eff-UNet-B0")
     parser.add_argument("--only", choices=("mobile-unet", "eff-unet-b0"))
-    parser.add_argument("--turns", type=int, default=4, help="times 6 turns of 4 runs per plan")
+    parser.add_argument("--races", type=int, default=3, help="of all plans, 12 turns of 4 runs each")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     data = Path(os.environ["EDGESEG_DATA"])
@@ -68,14 +68,14 @@ def main() -> int:
     result: dict[str, Any] = {"cpu": read_environment().cpu, "target": str(TARGET)}
     for name, choice in networks.items():
         if arguments.only in (None, name):
-            result[name] = examine(choice, dataset, arguments.turns)
+            result[name] = examine(choice, dataset, arguments.races)
             print(name, summary(result[name]), flush=True)
     if arguments.output:
         arguments.output.write_text(json.dumps(msgspec.to_builtins(result), indent=2) + "\n")
     return 0 if all(found["passed"] for found in result.values() if isinstance(found, dict)) else 1
 
 
-def examine(choice: ModelChoice, dataset: Dataset, turns: int) -> dict[str, Any]:
+def examine(choice: ModelChoice, dataset: Dataset, races: int) -> dict[str, Any]:
     choice = msgspec.structs.replace(choice, input_size=INPUT)
     loaded = resolve(choice, classes=dataset.classes, ignore_index=dataset.ignore_index)
     graph = fold(export_torch(loaded.module, INPUT))
@@ -95,20 +95,20 @@ def examine(choice: ModelChoice, dataset: Dataset, turns: int) -> dict[str, Any]
     chosen = search.best.int8 if search.best else np.zeros(len(search.blocks), bool)
     plans, rows = contestants(search, chosen)
     with TargetLab(calibrated, judge, TARGET, profile=False) as lab:
-        timed = whole_times(lab, rows, turns)
+        timed = whole_times(lab, rows, races)
     ours = next(i for i, plan in enumerate(plans) if (plan == chosen).all())
-    medians = [float(np.median(np.concatenate(blocks))) for blocks in timed]
+    medians = [one.milliseconds for one in timed]
     best = int(np.argmin(medians))
-    against_best = paired_ratio(timed[ours], timed[best], a="choice", b="fastest")
+    against_best = paired_ratio(timed[ours].openings, timed[best].openings, a="choice", b="fastest")
     table = [
         {
             "float_blocks": [s.block.name for s, int8 in zip(search.blocks, plan) if not int8],
             "forecast_ms": float(search.forecast(plan[None])[0]),
             "ms": median,
-            "against_float": paired_ratio(blocks, timed[0], a="plan", b="float"),
+            "against_float": paired_ratio(one.openings, timed[0].openings, a="plan", b="float"),
             "chosen": index == ours,
         }
-        for index, (plan, blocks, median) in enumerate(zip(plans, timed, medians))
+        for index, (plan, one, median) in enumerate(zip(plans, timed, medians))
     ]
     return {
         "random_weights": not choice.weights,
@@ -132,12 +132,11 @@ def contestants(search: Search, chosen: np.ndarray) -> tuple[list[np.ndarray], l
     return unique, [search.floats(plan) for plan in unique]
 
 
-def whole_times(lab: TargetLab, plans: list[FloatNodes], turns: int) -> list[list[list[float]]]:
-    found: list[list[list[float]]] = [[] for _ in plans]
-    for _ in range(turns):
-        for blocks, timed in zip(found, lab.race(plans)):
-            blocks.extend(timed.blocks)
-    return found
+def whole_times(lab: TargetLab, plans: list[FloatNodes], races: int) -> list[Timed]:
+    found = lab.race(plans)
+    for _ in range(races - 1):
+        found = [one.more(other) for one, other in zip(found, lab.race(plans))]
+    return list(found)
 
 
 def summary(found: dict[str, Any]) -> str:

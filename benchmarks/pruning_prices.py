@@ -44,7 +44,7 @@ def main() -> None:
         times = clock.layers(trial.module)
 
         def time_after(removal: Removal) -> float:
-            return clock.share(trial.pruned(history_of(removal)))
+            return clock.share(trial.pruned(history_of(removal))).ratio
 
         for price, prices in (
             ("MAC", trial.costs.prices(trial.units)),
@@ -55,7 +55,7 @@ def main() -> None:
                 row = {
                     "per": price,
                     "multiple": multiple,
-                    "time": clock.share(small),
+                    "time": clock.share(small).ratio,
                     "macs": Costs(small, SIZE).macs / whole,
                     "miou": trial.recovered(small),
                 }

@@ -35,7 +35,7 @@ from edgeseg.quantize.schemes import scheme_for
 from edgeseg.quantize.trial_engine import Built, in_turn
 
 TARGET = Target.parse("openvino-int8")
-LAPS = 6
+LAPS = 4
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def measured(material: Material) -> dict[str, Any]:
         before, after = (judge.loss(engine.class_map).drop for engine in engines)
         maps = [np.stack([engine.class_map(frame) for frame in judge.frames]) for engine in engines]
         laps = [in_turn(engines) for _ in range(LAPS)]
-        scores, levels = ([block for lap in laps for block in lap[index].blocks] for index in range(2))
+        scores, levels = ([one for lap in laps for one in lap[index].openings] for index in range(2))
         ratio = paired_ratio(levels, scores, a="levels", b="scores")
     changed = float((maps[0] != maps[1]).mean())
     row = {"ratio": ratio, "drop_scores": float(before), "drop_levels": float(after), "changed": changed}

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.device.bench import BenchSettings, compare
 from edgeseg.device.environment import read_environment
+from edgeseg.device.timing import Call
 from edgeseg.graph._run import session
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
@@ -55,27 +59,29 @@ def measure(name: str, size: int, runs: int) -> dict[str, Any]:
     settings = BenchSettings(min_runs=runs, min_seconds=0.0, blocks=12, warmup=3)
     ratios: dict[str, PairedRatio] = {}
     for hint in HINTS:
-        calls = openvino(after, hint, image), openvino(before, hint, image)
-        ratios[f"openvino {hint}"] = compare(*calls, settings, names=("merged", "as exported"))[2]
-    calls = onnxruntime(after, image), onnxruntime(before, image)
-    ratios["onnxruntime fp32"] = compare(*calls, settings, names=("merged", "as exported"))[2]
+        opened = [partial(openvino, graph, hint, image) for graph in (after, before)]
+        ratios[f"openvino {hint}"] = compare(*opened, settings, names=("merged", "as exported"))[2]
+    opened = [partial(onnxruntime, graph, image) for graph in (after, before)]
+    ratios["onnxruntime fp32"] = compare(*opened, settings, names=("merged", "as exported"))[2]
     macs = {"before": graph_info(before).macs, "after": graph_info(after).macs}
     return {"macs": macs, "ratios": ratios}
 
 
-def openvino(model: Any, hint: str, image: np.ndarray) -> Any:
+@contextmanager
+def openvino(model: Any, hint: str, image: np.ndarray) -> Iterator[Call]:
     import openvino as ov
 
     compiled = ov.Core().compile_model(
         ov.Core().read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": hint}
     )
     request = compiled.create_infer_request()
-    return lambda: request.infer({0: image}, share_inputs=True)
+    yield lambda: request.infer({0: image}, share_inputs=True)
 
 
-def onnxruntime(model: Any, image: np.ndarray) -> Any:
+@contextmanager
+def onnxruntime(model: Any, image: np.ndarray) -> Iterator[Call]:
     opened = session(model, optimised=True)
-    return lambda: opened.run(None, {opened.get_inputs()[0].name: image})
+    yield lambda: opened.run(None, {opened.get_inputs()[0].name: image})
 
 
 if __name__ == "__main__":

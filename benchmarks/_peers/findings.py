@@ -16,7 +16,6 @@ from _peers.ours import BUNDLE
 from _peers.roster import BF16, CONTESTANTS, CONTROL, DEFAULT, FLOAT, PLANNED, PRUNED, is_nncf, is_ours
 from edgeseg.core.measurement import PairedRatio, Percentiles
 from edgeseg.device.statistics import paired_ratio, summarize
-from edgeseg.device.timing import flat
 from edgeseg.device.validity import ratio_reasons, sample_reasons
 from edgeseg.metrics import mean_iou, paired_drop
 
@@ -226,7 +225,7 @@ def _best_nncf(blocks: dict[str, timing.Blocks], scores: dict[str, np.ndarray]) 
     }
     good = [name for name, drop in drops.items() if drop <= MAX_DROP]
     if good:
-        return min(good, key=lambda name: np.median(flat(blocks[name]["network"]))), True
+        return min(good, key=lambda name: np.median(_flat(blocks[name]["network"]))), True
     return min(drops, key=drops.__getitem__, default=""), False
 
 
@@ -258,7 +257,7 @@ def _row(material: Material, contestant: Any, runs: dict, scores: dict, best: st
 
 def _times(run: dict, name: str, best: str) -> Times:
     blocks = run["blocks"]
-    samples = {clock: flat(blocks[name][clock]) for clock in timing.CLOCKS}
+    samples = {clock: _flat(blocks[name][clock]) for clock in timing.CLOCKS}
     versus: dict[str, dict[str, PairedRatio]] = {}
     for other in dict.fromkeys((DEFAULT, best, BF16)):
         if other in blocks and other != name:
@@ -279,6 +278,10 @@ def _times(run: dict, name: str, best: str) -> Times:
         agreement=run["agreement"][name],
         reasons=tuple(r for c in ("network", "frame") for r in sample_reasons(samples[c], c)),
     )
+
+
+def _flat(openings: timing.Openings) -> list[float]:
+    return [ms for blocks in openings for block in blocks for ms in block]
 
 
 def _drop(scores: dict[str, np.ndarray], name: str) -> Drop | None:

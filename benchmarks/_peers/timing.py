@@ -1,7 +1,8 @@
-"""The timing phase: all contestants in one process, in blocks that take turns."""
+"""The timing phase: all contestants in one process, opened several times, in blocks that take turns."""
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -25,11 +26,16 @@ from edgeseg.device.timing import SETTLE_RUNS
 MIN_RUNS, MIN_SECONDS = 3, 0.03
 """Of a block."""
 WARMUP = 3
-DISTURBANCE_ROUNDS = 12
+OPENINGS = 4
+DISTURBANCE_ROUNDS = 3
+"""Of one opening."""
 AGREEMENT_FRAMES = 8
 PACKAGES = ("torch", "onnx", "onnxruntime", "onnxsim", "openvino", "nncf")
 CLOCKS = ("network", "frame", "engine")
-Blocks = dict[str, list[list[float]]]
+Openings = list[list[list[float]]]
+"""Milliseconds, [opening][block][run]."""
+Blocks = dict[str, Openings]
+Sides = tuple[Openings, Openings]
 
 
 def file(material: Material, isa: str) -> Path:
@@ -39,19 +45,21 @@ def file(material: Material, isa: str) -> Path:
 def run(material: Material, isa: str, rounds: int) -> None:
     """Time every contestant that was made, and write `timing-ISA.json`."""
     opened, failed = open_all(material, isa)
+    contestants = [one for one in CONTESTANTS if one.name in opened]
     frame = material.frame()
     agreement = _agreement(material, opened)
     blocks: dict[str, Blocks] = {name: {clock: [] for clock in CLOCKS} for name in opened}
-    for one in opened.values():
-        for _ in range(WARMUP):
-            one.network()
-            one.frame(frame)
+    disturbed: dict[str, Sides] = {}
     peak = int8_peak()
     with Surroundings() as around:
-        for index in range(rounds):
-            print(f"\r{isa}: round {index + 1} of {rounds}", end="", flush=True)
-            for name in list(opened)[:: 1 if index % 2 == 0 else -1]:
-                _round(opened[name], frame, blocks[name])
+        for opening in range(OPENINGS):
+            print(f"\r{isa}: opening {opening + 1} of {OPENINGS}", end="", flush=True)
+            order = contestants[:: 1 if opening % 2 == 0 else -1]
+            opened = {}
+            gc.collect()
+            opened = {one.name: one.open(material, material.folder / one.name) for one in order}
+            _opening(opened, frame, blocks, -(-rounds // OPENINGS))
+            _disturb(opened, disturbed)
     print()
     found = {
         "isa": isa,
@@ -66,7 +74,7 @@ def run(material: Material, isa: str, rounds: int) -> None:
         "int8_peak": peak,
         "precision": {name: one.precision for name, one in opened.items()},
         "agreement": agreement,
-        "disturbance": _disturbance(opened, frame),
+        "disturbance": {name: _judged(name, opened, sides) for name, sides in disturbed.items()},
         "blocks": blocks,
     }
     file(material, isa).write_text(json.dumps(found))
@@ -98,14 +106,27 @@ def made(material: Material, contestant: Contestant) -> bool:
     return contestant.make is None or "seconds" in compress.read(folder)
 
 
+def _opening(opened: dict[str, Opened], frame: object, blocks: dict[str, Blocks], rounds: int) -> None:
+    """All that were opened, in turn."""
+    for name, one in opened.items():
+        for _ in range(WARMUP):
+            one.network()
+            one.frame(frame)
+        for clock in CLOCKS if one.engine_ms else CLOCKS[:2]:
+            blocks[name][clock].append([])
+    for index in range(rounds):
+        for name in list(opened)[:: 1 if index % 2 == 0 else -1]:
+            _round(opened[name], frame, blocks[name])
+
+
 def _round(one: Opened, frame: object, blocks: Blocks) -> None:
     """One block of the plain network, one from frame to class map."""
-    blocks["network"].append(_block(one.network))
+    blocks["network"][-1].append(_block(one.network))
     inner: list[float] = []
     call = partial(one.frame, frame)
-    blocks["frame"].append(_block(call, one.engine_ms, inner))
+    blocks["frame"][-1].append(_block(call, one.engine_ms, inner))
     if one.engine_ms:
-        blocks["engine"].append(inner)
+        blocks["engine"][-1].append(inner)
 
 
 def _block(
@@ -135,21 +156,28 @@ def _agreement(material: Material, opened: dict[str, Opened]) -> dict[str, float
     }
 
 
-def _disturbance(opened: dict[str, Opened], frame: object) -> dict[str, dict]:
+def _disturb(opened: dict[str, Opened], found: dict[str, Sides]) -> None:
     """Does a thread pool that has just worked slow down who comes next in the same process?
 
-    Time of an OpenVINO engine right after a block of another contestant, over its time right after itself.
+    Adds the blocks of an OpenVINO engine right after a block of another contestant, and right after itself.
     """
-    judged = next((n for n in (BF16, DEFAULT) if n in opened), None)
-    found: dict[str, dict] = {}
+    judged = _judge_of(opened)
     for other in (FLOAT, "torch-compile", "ort-fp32"):
-        if judged is None or other not in opened:
+        if not judged or other not in opened:
             continue
-        sides: tuple[list[list[float]], list[list[float]]] = ([], [])
+        sides = found.setdefault(other, ([], []))
+        for side in sides:
+            side.append([])
         for index in range(DISTURBANCE_ROUNDS):
             for side in (0, 1) if index % 2 == 0 else (1, 0):
                 _block(opened[other if side == 0 else judged].network)
-                sides[side].append(_block(opened[judged].network))
-        ratio = paired_ratio(*sides, a=f"{judged} after {other}", b=f"{judged} after itself")
-        found[other] = msgspec.to_builtins(ratio)
-    return found
+                sides[side][-1].append(_block(opened[judged].network))
+
+
+def _judged(other: str, opened: dict[str, Opened], sides: Sides) -> dict:
+    judged = _judge_of(opened)
+    return msgspec.to_builtins(paired_ratio(*sides, a=f"{judged} after {other}", b=f"{judged} after itself"))
+
+
+def _judge_of(opened: dict[str, Opened]) -> str:
+    return next((name for name in (BF16, DEFAULT) if name in opened), "")

@@ -26,7 +26,8 @@ def timed(result: BenchResult, json: bool) -> int:
     for ratio in result.ratios:
         line(
             f"{ratio.clock}: {ratio.a} / {ratio.b} = {ratio.ratio:.3f}, "
-            f"95% interval {ratio.low:.3f} to {ratio.high:.3f}, {ratio.blocks} blocks"
+            f"95% interval {ratio.low:.3f} to {ratio.high:.3f}, "
+            f"{ratio.openings} openings, {ratio.blocks} pairs of blocks"
         )
     notes(tuple(f"{m.bundle}: {note}" for m in result.measurements for note in m.notes))
     verdict(result.verdict.status, result.verdict.reasons)

@@ -28,7 +28,12 @@ def bench(
         str, typer.Option(metavar="0,2-3", help="Pin the process to these cores.", show_default=False)
     ] = "",
     warmup: Annotated[int, typer.Option(help="Runs before, not recorded.", min=0)] = 10,
-    blocks: Annotated[int, typer.Option(help="Pairs of blocks, with --vs.", min=1)] = 20,
+    openings: Annotated[
+        int, typer.Option(help="Open both bundles so many times, in turn, with --vs.", min=2)
+    ] = 6,
+    blocks: Annotated[
+        int, typer.Option(help="Pairs of blocks in all openings together, with --vs.", min=1)
+    ] = 24,
     max_p99_ms: Annotated[
         float, typer.Option(help="Fail above this 99th percentile of host_ms; 0: no limit.")
     ] = 0.0,
@@ -44,8 +49,8 @@ def bench(
     with progress.shown() as report:
         result = bench(
             bundle, vs=vs, min_runs=min_runs, min_seconds=min_seconds, streams=streams,
-            threads=threads, cpus=cpus, warmup=warmup, blocks=blocks, max_p99_ms=max_p99_ms,
-            output=output, progress=report,
+            threads=threads, cpus=cpus, warmup=warmup, openings=openings, blocks=blocks,
+            max_p99_ms=max_p99_ms, output=output, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.timed(result, json))
 

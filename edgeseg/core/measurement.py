@@ -92,12 +92,14 @@ class PairedRatio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Time of A over time of B, from alternating blocks. Above 1: B is faster.
 
     Attributes:
-        low, high: 95% bootstrap interval over the blocks.
+        openings: how often both were opened anew; `blocks`: pairs of blocks in all of them together.
+        low, high: 95% interval over the openings.
     """
 
     a: str
     b: str
     clock: str
+    openings: int
     blocks: int
     ratio: float
     low: float

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
+from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.target import Target
 from edgeseg.errors import InputError
 
@@ -194,11 +195,23 @@ class Backend(Protocol):
         ...
 
 
+class Lap(msgspec.Struct, frozen=True, kw_only=True):
+    """How one of several files did that took turns.
+
+    Attributes:
+        milliseconds: median of the device clock.
+        over_first: its time over that of the first file; None for the first.
+    """
+
+    milliseconds: float
+    over_first: PairedRatio | None = None
+
+
 class Stopwatch(Protocol):
     """Times plain ONNX files on a target: what steps that choose by latency receive instead of a device."""
 
-    def race(self, graphs: Sequence[Path], target: Target) -> tuple[float, ...]:
-        """Median device milliseconds of each file; they take turns."""
+    def race(self, graphs: Sequence[Path], target: Target) -> tuple[Lap, ...]:
+        """Each file; they take turns, in several openings of all."""
         ...
 
     def layers(self, graph: Path, target: Target) -> Mapping[str, float]:

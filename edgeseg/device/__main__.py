@@ -92,6 +92,7 @@ def _bench(options: argparse.Namespace) -> int:
         streams=options.streams,
         threads=options.threads,
         cpus=options.cpus,
+        openings=options.openings,
         blocks=options.blocks,
         cache=options.cache,
         check=not options.no_check,
@@ -161,7 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--min-runs", type=int, default=usual.min_runs)
     sub.add_argument("--min-seconds", type=float, default=usual.min_seconds)
     sub.add_argument("--warmup", type=int, default=usual.warmup)
-    sub.add_argument("--blocks", type=int, default=usual.blocks, help="pairs of blocks, with --vs")
+    sub.add_argument("--openings", type=int, default=usual.openings, help="of both bundles, with --vs")
+    sub.add_argument("--blocks", type=int, default=usual.blocks, help="pairs of blocks in all, with --vs")
     sub.add_argument("--streams", type=int, default=usual.streams, help="requests at work for throughput")
     sub.add_argument("--threads", type=int, help="inference threads; 0: all cores (default: the bundle's)")
     sub.add_argument("--cpus", type=_cpus, default=(), metavar="0,2-3", help="pin the process to these cores")

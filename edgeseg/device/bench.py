@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,9 +16,11 @@ from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.device.affinity import pinned
 from edgeseg.device.settings import DEFAULT, BenchSettings
 from edgeseg.device.statistics import paired_ratio, summarize
-from edgeseg.device.subject import Subject, Surroundings
-from edgeseg.device.timing import SETTLE_RUNS, Blocks, Call, alternate, collect, flat
+from edgeseg.device.subject import Subject, Surroundings, Taken
+from edgeseg.device.timing import SETTLE_RUNS, Call, alternate, collect
 from edgeseg.device.validity import ratio_reasons, sample_reasons
+
+Opener = Callable[[], AbstractContextManager[Call]]
 
 __all__ = ["BenchSettings", "bench", "bench_call", "bench_pair", "compare"]
 
@@ -37,42 +41,40 @@ def bench(path: Path | str, settings: BenchSettings = DEFAULT, progress: Progres
         InputError: settings that measure nothing, or cores that are not here.
     """
     settings.require_sane()
-    with pinned(settings.cpus), Subject(path, settings) as subject:
+    subject = Subject(path, settings)
+    with pinned(settings.cpus), subject.opened():
         with Surroundings() as around:
-            host = collect(subject.call, settings.effort, warmup=settings.warmup, progress=progress)
-        return subject.measurement([host], around, settle=0)
+            taken = subject.run(settings.effort, warmup=settings.warmup, progress=progress)
+        return subject.measurement([[taken]], around)
 
 
 def bench_pair(
     a: Path | str, b: Path | str, settings: BenchSettings = DEFAULT, progress: Progress = silent
 ) -> tuple[Measurement, Measurement, PairedRatio, PairedRatio]:
-    """Time two bundles in alternating blocks in one process.
+    """Time two bundles in alternating blocks in one process, in several openings of both.
 
     Returns:
         Measurements of A and B, then time of A over time of B on the device and the host clock.
     """
     settings.require_sane()
-    with pinned(settings.cpus), Subject(a, settings) as first, Subject(b, settings) as second:
-        with Surroundings() as around:
-            blocks = alternate(
-                first.call,
-                second.call,
-                settings.effort,
-                blocks=settings.blocks,
-                warmup=settings.warmup,
-                progress=progress,
-            )
-        names = (first.name, second.name)
-        device = (
-            first.device_blocks(blocks[0], SETTLE_RUNS),
-            second.device_blocks(blocks[1], SETTLE_RUNS),
+    subjects = Subject(a, settings), Subject(b, settings)
+    with pinned(settings.cpus), Surroundings() as around:
+        taken = alternate(
+            [subject.opened for subject in subjects],
+            lambda subject: subject.run(settings.block, warmup=SETTLE_RUNS),
+            openings=settings.openings,
+            turns=settings.turns,
+            progress=progress,
         )
-        return (
-            first.measurement(blocks[0], around, settle=SETTLE_RUNS),
-            second.measurement(blocks[1], around, settle=SETTLE_RUNS),
-            _judged(device, names, "device"),
-            _judged(blocks, names, "host"),
+    names = subjects[0].name, subjects[1].name
+    device, host = (
+        _judged(
+            [[[block[clock] for block in one] for one in side] for side in taken], names, Taken._fields[clock]
         )
+        for clock in range(2)
+    )
+    first, second = (subject.measurement(side, around) for subject, side in zip(subjects, taken))
+    return first, second, device, host
 
 
 def bench_call(
@@ -126,8 +128,8 @@ def bench_call(
 
 
 def compare(
-    call_a: Call,
-    call_b: Call,
+    open_a: Opener,
+    open_b: Opener,
     settings: BenchSettings = DEFAULT,
     *,
     names: tuple[str, str] = ("A", "B"),
@@ -135,23 +137,37 @@ def compare(
 ) -> tuple[list[float], list[float], PairedRatio]:
     """Time any two callables in alternating blocks on the host clock.
 
+    Args:
+        open_a, open_b: make everything anew that luck may depend on, and give the callable, within a context.
+
     Returns:
         Milliseconds of A and of B in the order taken, and time of A over time of B.
     """
     settings.require_sane()
     with pinned(settings.cpus):
-        blocks = alternate(
-            call_a,
-            call_b,
-            settings.effort,
-            blocks=settings.blocks,
-            warmup=settings.warmup,
+        taken = alternate(
+            [partial(_warm, open_one, settings.warmup) for open_one in (open_a, open_b)],
+            lambda call: collect(call, settings.block, warmup=SETTLE_RUNS),
+            openings=settings.openings,
+            turns=settings.turns,
             progress=progress,
         )
-    return flat(blocks[0]), flat(blocks[1]), _judged(blocks, names, "host")
+    samples_a, samples_b = ([ms for blocks in side for block in blocks for ms in block] for side in taken)
+    return samples_a, samples_b, _judged(taken, names, "host")
 
 
-def _judged(blocks: tuple[Blocks, Blocks], names: tuple[str, str], clock: str) -> PairedRatio:
-    ratio = paired_ratio(*blocks, a=names[0], b=names[1], clock=clock)
+@contextmanager
+def _warm(open_one: Opener, warmup: int) -> Iterator[Call]:
+    with open_one() as call:
+        for _ in range(warmup):
+            call()
+        yield call
+
+
+def _judged(
+    sides: Sequence[Sequence[Sequence[Sequence[float]]]], names: tuple[str, str], clock: str
+) -> PairedRatio:
+    """Args: sides: [A and B][opening][block][run]."""
+    ratio = paired_ratio(*sides, a=names[0], b=names[1], clock=clock)
     reasons = tuple(ratio_reasons(ratio))
     return msgspec.structs.replace(ratio, valid=not reasons, reasons=reasons)

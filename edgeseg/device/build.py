@@ -23,7 +23,6 @@ from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device import gate
-from edgeseg.device.bench import BenchSettings, bench_pair
 from edgeseg.device.opening import prove
 from edgeseg.errors import BundleError
 
@@ -115,8 +114,7 @@ def _faster(
     for place, manifest in zip(places, (bundle.manifest, rival)):
         with draft(place) as side:
             _fill(side, bundle, manifest, settings, progress)
-    timing = BenchSettings(cache=settings.cache, check=False)
-    _, against, ratio, _ = bench_pair(*places, timing, progress)
+    ratio = gate.race(*places, settings.cache, progress)
     winner = places[0] if gate.int8_wins(ratio) else places[1]
     manifest = Bundle.open(winner, check_files=False).manifest
     (winner / MANIFEST).unlink()
@@ -125,7 +123,9 @@ def _faster(
     for place in places:
         shutil.rmtree(place)
     notes = (n for n in manifest.notes if not n.startswith(gate.PREFIX))
-    result.finish(msgspec.structs.replace(manifest, notes=(*notes, gate.verdict(ratio, against.target))))
+    assert rival.engine is not None
+    told = gate.verdict(ratio, rival.engine.target)
+    result.finish(msgspec.structs.replace(manifest, notes=(*notes, told)))
 
 
 def _copy(bundle: Bundle, manifest: Manifest, folder: Path) -> None:

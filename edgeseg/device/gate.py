@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from edgeseg.backends import backend_for
 from edgeseg.backends._cpu import emulates_bf16
 from edgeseg.core.bundle import Bundle, Manifest
 from edgeseg.core.measurement import PairedRatio
+from edgeseg.core.ports import Progress, silent
 from edgeseg.core.target import Target
+from edgeseg.device.bench import BenchSettings, bench_pair
 
 PREFIX = "int8 against float: "
 UNTIMED = f"{PREFIX}not timed; on the device, `edgeseg build` makes both engines and keeps the faster"
@@ -41,6 +45,15 @@ def float_rival(bundle: Bundle) -> Manifest | None:
         notes=rival.notes,
         files={name: entry for name, entry in manifest.files.items() if name not in int8_only},
     )
+
+
+def race(int8: Path, rival: Path, cache: Path | None, progress: Progress = silent) -> PairedRatio:
+    """Time of the int8 bundle over that of the float one on the device clock, in several openings of both.
+
+    Args:
+        cache: folder for compiled models.
+    """
+    return bench_pair(int8, rival, BenchSettings(cache=cache, check=False), progress)[2]
 
 
 def int8_wins(ratio: PairedRatio) -> bool:

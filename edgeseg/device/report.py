@@ -53,7 +53,8 @@ def ratio_text(ratio: PairedRatio) -> str:
     """One line, and one more per reason against it."""
     line = (
         f"{ratio.clock}: {ratio.a} takes {ratio.ratio:.3f} times as long as {ratio.b} "
-        f"(95% {ratio.low:.3f} to {ratio.high:.3f}, {ratio.blocks} pairs of blocks)"
+        f"(95% {ratio.low:.3f} to {ratio.high:.3f}, "
+        f"{ratio.openings} openings, {ratio.blocks} pairs of blocks)"
     )
     return "\n".join((line, *(f"  INVALID: {reason}" for reason in ratio.reasons)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeseg.device.statistics import P99_SAMPLES
+from edgeseg.device.statistics import MIN_OPENINGS, P99_SAMPLES
 from edgeseg.device.timing import Effort
 from edgeseg.errors import InputError
 
@@ -20,7 +20,8 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         streams: requests at work while throughput is measured; latency is always one at a time.
         threads: inference threads instead of the bundle's; None: the bundle's.
         cpus: cores to pin the process to while measuring; empty: not pinned beyond the target.
-        blocks: pairs of blocks of a comparison; runs and seconds are spread over them.
+        openings: how often a comparison opens both bundles anew.
+        blocks: pairs of blocks of a comparison, in all openings together, which share runs and seconds.
         throughput_seconds: how long throughput is measured, with more than one stream.
         cache: folder for compiled models.
         check: compare the golden frames before timing.
@@ -32,7 +33,8 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     streams: int = 1
     threads: int | None = None
     cpus: tuple[int, ...] = ()
-    blocks: int = 20
+    openings: int = 6
+    blocks: int = 24
     throughput_seconds: float = 2.0
     cache: Path | None = None
     check: bool = True
@@ -40,11 +42,13 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def require_sane(self) -> None:
         """Raise InputError for numbers that measure nothing."""
         enough = 0 <= self.min_seconds < math.inf and self.warmup >= 0
-        if not enough or min(self.min_runs, self.blocks, self.streams) < 1:
+        least = min(self.min_runs, self.blocks, self.streams)
+        if not enough or least < 1 or self.openings < MIN_OPENINGS:
             raise InputError(
-                f"min_runs is {self.min_runs}, blocks {self.blocks}, streams {self.streams}, "
-                f"warmup {self.warmup}, min_seconds {self.min_seconds}",
-                expected="runs, blocks and streams of at least 1, warm-up and seconds of at least 0",
+                f"min_runs is {self.min_runs}, openings {self.openings}, blocks {self.blocks}, "
+                f"streams {self.streams}, warmup {self.warmup}, min_seconds {self.min_seconds}",
+                expected=f"at least {MIN_OPENINGS} openings, runs, blocks and streams of at least 1, "
+                "warm-up and seconds of at least 0",
             )
 
     def judging(self, max_p99_ms: float | None) -> BenchSettings:
@@ -66,6 +70,17 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "min_seconds": str(self.min_seconds),
             "host": "frame to class map, one call at a time, copies included",
         }
+
+    @property
+    def turns(self) -> int:
+        """Pairs of blocks in one opening."""
+        return -(-self.blocks // self.openings)
+
+    @property
+    def block(self) -> Effort:
+        """Of one side in one turn."""
+        blocks = self.openings * self.turns
+        return Effort(runs=-(-self.min_runs // blocks), seconds=self.min_seconds / blocks)
 
     @property
     def effort(self) -> Effort:

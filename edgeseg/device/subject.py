@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.measurement import Environment, Measurement
-from edgeseg.core.ports import Array, OpenSettings
+from edgeseg.core.ports import Array, OpenSettings, Progress, silent
 from edgeseg.device.environment import MemoryWatch, others_share, read_cpu_time, read_environment
 from edgeseg.device.settings import BenchSettings
 from edgeseg.device.statistics import summarize
-from edgeseg.device.timing import Blocks, flat, throughput
+from edgeseg.device.timing import Effort, collect, throughput
 from edgeseg.device.validity import environment_reasons, others_reasons, sample_reasons
 from edgeseg.runtime.check import golden_frames, self_check
 from edgeseg.runtime.session import Session
@@ -38,48 +40,51 @@ class Surroundings:
         self.reasons = (*environment_reasons(self.before, self.after), *others_reasons(share))
 
 
+class Taken(NamedTuple):
+    """Milliseconds of the same runs on both clocks, in their order."""
+
+    device: list[float]
+    host: list[float]
+
+
 class Subject:
-    """An open bundle with a frame to run, keeping the device milliseconds of every call."""
+    """A bundle with a frame to run, opened once or several times.
+
+    Its first opening tells the first frame, the memory and, with several streams, the throughput; the
+    self-check is made there.
+    """
 
     def __init__(self, path: Path | str, settings: BenchSettings) -> None:
-        self._settings = settings
-        memory = MemoryWatch()
-        start = time.perf_counter()
-        options = OpenSettings(streams=settings.streams, cache=settings.cache)
-        self._session = Session(Bundle.open(path), options, threads=settings.threads, check=False, warm_up=0)
-        try:
-            session = self._session
-            blank = np.zeros((session.batch, *session.camera_size, 3), np.uint8)
-            session(blank)
-            self._first_frame_ms = (time.perf_counter() - start) * 1e3
-            if settings.check:
-                self_check(session, session.bundle)
-            self._frame = _frame(session.bundle, blank)
-            self._memory_mb = memory.growth_mb()
-        except BaseException:
-            self._session.close()
-            raise
+        self._path, self._settings = path, settings
+        self._session: Session | None = None
         self._device: list[float] = []
+        self._throughput: float | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Subject]:
+        """Open and warm up; close in the end."""
+        first = self._session is None
+        with self._first() if first else self._open(self._now.bundle) as self._session:
+            self.run(Effort(runs=0, seconds=0.0), warmup=self._settings.warmup)
+            yield self
+            if first and self._settings.streams > 1:
+                self._throughput = self._with_streams()
+
+    def run(self, effort: Effort, *, warmup: int, progress: Progress = silent) -> Taken:
+        """One block of runs; `warmup` more before are not recorded."""
+        self._device.clear()
+        host = collect(self._call, effort, warmup=warmup, progress=progress)
+        return Taken(self._device[warmup:], host)
 
     @property
     def name(self) -> str:
-        return self._session.bundle.manifest.name
+        return self._now.bundle.manifest.name
 
-    def call(self) -> None:
-        self._device.append(self._session.timed(self._frame)[1])
-
-    def device_blocks(self, host: Blocks, settle: int) -> Blocks:
-        """The device milliseconds of the recorded runs, in the same blocks as those of the host."""
-        blocks, at = [], self._settings.warmup
-        for block in host:
-            at += settle
-            blocks.append(self._device[at : at + len(block)])
-            at += len(block)
-        return blocks
-
-    def measurement(self, blocks: Blocks, around: Surroundings, *, settle: int) -> Measurement:
-        settings, session = self._settings, self._session
-        host, device = flat(blocks), flat(self.device_blocks(blocks, settle))
+    def measurement(self, openings: Sequence[Sequence[Taken]], around: Surroundings) -> Measurement:
+        """Args: openings: [opening][block]."""
+        settings, session = self._settings, self._now
+        taken = [block for opening in openings for block in opening]
+        device, host = ([ms for block in taken for ms in block[clock]] for clock in range(2))
         reasons = (
             *sample_reasons(device, "device"),
             *sample_reasons(host, "host"),
@@ -99,13 +104,14 @@ class Subject:
             device=summarize(device),
             host=summarize(host),
             first_frame_ms=self._first_frame_ms,
-            throughput_fps=self._throughput(host),
+            throughput_fps=self._throughput or session.batch * 1e3 * len(host) / sum(host),
             memory_mb=self._memory_mb,
             before=around.before,
             after=around.after,
             settings={
                 **settings.as_text(),
-                "blocks": str(len(blocks)),
+                "openings": str(len(openings)),
+                "blocks": str(len(taken)),
                 "device": "inference alone, input already written",
             },
             valid=not reasons,
@@ -113,21 +119,42 @@ class Subject:
             notes=session.notes,
         )
 
-    def _throughput(self, host: Sequence[float]) -> float:
-        """Frames per second. One stream: what the latency runs reached."""
-        settings, session = self._settings, self._session
-        if settings.streams == 1:
-            return session.batch * 1e3 * len(host) / sum(host)
+    @property
+    def _now(self) -> Session:
+        assert self._session is not None, "not opened yet"
+        return self._session
+
+    def _call(self) -> None:
+        self._device.append(self._now.timed(self._frame)[1])
+
+    def _first(self) -> Session:
+        memory = MemoryWatch()
+        start = time.perf_counter()
+        session = self._open(Bundle.open(self._path))
+        try:
+            blank = np.zeros((session.batch, *session.camera_size, 3), np.uint8)
+            session(blank)
+            self._first_frame_ms = (time.perf_counter() - start) * 1e3
+            if self._settings.check:
+                self_check(session, session.bundle)
+            self._frame = _frame(session.bundle, blank)
+            self._memory_mb = memory.growth_mb()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _open(self, bundle: Bundle) -> Session:
+        options = OpenSettings(streams=self._settings.streams, cache=self._settings.cache)
+        return Session(bundle, options, threads=self._settings.threads, check=False, warm_up=0)
+
+    def _with_streams(self) -> float:
+        """Frames per second."""
+        settings, session = self._settings, self._now
         calls = throughput(
             lambda: session(self._frame), threads=settings.streams, seconds=settings.throughput_seconds
         )
         return session.batch * calls
-
-    def __enter__(self) -> Subject:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._session.close()
 
 
 def _frame(bundle: Bundle, like: Array) -> Array:

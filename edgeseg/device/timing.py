@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from threading import Barrier
+from typing import TypeVar
 
 import msgspec
 
 from edgeseg.core.ports import Progress, silent
 
 Call = Callable[[], object]
-Blocks = list[list[float]]
+Opened = TypeVar("Opened")
+Block = TypeVar("Block")
 
 SETTLE_RUNS = 2
 """Runs at the start of a block that are not recorded: they bring back the caches and end the
@@ -34,26 +37,34 @@ def collect(call: Call, effort: Effort, *, warmup: int, progress: Progress = sil
 
 
 def alternate(
-    call_a: Call, call_b: Call, effort: Effort, *, blocks: int, warmup: int, progress: Progress = silent
-) -> tuple[Blocks, Blocks]:
-    """A and B in turn: AB, BA, AB, ... with `effort` spent on each side over all blocks together.
+    open_each: Sequence[Callable[[], AbstractContextManager[Opened]]],
+    block: Callable[[Opened], Block],
+    *,
+    openings: int,
+    turns: int,
+    progress: Progress = silent,
+) -> list[list[list[Block]]]:
+    """Open all, let each do a block in turn, `turns` times, close all; do this `openings` times.
 
-    The order swaps from pair to pair, so that a steady drift favours neither side.
+    Every second turn goes backwards, so that a steady drift favours nobody: AB, BA, AB, ... So does every
+    second opening, with the turns in it: it matters who is opened first (memory, threads).
+
+    Returns:
+        What the blocks gave: [one of `open_each`][opening][turn].
     """
-    for call in (call_a, call_b):
-        for _ in range(warmup):
-            call()
-    share = Effort(runs=-(-effort.runs // blocks), seconds=effort.seconds / blocks)
-    samples: tuple[Blocks, Blocks] = ([], [])
-    for index in range(blocks):
-        progress("timing A and B in turn", index, blocks)
-        order = ((0, call_a), (1, call_b))
-        for side, call in order if index % 2 == 0 else order[::-1]:
-            for _ in range(SETTLE_RUNS):
-                call()
-            samples[side].append(_block(call, share, silent))
-    progress("timing A and B in turn", blocks, blocks)
-    return samples
+    found: list[list[list[Block]]] = [[] for _ in open_each]
+    for opening in range(openings):
+        progress("timing in turn", opening, openings)
+        order = range(len(open_each))[:: _way(opening)]
+        with ExitStack() as stack:
+            opened = {index: stack.enter_context(open_each[index]()) for index in order}
+            for one in found:
+                one.append([])
+            for turn in range(turns):
+                for index in order[:: _way(turn)]:
+                    found[index][-1].append(block(opened[index]))
+    progress("timing in turn", openings, openings)
+    return found
 
 
 def throughput(call: Call, *, threads: int, seconds: float) -> float:
@@ -81,9 +92,8 @@ def throughput(call: Call, *, threads: int, seconds: float) -> float:
         return done / (time.perf_counter() - start)
 
 
-def flat(blocks: Blocks) -> list[float]:
-    """All samples, in the order of the blocks."""
-    return [sample for block in blocks for sample in block]
+def _way(number: int) -> int:
+    return 1 if number % 2 == 0 else -1
 
 
 def _block(call: Call, effort: Effort, progress: Progress) -> list[float]:

@@ -20,8 +20,6 @@ MAX_CLOCK_DROP = 0.10
 MAX_OTHERS = 0.10
 """Share of the usable cores that other processes took. An engine with one thread per core waits for
 its slowest thread, so even a little of one core delays the whole run."""
-MIN_BLOCKS = 10
-"""Pairs of blocks below which the bootstrap interval of a paired ratio is too optimistic."""
 MAX_RATIO_WIDTH = 1.5
 """high / low of a paired ratio's interval. Wider, it does not tell which side is faster by how much."""
 
@@ -79,12 +77,8 @@ def others_reasons(share: float | None) -> Iterator[str]:
 
 def ratio_reasons(ratio: PairedRatio) -> Iterator[str]:
     """Why a paired ratio cannot be trusted. Noise that both sides share is no reason."""
-    if ratio.blocks < MIN_BLOCKS:
-        yield (
-            f"{ratio.clock}: {ratio.blocks} pairs of blocks, at least {MIN_BLOCKS} are needed; raise --blocks"
-        )
     if ratio.high > ratio.low * MAX_RATIO_WIDTH:
         yield (
             f"{ratio.clock}: the interval {ratio.low:.2f} to {ratio.high:.2f} is too wide to tell; "
-            "raise --min-seconds or stop other programs"
+            "raise --openings or stop other programs"
         )

@@ -46,12 +46,13 @@ def bench(
     threads: int = 0,
     cpus: str = "",
     warmup: int = 10,
-    blocks: int = 20,
+    openings: int = 6,
+    blocks: int = 24,
     max_p99_ms: float = 0.0,
     output: str = "",
     progress: Progress = silent,
 ) -> BenchResult:
-    """Time a bundle on this device; with `vs`, alternate both in blocks.
+    """Time a bundle on this device; with `vs`, open both several times and alternate them in blocks.
 
     A bundle whose engine cannot run here gives the verdict `unmeasured`; a deferred bundle is built
     into the cache folder first where its engine can be made.
@@ -68,6 +69,7 @@ def bench(
         threads=threads or None,
         cpus=parse_cpus(cpus),
         warmup=warmup,
+        openings=openings,
         blocks=blocks,
         cache=engine_cache(),
     ).judging(limit)

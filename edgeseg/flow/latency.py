@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,14 +14,16 @@ import numpy as np
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Backend, BuildSettings, Engine, OpenSettings, Request
+from edgeseg.core.ports import Backend, BuildSettings, Engine, Lap, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.device.layers import by_node
-from edgeseg.device.timing import SETTLE_RUNS, Effort, collect
+from edgeseg.device.statistics import paired_ratio
+from edgeseg.device.timing import SETTLE_RUNS, Effort, alternate, collect
 from edgeseg.errors import MissingDevice
 
 EFFORT = Effort(runs=4, seconds=0.06)
-TURNS = 6
+OPENINGS, TURNS = 4, 2
+"""Most of what differs is the luck of an opening: more turns in each would not make up for it."""
 PROFILED_RUNS = 20
 WARMUP = 3
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -40,28 +43,36 @@ class EngineStopwatch:
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache
 
-    def race(self, graphs: Sequence[Path], target: Target) -> tuple[float, ...]:
-        with ExitStack() as open_now:
-            opened = [open_now.enter_context(self._open(graph, target, OpenSettings())) for graph in graphs]
-            taken: list[list[float]] = [[] for _ in opened]
-            for turn in range(TURNS):
-                for index in range(len(opened)) if turn % 2 == 0 else reversed(range(len(opened))):
-                    taken[index] += _milliseconds(opened[index].request, SETTLE_RUNS if turn else WARMUP)
-        return tuple(statistics.median(one) for one in taken)
+    def race(self, graphs: Sequence[Path], target: Target) -> tuple[Lap, ...]:
+        with ExitStack() as made_now:
+            made = [made_now.enter_context(self._made(graph, target)) for graph in graphs]
+            taken = alternate(
+                [partial(_opened, one, OpenSettings(cache=one.cache)) for one in made],
+                lambda opened: _milliseconds(opened.request, SETTLE_RUNS),
+                openings=OPENINGS,
+                turns=TURNS,
+            )
+        names = [graph.stem for graph in graphs]
+        return tuple(
+            Lap(
+                milliseconds=statistics.median(ms for blocks in one for block in blocks for ms in block),
+                over_first=paired_ratio(one, taken[0], a=name, b=names[0], clock="device") if index else None,
+            )
+            for index, (one, name) in enumerate(zip(taken, names))
+        )
 
     def layers(self, graph: Path, target: Target) -> Mapping[str, float]:
-        with self._open(graph, target, OpenSettings(profile=True)) as opened:
-            _milliseconds(opened.request, WARMUP)
+        with self._made(graph, target) as made, _opened(made, OpenSettings(profile=True)) as opened:
             taken = []
             for _ in range(PROFILED_RUNS):
                 opened.request.execute()
                 layers = opened.engine.layers()
                 taken.append([layer.milliseconds or 0.0 for layer in layers])
-            nodes = _weighted(graph, opened.graph)
+            nodes = _weighted(graph, made.graph)
         return by_node(layers, np.median(taken, axis=0).tolist(), nodes)
 
     @contextmanager
-    def _open(self, graph: Path, target: Target, settings: OpenSettings) -> Iterator[_Opened]:
+    def _made(self, graph: Path, target: Target) -> Iterator[_Made]:
         backend = backend_for(target)
         can = backend.availability(target)
         if not (can.build and can.run):
@@ -86,27 +97,48 @@ class EngineStopwatch:
                 outputs=built.outputs,
                 settings=built.settings,
             )
-            engine = backend.open(place / "engine" / built.entry, record, settings)
-            try:
-                request = engine.request()
-                rng = np.random.default_rng(0)
-                request.write({i.name: rng.normal(size=i.shape).astype(i.dtype) for i in engine.inputs})
-                yield _Opened(typed, engine, request)
-            finally:
-                engine.close()
+            yield _Made(typed, place / "engine" / built.entry, record, backend, place / "cache")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """
+    Attributes:
+        graph: what the engine was built from.
+        cache: what its first opening compiles for the next ones.
+    """
+
+    graph: Path
+    entry: Path
+    record: EngineRecord
+    backend: Backend
+    cache: Path
 
 
 @dataclass(frozen=True)
 class _Opened:
     """
     Attributes:
-        graph: what the engine was built from.
         request: with its inputs written.
     """
 
-    graph: Path
     engine: Engine
     request: Request
+
+
+@contextmanager
+def _opened(made: _Made, settings: OpenSettings) -> Iterator[_Opened]:
+    """Warmed up."""
+    engine = made.backend.open(made.entry, made.record, settings)
+    try:
+        request = engine.request()
+        rng = np.random.default_rng(0)
+        request.write({i.name: rng.normal(size=i.shape).astype(i.dtype) for i in engine.inputs})
+        for _ in range(WARMUP):
+            request.execute()
+        yield _Opened(engine, request)
+    finally:
+        engine.close()
 
 
 def _milliseconds(request: Request, warmup: int) -> list[float]:

@@ -79,7 +79,8 @@ def measure_staircase(
             progress(f"measuring widths on {target}", done, len(widths))
             path = Path(folder) / f"width-{width}.onnx"
             onnx.save(_convolution(width, size), str(path))
-            (found[width],) = stopwatch.race([path], target)
+            (lap,) = stopwatch.race([path], target)
+            found[width] = lap.milliseconds
     return found
 
 

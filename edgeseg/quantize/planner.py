@@ -57,7 +57,7 @@ class Tried(msgspec.Struct, kw_only=True):
 
     Attributes:
         int8: by block; `predicted_ms`, `predicted_drop`: before it was built.
-        against: milliseconds of float, in turn with `timed`.
+        against: milliseconds of float, in turn with `timed`, as its openings.
         ratio: its time over that of float.
         loss: None: not scored.
     """
@@ -66,7 +66,7 @@ class Tried(msgspec.Struct, kw_only=True):
     predicted_ms: float | None = None
     predicted_drop: float | None = None
     timed: Timed | None = None
-    against: list[list[float]] = []
+    against: list[list[list[float]]] = []
     ratio: PairedRatio | None = None
     loss: Loss | None = None
 
@@ -175,7 +175,7 @@ class Search:
     @property
     def _int8_ms(self) -> float:
         """Of whole runs with everything int8, when float was first timed."""
-        return float(np.median(np.concatenate(self._observed[1][1].blocks)))
+        return self._observed[1][1].run_ms
 
     @property
     def block_ms(self) -> NDArray[np.float64]:
@@ -237,7 +237,7 @@ class Search:
         plans = [frozenset(s.block.nodes) for s in self.blocks]
         whole, *single = self.lab.race([frozenset(), *plans])
         self._singles = {
-            s.block.name: self._int8_ms * (paired_ratio(one.blocks, whole.blocks).ratio - 1.0)
+            s.block.name: self._int8_ms * (paired_ratio(one.openings, whole.openings).ratio - 1.0)
             for s, one in zip(self.blocks, single)
         }
 
@@ -247,7 +247,7 @@ class Search:
         first = Tried(int8=np.ones(len(self.blocks), bool), loss=loss)
         if self.lab.times:
             (_, slow), (_, fast), *_ = self._observed
-            first.timed, first.against, first.ratio = fast, [*slow.blocks], _ratio(fast, slow.blocks)
+            first.timed, first.against, first.ratio = fast, slow.openings, _ratio(fast, slow.openings)
         self.tried = [first]
         if loss is not None:
             self._judge()
@@ -300,7 +300,7 @@ class Search:
         reference, found = self._beside_float([self.floats(one.int8) for one in plans])
         for one, timed in zip(plans, found):
             one.timed = timed if one.timed is None else one.timed.more(timed)
-            one.against = [*one.against, *reference.blocks]
+            one.against = [*one.against, *reference.openings]
             one.ratio = _ratio(one.timed, one.against)
 
     def _beside_float(self, plans: Sequence[FloatNodes]) -> tuple[Timed, list[Timed]]:
@@ -391,5 +391,5 @@ class Search:
         return frozenset(node for nodes in kept for node in nodes)
 
 
-def _ratio(timed: Timed, against: Sequence[Sequence[float]]) -> PairedRatio:
-    return paired_ratio(timed.blocks, against, a="plan", b="float", clock="device")
+def _ratio(timed: Timed, against: Sequence[Sequence[Sequence[float]]]) -> PairedRatio:
+    return paired_ratio(timed.openings, against, a="plan", b="float", clock="device")

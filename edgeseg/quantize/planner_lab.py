@@ -18,12 +18,12 @@ FloatNodes = frozenset[str]
 class Timed(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
-        blocks: milliseconds, one list per turn.
+        openings: milliseconds, [opening][turn][run].
         node_ms: of each weighted node, with what the engine runs between it and the next; empty where the
             engine tells no times of layers.
     """
 
-    blocks: list[list[float]]
+    openings: list[list[list[float]]]
     node_ms: Mapping[str, float] = {}
 
     @property
@@ -31,12 +31,17 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
         """Sum of the layers; without them the median of the runs."""
         if self.node_ms:
             return sum(self.node_ms.values())
-        return statistics.median(sample for block in self.blocks for sample in block)
+        return self.run_ms
+
+    @property
+    def run_ms(self) -> float:
+        """The median of the runs."""
+        return statistics.median(ms for turns in self.openings for turn in turns for ms in turn)
 
     def more(self, other: Timed) -> Timed:
-        """With the turns of another race, and of each layer the mean of both."""
+        """With the openings of another race, and of each layer the mean of both."""
         mean = {node: (ms + other.node_ms.get(node, ms)) / 2 for node, ms in self.node_ms.items()}
-        return Timed(blocks=[*self.blocks, *other.blocks], node_ms=mean)
+        return Timed(openings=[*self.openings, *other.openings], node_ms=mean)
 
     def at_pace(self, factor: float) -> Timed:
         """Its layers as they would be on a machine that takes `factor` times as long."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -12,17 +15,19 @@ from onnx import ModelProto
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Array, BuildSettings, Engine, Layer, OpenSettings
+from edgeseg.core.ports import Array, BuildSettings, Engine, Layer, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine
 from edgeseg.device.layers import by_node
+from edgeseg.device.timing import alternate
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.quantize.planner_lab import Timed
 from edgeseg.quantize.probe import ProbeEngine, open_probe
 
-TURNS, BRIEF, RUNS = 10, 4, 4
-"""Engines take turns, in a brief race fewer; each turn is one run that is not counted and RUNS that are."""
+OPENINGS, TURNS, BRIEF, RUNS = 3, 4, 2, 4
+"""Engines are opened so many times and take turns in each opening, in a brief race fewer. A turn is one run
+that is not counted and RUNS that are."""
 
 
 class TrialEngine:
@@ -47,8 +52,22 @@ class TrialEngine:
         """With the times of the last run; none where layers are not timed."""
         return ()
 
+    @contextmanager
+    def opened(self) -> Iterator[TrialEngine]:
+        """Opened anew and run once; not open afterwards."""
+        self.shut()
+        try:
+            self.execute()
+            yield self
+        finally:
+            self.shut()
+
+    def shut(self) -> None:
+        """Free the engine; the next run opens it again."""
+
     def close(self) -> None:
-        """Free the engine."""
+        """Free the engine for good."""
+        self.shut()
 
 
 class Simulated(TrialEngine):
@@ -63,11 +82,12 @@ class Simulated(TrialEngine):
 
 
 class Built(TrialEngine):
-    """An engine of the target in a temporary folder."""
+    """An engine of the target in a temporary folder, opened when it is first run."""
 
     def __init__(self, deploy: ModelProto, target: Target, frame: Array, profile: bool) -> None:
         super().__init__(deploy)
-        self._profile = profile
+        self._target, self._frame, self._profile = target, frame, profile
+        self._engine: Engine | None = None
         self._folder = TemporaryDirectory(prefix="edgeseg-plan-")
         place = Path(self._folder.name)
         onnx.save(deploy, str(place / "deploy.onnx"))
@@ -78,53 +98,78 @@ class Built(TrialEngine):
             camera_size=(frame.shape[0], frame.shape[1]),
         )
         try:
-            record, _ = make_engine(record, place, BuildSettings())
-            self._engine: Engine = backend_for(target).open(
-                place / record.entry, record, OpenSettings(profile=profile)
-            )
+            self._record, _ = make_engine(record, place, BuildSettings())
         except BaseException:
             self._folder.cleanup()
             raise
-        self._request = self._engine.request()
-        self._write(frame)
 
     def class_map(self, frame: Array) -> Array:
-        self._write(frame)
-        self._request.execute()
-        return self._request.read()[CLASS_MAP][0]
+        request = self._request
+        self._write(request, frame)
+        request.execute()
+        return request.read()[CLASS_MAP][0]
 
     def execute(self) -> float:
         return self._request.execute()
 
     def layers(self) -> Sequence[Layer]:
-        return self._engine.layers() if self._profile else ()
+        return self._engine.layers() if self._engine and self._profile else ()
+
+    def shut(self) -> None:
+        self.__dict__.pop("_request", None)
+        if self._engine:
+            self._engine.close()
+        self._engine = None
 
     def close(self) -> None:
-        self._engine.close()
+        self.shut()
         self._folder.cleanup()
 
-    def _write(self, frame: Array) -> None:
-        self._request.write({FRAMES: np.stack([frame] * self.batch)})
+    @cached_property
+    def _request(self) -> Request:
+        place = Path(self._folder.name)
+        settings = OpenSettings(profile=self._profile)
+        self._engine = backend_for(self._target).open(place / self._record.entry, self._record, settings)
+        request = self._engine.request()
+        self._write(request, self._frame)
+        return request
+
+    def _write(self, request: Request, frame: Array) -> None:
+        request.write({FRAMES: np.stack([frame] * self.batch)})
 
 
 def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = (), *, turns: int = TURNS) -> list[Timed]:
-    """Milliseconds of each engine and of its weighted nodes `names`; every second turn goes backwards.
+    """Milliseconds of each engine and of its weighted nodes `names`, in OPENINGS openings of `turns` turns.
 
     Of a layer the median over the turns counts, each turn brought to the pace of the middle one: machines get
     slower and faster.
     """
-    blocks: list[list[list[float]]] = [[] for _ in engines]
-    layers: list[Sequence[Layer]] = [() for _ in engines]
-    taken: list[list[list[float]]] = [[] for _ in engines]
-    for turn in range(turns):
-        order = range(len(engines)) if turn % 2 == 0 else reversed(range(len(engines)))
-        for index in order:
-            engines[index].execute()
-            blocks[index].append([engines[index].execute() for _ in range(RUNS)])
-            layers[index] = engines[index].layers()
-            taken[index].append([layer.milliseconds or 0.0 for layer in layers[index]])
-    whole = np.sum(blocks, axis=(0, 2))
+    for engine in engines:
+        engine.shut()
+    laps = alternate([engine.opened for engine in engines], _turn, openings=OPENINGS, turns=turns)
+    openings = [[[turn.runs for turn in turns] for turns in one] for one in laps]
+    each = [[turn for turns in one for turn in turns] for one in laps]
+    whole = np.sum([[turn.runs for turn in one] for one in each], axis=(0, 2))
     pace = whole / np.median(whole)
-    usual = [np.median(np.array(one) / pace[:, None], axis=0).tolist() for one in taken]
+    usual = [np.median(np.array([turn.layer_ms for turn in one]) / pace[:, None], axis=0) for one in each]
     own = {name: name for name in names}
-    return [Timed(blocks=b, node_ms=by_node(i, ms, own)) for b, i, ms in zip(blocks, layers, usual)]
+    return [
+        Timed(openings=opened, node_ms=by_node(one[-1].layers, ms.tolist(), own))
+        for opened, one, ms in zip(openings, each, usual)
+    ]
+
+
+class _Turn(NamedTuple):
+    """Milliseconds of the runs of a turn, and of each layer in the last of them."""
+
+    runs: list[float]
+    layers: Sequence[Layer]
+
+    @property
+    def layer_ms(self) -> list[float]:
+        return [layer.milliseconds or 0.0 for layer in self.layers]
+
+
+def _turn(engine: TrialEngine) -> _Turn:
+    engine.execute()
+    return _Turn([engine.execute() for _ in range(RUNS)], engine.layers())

@@ -102,7 +102,11 @@ class Pruning:
             f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters",
         ]
         if self.on_target:
-            told.append(f"{100 * self.on_target.share(self.module):.0f}% of the latency on {chosen.target}")
+            share = self.on_target.share(self.module)
+            told.append(
+                f"{100 * share.ratio:.0f}% of the latency on {chosen.target} "
+                f"(95% interval {100 * share.low:.0f} to {100 * share.high:.0f})"
+            )
         return ", ".join(told)
 
     def _choose(self, share: float) -> tuple[Pruned, ...]:
@@ -141,7 +145,7 @@ class Pruning:
         if self.on_target:
             candidate = copy.deepcopy(self.module)
             replay(candidate, history_of(removal), self.spec.input_size)
-            return self.on_target.share(candidate)
+            return self.on_target.share(candidate).ratio
         macs, parameters = costs.after(units, removal)
         return macs if self.settings.by == "macs" else parameters
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.ports import Stopwatch
 from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
@@ -27,11 +28,12 @@ class OnTarget:
         self._before, self._size, self._target = before, input_size, Target.parse(target)
         self._stopwatch, self._work = stopwatch, work
 
-    def share(self, module: nn.Module) -> float:
+    def share(self, module: nn.Module) -> PairedRatio:
         """Latency of `module` over that of the network before; both are timed in turn."""
         graphs = (self._file_before, self._exported(module, "candidate"))
-        before, now = self._stopwatch.race(graphs, self._target)
-        return now / before
+        _, now = self._stopwatch.race(graphs, self._target)
+        assert now.over_first is not None
+        return now.over_first
 
     def layers(self, module: nn.Module) -> dict[str, float]:
         """Milliseconds of its layers, by name; empty where the engine does not tell."""

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from contextlib import contextmanager, nullcontext
 
+import msgspec
 import pytest
 
+from edgeseg.device import subject
 from edgeseg.device.bench import BenchSettings, bench, bench_call, bench_pair, compare
 from edgeseg.errors import BundleError, InputError
+from edgeseg.runtime.session import Session
 
-QUICK = BenchSettings(warmup=2, min_runs=40, min_seconds=0.0, blocks=10, throughput_seconds=0.1)
+QUICK = BenchSettings(warmup=2, min_runs=40, min_seconds=0.0, openings=5, blocks=10, throughput_seconds=0.1)
 
 
 def test_a_measurement_has_both_clocks_and_says_how(make_bundle):
@@ -67,10 +72,33 @@ def test_a_pair_gives_ratios_on_both_clocks(make_bundle):
     a, b, device, host = bench_pair(make_bundle("first"), make_bundle("second"), QUICK)
     assert (a.bundle, b.bundle) == ("first", "second")
     assert (device.a, device.b, device.clock, host.clock) == ("first", "second", "device", "host")
-    assert (device.ratio, device.low, device.high, device.blocks) == (1.0, 1.0, 1.0, 10)
+    assert (device.ratio, device.low, device.high) == (1.0, 1.0, 1.0)
+    assert (device.openings, device.blocks, host.openings, host.blocks) == (5, 10, 5, 10)
     assert host.low <= host.ratio <= host.high
-    assert a.settings["blocks"] == "10"
+    assert (a.settings["openings"], a.settings["blocks"]) == ("5", "10")
     assert len(a.host_samples_ms) == len(a.device_samples_ms) == len(b.host_samples_ms) == 40
+    assert set(a.device_samples_ms) == {0.5}
+
+
+def test_a_pair_is_opened_anew_in_turn_and_checked_once(make_bundle, monkeypatch):
+    opened, checked = [], []
+
+    class Counted(Session):
+        def __init__(self, bundle, *args, **kwargs):
+            opened.append(bundle.manifest.name)
+            super().__init__(bundle, *args, **kwargs)
+
+    monkeypatch.setattr(subject, "Session", Counted)
+    monkeypatch.setattr(subject, "self_check", lambda _, bundle: checked.append(bundle.manifest.name))
+    bench_pair(make_bundle("a"), make_bundle("b"), QUICK)
+    assert "".join(opened) == "abbaabbaab"
+    assert checked == ["a", "b"]
+
+
+def test_a_pair_tells_its_throughput_with_streams(make_bundle):
+    settings = msgspec.structs.replace(QUICK, streams=2)
+    a, b, *_ = bench_pair(make_bundle("a"), make_bundle("b"), settings)
+    assert a.throughput_fps > 0 and b.throughput_fps > 0
 
 
 def test_a_call_is_measured_like_a_bundle(frames):
@@ -85,28 +113,38 @@ def test_a_call_is_measured_like_a_bundle(frames):
 
 
 def test_any_two_calls_can_be_compared():
+    opened = []
+
     def busy(loops):
         def call():
             for _ in range(loops):
                 pass
 
-        return call
+        @contextmanager
+        def opener():
+            opened.append(loops)
+            yield call
+
+        return opener
 
     samples_a, samples_b, ratio = compare(busy(40_000), busy(4_000), QUICK, names=("slow", "fast"))
     assert len(samples_a) == len(samples_b) == 40
-    assert (ratio.a, ratio.b, ratio.blocks) == ("slow", "fast", 10)
+    assert (ratio.a, ratio.b, ratio.openings, ratio.blocks) == ("slow", "fast", 5, 10)
     assert ratio.ratio > 3
+    assert opened[:4] == [40_000, 4_000, 4_000, 40_000] and len(opened) == 10
 
 
-def test_few_blocks_make_a_ratio_invalid():
-    settings = BenchSettings(warmup=0, min_runs=4, min_seconds=0.0, blocks=4)
-    *_, ratio = compare(lambda: None, lambda: None, settings)
-    assert not ratio.valid
-    assert "--blocks" in ratio.reasons[0]
+def test_runs_are_rounded_up_over_the_blocks():
+    settings = BenchSettings(warmup=0, min_runs=10, min_seconds=0.0, openings=2, blocks=3)
+    samples, _, ratio = compare(
+        lambda: nullcontext(time.perf_counter), lambda: nullcontext(time.perf_counter), settings
+    )
+    assert ratio.blocks == 4 and len(samples) == 12
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"min_runs": 0}, {"blocks": 0}, {"streams": 0}, {"warmup": -1}, {"min_seconds": -1.0}]
+    "wrong",
+    [{"min_runs": 0}, {"blocks": 0}, {"openings": 1}, {"streams": 0}, {"warmup": -1}, {"min_seconds": -1.0}],
 )
 def test_settings_that_measure_nothing_are_refused(make_bundle, wrong):
     with pytest.raises(InputError, match="at least"):

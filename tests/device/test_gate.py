@@ -11,7 +11,7 @@ from edgeseg.device import gate
 
 def ratio(low: float, high: float) -> PairedRatio:
     return PairedRatio(
-        a="int8", b="float", clock="device", blocks=20, ratio=(low + high) / 2, low=low, high=high
+        a="int8", b="float", clock="device", openings=6, blocks=24, ratio=(low + high) / 2, low=low, high=high
     )
 
 

@@ -35,7 +35,7 @@ def measurement():
     )
 
 
-RATIO = PairedRatio(a="x", b="y", clock="host", blocks=20, ratio=1.5, low=1.4, high=1.6)
+RATIO = PairedRatio(a="x", b="y", clock="host", openings=6, blocks=24, ratio=1.5, low=1.4, high=1.6)
 
 
 def test_text_has_the_numbers_a_reader_looks_for(measurement):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseg.device.statistics import median_rank, paired_ratio, summarize
+from edgeseg.device.statistics import median_rank, paired_ratio, summarize, t_quantile
 from edgeseg.errors import InputError
 
 stats = pytest.importorskip("scipy.stats")
@@ -59,43 +59,73 @@ def test_no_samples_are_an_error():
         summarize([])
 
 
-def blocks(ratio, count=20, noise=0.02, seed=0):
-    """A and B under a disturbance that both share, which triples the time of some pairs of blocks."""
+def openings(ratio=1.0, count=6, blocks=4, *, luck=0.0, noise=0.02, first=0.0, seed=0):
+    """A and B, [opening][block][run], under a disturbance of both, which triples some pairs of blocks.
+
+    luck: spread of the ratio from opening to opening; first: what the one that was opened first loses.
+    """
     rng = np.random.default_rng(seed)
-    disturbance = rng.choice([1.0, 3.0], count)
-    a = [d * ratio * rng.normal(10, noise * 10, 30) for d in disturbance]
-    b = [d * rng.normal(10, noise * 10, 30) for d in disturbance]
-    return a, b
+    sides = [], []
+    for opening in range(count):
+        lucky = ratio * np.exp(rng.normal(0, luck) + first * (0.5 if opening % 2 == 0 else -0.5))
+        pairs = [(d * lucky, d) for d in rng.choice([1.0, 3.0], blocks)]
+        for side, one in enumerate(sides):
+            one.append([(pair[side] * rng.normal(10, noise * 10, 8)).tolist() for pair in pairs])
+    return sides
 
 
 def test_the_paired_ratio_cancels_noise_that_both_share():
-    result = paired_ratio(*blocks(1.25), a="x", b="y", clock="device")
-    assert (result.a, result.b, result.clock, result.blocks) == ("x", "y", "device", 20)
+    result = paired_ratio(*openings(1.25), a="x", b="y", clock="device")
+    assert (result.a, result.b, result.clock) == ("x", "y", "device")
+    assert (result.openings, result.blocks) == (6, 24)
     assert result.ratio == pytest.approx(1.25, rel=0.01)
     assert result.low <= result.ratio <= result.high
     assert result.high - result.low < 0.03
 
 
-def test_the_interval_is_that_of_scipys_bootstrap():
-    a, b = blocks(1.1, noise=0.2)
+def test_the_interval_is_scipys_t_interval_over_the_openings():
+    a, b = openings(1.1, luck=0.05, count=9)
     result = paired_ratio(a, b)
-    ratios = [np.median(x) / np.median(y) for x, y in zip(a, b, strict=True)]
-    expected = stats.bootstrap(
-        (ratios,), np.median, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert (result.low, result.high) == pytest.approx((expected.low, expected.high), abs=0.01)
+    logs = [
+        np.log(np.median([np.median(x) / np.median(y) for x, y in zip(one, other, strict=True)]))
+        for one, other in zip(a, b, strict=True)
+    ]
+    expected = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
+    found = np.log([result.ratio, result.low, result.high])
+    assert found == pytest.approx([np.mean(logs), *expected], rel=1e-3)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    results = [paired_ratio(*blocks(1.1, noise=0.3, seed=seed)) for seed in range(60)]
-    assert sum(r.low <= 1.1 <= r.high for r in results) >= 50
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 7, 11, 30, 200])
+def test_the_t_quantile_is_scipys(freedom):
+    assert t_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-3)
 
 
-def test_the_interval_is_the_same_every_time():
-    assert paired_ratio(*blocks(1.1)) == paired_ratio(*blocks(1.1))
+@pytest.mark.parametrize("count", [2, 3, 6])
+@pytest.mark.parametrize("luck", [0.0, 0.015])
+def test_equal_sides_are_told_apart_in_about_one_of_twenty_comparisons(count, luck):
+    """Blocks agree closely within an opening, and openings do not: more blocks do not help."""
+    results = [paired_ratio(*openings(count=count, luck=luck, seed=seed)) for seed in range(400)]
+    assert 0.92 <= np.mean([r.low <= 1.0 <= r.high for r in results]) <= 0.98
+
+
+def test_six_openings_with_the_luck_seen_on_a_cpu_tell_three_percent():
+    results = [paired_ratio(*openings(luck=0.015, seed=seed)) for seed in range(200)]
+    assert np.median([(r.high - r.low) / 2 for r in results]) < 0.02
+
+
+def test_who_is_opened_first_does_not_decide():
+    results = [paired_ratio(*openings(first=0.03, luck=0.01, seed=seed)) for seed in range(200)]
+    assert np.mean([r.ratio for r in results]) == pytest.approx(1.0, abs=0.002)
+    assert np.mean([r.low <= 1.0 <= r.high for r in results]) >= 0.95
+
+
+@pytest.mark.parametrize(("a", "b"), [([[[1.0]]], [[[1.0]]]), ([], []), ([[[1.0]]] * 3, [[[1.0]]] * 2)])
+def test_one_opening_is_an_error(a, b):
+    with pytest.raises(InputError, match="openings"):
+        paired_ratio(a, b)
 
 
 @pytest.mark.parametrize(("a", "b"), [([], []), ([[1.0]], [[1.0], [2.0]]), ([[1.0]], [[]])])
 def test_blocks_that_do_not_pair_are_an_error(a, b):
     with pytest.raises(InputError, match="blocks"):
-        paired_ratio(a, b)
+        paired_ratio([a, a], [b, b])

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
-from edgeseg.device.timing import SETTLE_RUNS, Effort, alternate, collect, throughput
+import pytest
+
+from edgeseg.device.timing import Effort, alternate, collect, throughput
 
 
 def counter(log, name):
@@ -35,19 +39,40 @@ def test_progress_ends_at_the_total():
     assert told[-1] == (100, 100)
 
 
-def test_blocks_alternate_and_swap_their_order():
+def opener(log, name):
+    @contextmanager
+    def opened():
+        log.append(f"+{name}")
+        yield name
+        log.append(f"-{name}")
+
+    return opened
+
+
+def test_each_opening_opens_both_anew_and_swaps_who_is_first():
     log = []
-    a, b = alternate(counter(log, "a"), counter(log, "b"), Effort(runs=8, seconds=0), blocks=4, warmup=1)
-    assert [len(block) for block in a] == [len(block) for block in b] == [2, 2, 2, 2]
-    runs = 2 + SETTLE_RUNS
-    order = [log[2 + i * runs] for i in range(8)]
-    assert "".join(order) == "abbaabba"
-    assert log.count("a") == log.count("b") == 1 + 4 * runs
+    found = alternate([opener(log, "a"), opener(log, "b")], log.append, openings=3, turns=2)
+    assert " ".join(log) == "+a +b a b b a -b -a +b +a b a a b -a -b +a +b a b b a -b -a"
+    assert [[len(turns) for turns in one] for one in found] == [[2, 2, 2], [2, 2, 2]]
 
 
-def test_runs_are_rounded_up_over_the_blocks():
-    a, _ = alternate(lambda: None, lambda: None, Effort(runs=10, seconds=0), blocks=4, warmup=0)
-    assert sum(map(len, a)) >= 10
+def test_blocks_come_back_by_side_opening_and_turn():
+    count = iter(range(100))
+    found = alternate(
+        [opener([], "a"), opener([], "b")], lambda name: (name, next(count)), openings=2, turns=2
+    )
+    assert found == [
+        [[("a", 0), ("a", 3)], [("a", 5), ("a", 6)]],
+        [[("b", 1), ("b", 2)], [("b", 4), ("b", 7)]],
+    ]
+
+
+def test_what_was_opened_is_closed_when_a_block_fails():
+    log = []
+    closed = [closing(SimpleNamespace(close=lambda name=name: log.append(name))) for name in "ab"]
+    with pytest.raises(ZeroDivisionError):
+        alternate([lambda one=one: one for one in closed], lambda _: 1 / 0, openings=2, turns=1)
+    assert log == ["b", "a"]
 
 
 def test_throughput_counts_the_calls_of_all_threads():

@@ -79,11 +79,10 @@ def test_load_of_other_processes():
     assert not list(others_reasons(0.05))
 
 
-def test_a_ratio_needs_blocks_and_a_narrow_interval():
+def test_a_ratio_needs_a_narrow_interval():
     def ratio(**fields):
-        return PairedRatio(a="a", b="b", clock="host", ratio=1.0, **fields)
+        return PairedRatio(a="a", b="b", clock="host", openings=6, blocks=24, ratio=1.0, **fields)
 
-    assert not list(ratio_reasons(ratio(blocks=20, low=0.98, high=1.02)))
-    few, wide = ratio_reasons(ratio(blocks=9, low=0.5, high=2.0))
-    assert "--blocks" in few
-    assert "too wide" in wide
+    assert not list(ratio_reasons(ratio(low=0.98, high=1.02)))
+    (wide,) = ratio_reasons(ratio(low=0.5, high=2.0))
+    assert "too wide" in wide and "--openings" in wide

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeseg.backends import backend_for
 from edgeseg.core.target import Target
 from edgeseg.errors import MissingDevice
 from edgeseg.flow.latency import EngineStopwatch
@@ -56,8 +57,32 @@ def decoder(tmp_path):
 
 @pytest.mark.parametrize("target", CPU)
 def test_plain_graphs_are_timed_in_turn(graph, target):
-    times = EngineStopwatch().race([graph, graph], Target.parse(target))
-    assert len(times) == 2 and all(0.0 < ms < 1000.0 for ms in times)
+    first, second = EngineStopwatch().race([graph, graph], Target.parse(target))
+    assert 0.0 < first.milliseconds < 1000.0 and first.over_first is None
+    ratio = second.over_first
+    assert (ratio.a, ratio.b, ratio.clock) == ("graph", "graph", "device")
+    assert ratio.low <= ratio.ratio <= ratio.high and (ratio.openings, ratio.blocks) == (4, 8)
+
+
+def test_the_engines_of_a_race_are_built_once_and_opened_anew_in_turn(graph, monkeypatch):
+    null = type(backend_for(Target.parse("null-fp32")))
+    seen = []
+
+    def watched(name):
+        real = getattr(null, name)
+
+        def call(self, *args, **kwargs):
+            seen.append((name, str(args[0])))
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(null, name, call)
+
+    watched("build")
+    watched("open")
+    EngineStopwatch().race([graph, graph], Target.parse("null-fp32"))
+    assert [name for name, _ in seen] == ["build"] * 2 + ["open"] * 8
+    first, second, *later = [place for name, place in seen if name == "open"]
+    assert later == [second, first, first, second, second, first]
 
 
 @pytest.mark.parametrize("target", [*CPU, "openvino-bf16"])

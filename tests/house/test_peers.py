@@ -20,7 +20,9 @@ def part(clone, monkeypatch):
 
 
 def ratio(low, high):
-    return PairedRatio(a="A", b="B", clock="network", blocks=20, ratio=(low + high) / 2, low=low, high=high)
+    return PairedRatio(
+        a="A", b="B", clock="network", openings=6, blocks=24, ratio=(low + high) / 2, low=low, high=high
+    )
 
 
 def sequences(*lengths):

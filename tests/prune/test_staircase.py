@@ -3,6 +3,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
+from edgeseg.core.ports import Lap
 from edgeseg.core.target import Target
 from edgeseg.prune import measure_staircase, snap, treads
 from edgeseg.prune.staircase import probe_widths
@@ -35,7 +36,7 @@ def test_every_width_is_measured_on_the_target_with_a_valid_graph():
             graph = onnx.load(str(path))
             onnx.checker.check_model(graph, full_check=True)
             asked.append(str(target))
-            return (float(graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value),)
+            return (Lap(milliseconds=graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value),)
 
     found = measure_staircase(Stopwatch(), Target.parse("openvino-fp32"), (8, 24), (4, 6))
     assert found == {8: 8.0, 24: 24.0}

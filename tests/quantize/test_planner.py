@@ -68,9 +68,9 @@ class KnownLab:
         return [self._timed(pace * self.node_ms(self.int8(plan))) for plan in plans]
 
     def _timed(self, taken: np.ndarray) -> Timed:
-        total = taken.sum() * (1 + self.noise * self.rng.random((6, 4)))
+        total = taken.sum() * (1 + self.noise * self.rng.random((3, 2, 4)))
         names = {f"l{i}": float(ms) for i, ms in enumerate(taken)} if self.layers else {}
-        return Timed(blocks=total.tolist(), node_ms=names)
+        return Timed(openings=total.tolist(), node_ms=names)
 
     def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
         if not quick:
@@ -223,7 +223,9 @@ def test_float_ships_where_it_wins() -> None:
 def test_float_ships_where_int8_keeps_the_budget_but_whole_runs_are_not_faster() -> None:
     class Even(KnownLab):
         def _timed(self, taken: np.ndarray) -> Timed:
-            return Timed(blocks=[[8.0] * 4] * 6, node_ms={f"l{i}": float(ms) for i, ms in enumerate(taken)})
+            return Timed(
+                openings=[[[8.0] * 4] * 2] * 3, node_ms={f"l{i}": float(ms) for i, ms in enumerate(taken)}
+            )
 
     found = Even([4, 4], [3, 3], [0.1, 0.1]).plan(drop(0.5))
     assert set(found.plan.values()) == {"float"} and found.met and "float wins" in found.verdict
@@ -314,8 +316,8 @@ def test_int8_everywhere_is_timed_beside_the_plans_it_may_beat() -> None:
             return [self._shaken(one) if not plan else one for plan, one in zip(plans, found)]
 
         def _shaken(self, one: Timed) -> Timed:
-            blocks = [[ms * (1.2 if turn % 2 else 1.0) for ms in b] for turn, b in enumerate(one.blocks)]
-            return Timed(blocks=blocks, node_ms=one.node_ms)
+            shaken = np.array(one.openings) * np.array([1.0, 1.2, 1.0])[:, None, None]
+            return Timed(openings=shaken.tolist(), node_ms=one.node_ms)
 
     races: list[list[FloatNodes]] = []
     Unsteady([4, 4, 4, 4], [3, 3, 3, 4.05], [0.1] * 4, border=0.2).plan(drop(0.5))

@@ -12,7 +12,7 @@ from edgeseg.quantize.held_out_loss import HeldOut
 from edgeseg.quantize.planner_trial import TargetLab
 from edgeseg.quantize.ptq import PtqSettings, calibrate
 from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.trial_engine import BRIEF, TURNS, TrialEngine, in_turn
+from edgeseg.quantize.trial_engine import BRIEF, OPENINGS, TURNS, TrialEngine, in_turn
 
 CAMERA = (24, 32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, *CAMERA, 3), dtype=np.uint8)
@@ -89,9 +89,10 @@ def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     with lab("openvino-int8") as found:
         timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
         brief = found.race([FLOAT, frozenset()], brief=True)
-    assert [len(one.blocks) for one in brief] == [BRIEF, BRIEF]
+    assert [[len(turns) for turns in one.openings] for one in brief] == [[BRIEF] * OPENINGS] * 2
     for one in timed:
-        assert len(one.blocks) == TURNS and all(ms > 0 for turn in one.blocks for ms in turn)
+        assert [len(turns) for turns in one.openings] == [TURNS] * OPENINGS
+        assert all(ms > 0 for turns in one.openings for turn in turns for ms in turn)
         assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0
 
 

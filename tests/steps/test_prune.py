@@ -12,8 +12,10 @@ import torch
 
 from edgeseg.core.bundle import Bundle, draft
 from edgeseg.core.documents import encode, read_json
+from edgeseg.core.ports import Lap
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.device.bench import BenchSettings
+from edgeseg.device.statistics import paired_ratio
 from edgeseg.errors import InputError, ModelError, RecipeError
 from edgeseg.flow.data import open_data
 from edgeseg.flow.latency import EngineStopwatch
@@ -141,7 +143,10 @@ class Pretended:
 
     def race(self, graphs, target):
         self.raced.append(str(target))
-        return tuple(self.milliseconds(graph) for graph in graphs)
+        taken = [self.milliseconds(graph) for graph in graphs]
+        return tuple(
+            Lap(milliseconds=ms, over_first=paired_ratio([[[ms]]] * 2, [[[taken[0]]]] * 2)) for ms in taken
+        )
 
     def layers(self, graph, target):
         return self._layers(onnx.load(str(graph)).graph)
@@ -156,7 +161,9 @@ def test_latency_is_brought_down_by_racing_the_network_before_pruning(prune, par
     bundle = prune(keep=0.7, by="latency", target="null-fp32", context={"stopwatch": stopwatch})
     assert macs(bundle) <= 0.72 * macs(parent)
     assert set(stopwatch.raced) == {"null-fp32"} and len(stopwatch.raced) < 7
-    assert bundle.manifest.notes[-1].endswith("% of the latency on null-fp32")
+    share = rf"{100 * macs(bundle) / macs(parent):.0f}"
+    told = f"{share}% of the latency on null-fp32 (95% interval {share} to {share})"
+    assert bundle.manifest.notes[-1].endswith(told)
 
 
 def test_taylor_by_latency_takes_channels_where_the_time_is(prune, few_measurements):

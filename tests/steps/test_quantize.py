@@ -216,13 +216,17 @@ def timed(monkeypatch):
 
     def end(high):
         def pair(int8, float_, settings, progress):
-            quick = bench.BenchSettings(warmup=1, min_runs=4, min_seconds=0, blocks=2, check=False)
+            quick = bench.BenchSettings(
+                warmup=1, min_runs=4, min_seconds=0, openings=2, blocks=2, check=False
+            )
             a, b, real, _ = bench.bench_pair(int8, float_, quick, progress)
             assert (real.clock, real.blocks) == ("device", 2) and real.ratio > 0
-            said = PairedRatio(a=real.a, b=real.b, clock="device", blocks=20, ratio=0.9, low=0.8, high=high)
+            said = PairedRatio(
+                a=real.a, b=real.b, clock="device", openings=6, blocks=24, ratio=0.9, low=0.8, high=high
+            )
             return a, b, said, said
 
-        monkeypatch.setattr(device_build, "bench_pair", pair)
+        monkeypatch.setattr(gate, "bench_pair", pair)
 
     return end
 
@@ -266,7 +270,7 @@ def test_float_ships_where_int8_is_not_faster_for_certain(deferred, tmp_path, ti
 
 
 def test_a_gate_that_breaks_leaves_nothing(deferred, tmp_path, monkeypatch):
-    monkeypatch.setattr(device_build, "bench_pair", lambda *_: 1 / 0)
+    monkeypatch.setattr(gate, "bench_pair", lambda *_: 1 / 0)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(ZeroDivisionError):
         device_build.build(deferred, tmp_path / "child")
