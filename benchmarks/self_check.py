@@ -4,8 +4,8 @@
 
 Each network is exported to every target that runs here, without `--data`, as a user does it: an export that
 ends with 0 made an engine that opened, any other is a false alarm. Then its file gets `--faults`: one channel
-of one convolution changes its sign, the engine is built from that and has to be refused. A fault counts when it
-moves over 1% of the pixels of the golden frames. Networks with weights are read from EDGESEG_DATA.
+of one convolution changes its sign, the engine is built from that and has to be refused. A fault counts when
+it moves over 1% of the pixels of the golden frames. Networks with weights are read from EDGESEG_DATA.
 """
 
 from __future__ import annotations

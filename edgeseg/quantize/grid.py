@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 Form = Literal["signed", "unsigned", "offset", "affine"]
 """`signed`: int8, zero point 0. `unsigned`: uint8, zero point 0, for tensors that cannot be negative.
 `offset`: uint8, zero point 128: the values of `signed` in the other type. `affine`: uint8, any zero point."""
+_ZERO: dict[Form, tuple[int, Literal["int8", "uint8"]]] = {
+    "signed": (0, "int8"),
+    "unsigned": (0, "uint8"),
+    "offset": (128, "uint8"),
+    "affine": (0, "uint8"),
+}
 Float = NDArray[np.floating]
-SMALLEST_SCALE = float(np.finfo(np.float32).tiny) * 256
-"""A tensor of zeros gets this scale: dividing by it stays finite in float32."""
+SMALLEST_SCALE = 2.0**-30
+"""Its reciprocal fits an int32: OpenVINO 2026.4 opens no engine with a smaller one ("could not append an elementwise
+post-op", seen at 3e-10)."""
+DEAD_SCALE = 1.0
+"""Of a tensor of zeros, where any scale is right."""
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +50,9 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 def grid_for(low: float, high: float, form: Form) -> Grid:
     """The grid of a form that spans [low, high] and holds 0 exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        zero_point, dtype = _ZERO[form]
+        return Grid(scale=DEAD_SCALE, zero_point=zero_point, dtype=dtype)
     if form == "unsigned":
         return Grid(scale=max(high / 255, SMALLEST_SCALE), zero_point=0, dtype="uint8")
     if form == "affine":

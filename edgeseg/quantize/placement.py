@@ -16,6 +16,7 @@ from edgeseg.graph._shapes import static_shapes
 from edgeseg.quantize.operators import (
     ACTIVATIONS,
     AVERAGES,
+    LAYOUT,
     SUMS,
     WEIGHTED,
     data_inputs,
@@ -138,6 +139,8 @@ class _Placer:
         elif node.op_type in AVERAGES and node.input[0] in self.readers:
             self._ask(node, 0)  # else the tensor is written twice, as int8 and as float
         elif not self._wanted(node.output[0]):
+            return
+        elif self.scheme.behind_layout and node.op_type in LAYOUT:
             return
         elif keeps_range(node) and node.op_type not in AVERAGES:
             self._pass_on(node)

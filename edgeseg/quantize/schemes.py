@@ -32,6 +32,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             convolution that makes it; else quantise both.
         repeat: quantise the output of an operator that only moves or selects values again, with the
             scale of its input; engines that need a pair on both sides ask for it.
+        behind_layout: pairs stand behind operators that move values into another layout, not before them.
         int32_bias: store biases as int32 with the scale input x weight; else they stay float32.
         merge_upsampling: nearest upsampling and the convolution behind it become one transposed convolution.
         uint8_scores: the class decision reads uint8 levels of the scores.
@@ -46,6 +47,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     skewed: Form | None = None
     skip_only: bool = False
     repeat: bool = False
+    behind_layout: bool = False
     int32_bias: bool = False
     merge_upsampling: bool = False
     uint8_scores: bool = False
@@ -88,6 +90,7 @@ SCHEMES: dict[str, Scheme] = {
             other="signed",
             joined="offset",
             skewed="affine",
+            behind_layout=True,
             merge_upsampling=True,
             uint8_scores=True,
             probe="openvino",
@@ -105,7 +108,8 @@ SCHEMES: dict[str, Scheme] = {
 """`tensorrt`: symmetric int8 is all its parser reads; uint8 zero points are silently taken for int8.
 `x86`: OpenVINO 2026.4 computes a convolution behind a Concat of int8 tensors wrongly on a CPU without AMX
 (mean error 21% of the output, 5 points of mIoU on Mobile-UNet); the same values as uint8 with zero point 128
-are exact and as fast.
+are exact and as fast. It also computes SegFormer wrongly where pairs stand before its Transpose and Reshape (62% of
+the pixels agree with the Q/DQ graph, also at f32).
 `onnxruntime`: its CPU kernels are 2.6 times slower with int8 activations, and none is an int8 transposed
 convolution.
 """

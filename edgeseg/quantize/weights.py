@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.quantize.grid import SMALLEST_SCALE
-
 WeightMethod = Literal["min-max", "mse"]
 Float32 = NDArray[np.float32]
 CANDIDATES = np.linspace(1.0, 0.4, 41)
 """Shares of the largest |weight| that the MSE search tries."""
 
-
+_SMALLEST = float(np.finfo(np.float32).tiny) * 256
+"""Dividing by it stays finite in float32."""
 LARGEST_BIAS = 2.0**24
 """Of a bias in units of input scale x weight scale: integers up to there are exact in float32."""
 
@@ -48,7 +47,7 @@ def weight_scales(
     """
     levels = 2 ** (bits - 1) - 1
     rows = _rows(weight, axis)
-    largest = np.maximum(np.abs(rows).max(axis=1), SMALLEST_SCALE * levels)
+    largest = np.maximum(np.abs(rows).max(axis=1), _SMALLEST * levels)
     scales = largest / levels
     if method == "mse":
         errors = np.stack([_error(rows, scales * share, levels) for share in CANDIDATES])

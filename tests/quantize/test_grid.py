@@ -54,7 +54,14 @@ def test_offset_has_the_values_of_signed() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_tensor_of_zeros_has_a_finite_grid(form: Form) -> None:
-    assert np.isfinite(fake_quantize(np.array([0.0, 1.0]), grid_for(0.0, 0.0, form))).all()
+    grid = grid_for(0.0, 0.0, form)
+    assert grid.scale == 1.0
+    assert fake_quantize(np.zeros(2), grid).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_reciprocal_of_a_scale_fits_an_int32(form: Form) -> None:
+    assert 1 / grid_for(0.0, 1e-30, form).scale < 2**31
 
 
 def test_rounding_is_half_to_even() -> None:

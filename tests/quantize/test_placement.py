@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from onnx import ModelProto
-from patterns import PATTERNS, chain, concat_mixed, feeds, residual, resized, squeeze_excite_swish
+from patterns import PATTERNS, Net, chain, concat_mixed, feeds, residual, resized, squeeze_excite_swish
 
 from edgeseg.errors import GraphError
 from edgeseg.quantize.placement import Placement, place
@@ -93,3 +93,11 @@ def test_a_quantised_graph_is_refused() -> None:
     done = quantize(chain(), feeds(1), X86).model
     with pytest.raises(GraphError, match="quantised already"):
         place(done, X86)
+
+
+def test_openvino_gets_its_pairs_behind_layout_operators() -> None:
+    net = Net()
+    a = net.op("Transpose", "turned", net.conv("c1", "image", 3, 8), perm=[0, 1, 3, 2])
+    model = net.model(net.conv("c2", a, 8, 4))
+    assert set(readers(place(model, X86))) == {"image", "turned"}
+    assert "c1" in readers(place(model, ORT))

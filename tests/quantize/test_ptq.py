@@ -98,3 +98,14 @@ def test_schemes_by_engine() -> None:
     assert scheme_for("rtx") is scheme_for("trt") is SCHEMES["tensorrt"]
     with pytest.raises(TargetError, match="'abacus'"):
         scheme_for("abacus")
+
+
+@pytest.mark.parametrize("bias", [-1.0, 1e-9])
+def test_openvino_opens_a_branch_that_is_dead_or_hardly_alive(bias: float) -> None:
+    openvino = pytest.importorskip("openvino")
+    net = Net()
+    weight, shift = net.constant("w", np.zeros((8, 3, 3, 3))), net.constant("b", np.full(8, bias))
+    branch = net.op("Relu", "branch", net.op("Conv", "c1", "image", weight, shift, pads=[1] * 4))
+    quantized = quantize(net.model(net.conv("c2", branch, 8, 4)), feeds(1), X86).model
+    core = openvino.Core()
+    core.compile_model(core.read_model(quantized.SerializeToString()), "CPU")
