@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +28,7 @@ from edgeseg.device.environment import read_environment
 from edgeseg.device.timing import Effort, collect
 from edgeseg.flow.make import export
 from edgeseg.runtime import load
-from edgeseg.runtime.frames import copy_frames
+from edgeseg.runtime.frames import Color, copy_frames
 
 SIZES = ((240, 320), (480, 640), (1080, 1920))
 STREAMED = 20
@@ -78,18 +80,20 @@ def streams(target: str, runs: int) -> dict[str, Any]:
     )
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     settings = BenchSettings(min_runs=runs, min_seconds=0.0, blocks=12, warmup=3)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         (bundle,) = export(recipe, Path.cwd(), Path(folder))
-        rgb, bgr = (stack.enter_context(load(bundle.path, color=color)) for color in ("rgb", "bgr"))
-        ways: dict[str, Call] = {
-            "borrowed": lambda: list(rgb.stream((frame for _ in range(STREAMED)), copy=False)),
-            "copied": lambda: list(rgb.stream(frame for _ in range(STREAMED))),
-            "copied and swapped": lambda: list(bgr.stream(frame for _ in range(STREAMED))),
-        }
+
+        @contextmanager
+        def streaming(color: Color, *, copy: bool = True) -> Iterator[Call]:
+            with load(bundle.path, color=color, check=False) as session:
+                yield lambda: list(session.stream((frame for _ in range(STREAMED)), copy=copy))
+
+        borrowed = partial(streaming, "rgb", copy=False)
         found = {}
-        for name in ("copied", "copied and swapped"):
-            ours, borrowed, ratio = compare(ways[name], ways["borrowed"], settings, names=(name, "borrowed"))
-            found[name] = {"ms": median(ours), "borrowed_ms": median(borrowed), "ratio": ratio}
+        for name, color in (("copied", "rgb"), ("copied and swapped", "bgr")):
+            ways = (partial(streaming, color), borrowed)
+            ours, theirs, ratio = compare(*ways, settings, names=(name, "borrowed"))
+            found[name] = {"ms": median(ours), "borrowed_ms": median(theirs), "ratio": ratio}
     return found
 
 

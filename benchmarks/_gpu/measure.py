@@ -65,7 +65,9 @@ def measure(given: argparse.Namespace) -> Report:
 
 
 def exit_code(report: Report) -> int:
-    """What cannot run here is no failure, nor is PyTorch's own; the report names both."""
+    """A target that cannot run here is no failure while another does, nor is one of PyTorch."""
+    if all(proof.status == "missing" for proof in report.proofs):
+        return MissingDevice.exit_code
     ours = {found.status for found in (*report.proofs, *report.pairs)}
     late = "no time" in ours or any(rival.status == "no time" for rival in report.rivals)
     return 1 if "failed" in ours else 3 if late else 0

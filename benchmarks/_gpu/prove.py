@@ -6,7 +6,6 @@ import argparse
 import shutil
 import subprocess
 import time
-import traceback
 from pathlib import Path
 
 from _gpu.plan import on_gpu
@@ -18,7 +17,7 @@ from edgeseg.core.verdict import Verdict
 from edgeseg.datasets import open_dataset
 from edgeseg.device.bench import BenchSettings, bench
 from edgeseg.device.build import ready
-from edgeseg.errors import EdgesegError, InputError, MissingDependency, MissingDevice
+from edgeseg.errors import EdgesegError, InputError, MissingDependency
 from edgeseg.flow.make import export
 from edgeseg.flow.verify import verify
 from edgeseg.runtime import load
@@ -128,12 +127,10 @@ def main() -> None:
     height, width = given.camera_size
     try:
         proof = prove(given.target, given.bundles, given.work, (height, width), given.frames, settings)
-    except (MissingDependency, MissingDevice) as missing:
+    except MissingDependency as missing:
         proof = Proof(target=given.target, status="missing", reason=str(missing))
     except EdgesegError as error:
         proof = Proof(target=given.target, status="failed", reason=str(error))
-    except Exception:
-        proof = Proof(target=given.target, status="failed", reason=traceback.format_exc(limit=-3))
     Journal(given.journal).add(proof)
 
 

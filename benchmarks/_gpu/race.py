@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,9 +17,10 @@ from _gpu.plan import Rival, int8_pairs, on_gpu, rival_pairs, rivals
 from _gpu.prove import DATA, place
 from _gpu.record import Journal, Pair, Rivalry
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import engine_cache
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.pictures import resize_frame, to_frame_color
-from edgeseg.device.bench import BenchSettings, compare
+from edgeseg.device.bench import BenchSettings, Opener, compare
 from edgeseg.flow.fitted import Fitted
 from edgeseg.flow.reference import fp32_reference
 from edgeseg.metrics import agreement
@@ -42,25 +43,33 @@ class Race:
         self, targets: tuple[str, ...], work: Path, journal: Journal, runs: int, until: float
     ) -> None:
         self._targets = targets
+        self._work = work
         self._bundle = place(work, targets[0])
         self._journal = journal
         self._until = until
-        self._settings = BenchSettings(min_runs=runs, min_seconds=0.0, blocks=12)
+        self._settings = BenchSettings(min_runs=runs, min_seconds=0.0, blocks=12, warmup=5)
         about = Bundle.open(self._bundle)
         self._images = [open_dataset(DATA).split("val").image(i) for i in range(COMPARED_FRAMES)]
         self._spec, self._camera = about.manifest.model, about.engine.camera_size
         self._expected = self._class_maps(fp32_reference(about))
         self._frame = to_frame_color([resize_frame(self._images[0], self._camera)], self._spec.preprocess)
 
-    def run(self, stack: ExitStack, work: Path) -> None:
-        calls: dict[str, Call] = {t: stack.enter_context(load(place(work, t))) for t in self._targets}
-        self._pairs(int8_pairs(self._targets), calls)
+    def run(self) -> None:
+        """Engines are opened anew; PyTorch, which would compile anew, is the same in every opening."""
+        engines = {target: partial(self._engine, target) for target in self._targets}
+        self._pairs(int8_pairs(self._targets), engines)
         for rival in rivals(self._targets):
-            call = self._open(rival)
+            call = self._rival(rival)
             if call is not None:
-                self._pairs(rival_pairs(self._targets, rival), {**calls, rival.name: call})
+                rival_open = partial(nullcontext, partial(call, self._frame))
+                self._pairs(rival_pairs(self._targets, rival), {**engines, rival.name: rival_open})
 
-    def _open(self, rival: Rival) -> Call | None:
+    @contextmanager
+    def _engine(self, target: str) -> Iterator[Callable[[], object]]:
+        with load(place(self._work, target), cache=engine_cache(), check=False) as session:
+            yield partial(session, self._frame)
+
+    def _rival(self, rival: Rival) -> Call | None:
         """The rival after its first class maps; None, with the reason in the journal, where it fails."""
         if time.time() > self._until:
             return None
@@ -84,17 +93,12 @@ class Race:
         self._journal.add(Rivalry(name=rival.name, status="passed", seconds=seconds, agreement=agreed))
         return call
 
-    def _pairs(self, pairs: tuple[tuple[str, str], ...], calls: dict[str, Call]) -> None:
+    def _pairs(self, pairs: tuple[tuple[str, str], ...], openers: Mapping[str, Opener]) -> None:
         for a, b in pairs:
             if time.time() > self._until:
                 return
             try:
-                a_ms, b_ms, ratio = compare(
-                    partial(calls[a], self._frame),
-                    partial(calls[b], self._frame),
-                    self._settings,
-                    names=(a, b),
-                )
+                a_ms, b_ms, ratio = compare(openers[a], openers[b], self._settings, names=(a, b))
             except Exception as fault:
                 self._journal.add(Pair(a=a, b=b, status="failed", reason=_reason(fault)))
                 continue
@@ -119,9 +123,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--until", type=float, required=True)
     given = parser.parse_args()
-    race = Race(tuple(given.targets), given.work, Journal(given.journal), given.runs, given.until)
-    with ExitStack() as stack:
-        race.run(stack, given.work)
+    Race(tuple(given.targets), given.work, Journal(given.journal), given.runs, given.until).run()
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class Stages:
             if code == 0:
                 return late
             log.seek(0)
-            lines = log.read().decode(errors="replace").strip().splitlines()
-        died = f"its process ended with {code}"
-        return "failed", "\n".join((died, *lines[-5:]))
+            told = log.read().decode(errors="replace").strip()
+        print(told, file=sys.stderr)
+        *_, last = told.splitlines() or ("not a word",)
+        return "failed", f"its process ended with {code}: {last}"

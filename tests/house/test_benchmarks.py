@@ -89,7 +89,7 @@ def test_make_gpu_survives_a_process_that_dies(parts, monkeypatch, tmp_path):
     monkeypatch.setattr(stages.sys, "executable", shutil.which("false"))
     given = Namespace(bundles=tmp_path, frames=1, camera_size=(8, 8), runs=1, minutes=1)
     (proof,) = stages.Stages(given, tmp_path).proofs(("trt-fp16",), stages.time.time() + 60)
-    assert (proof.status, proof.reason) == ("failed", "its process ended with 1")
+    assert (proof.status, proof.reason) == ("failed", "its process ended with 1: not a word")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,8 @@ def test_make_gpu_fails_a_target_that_loses_accuracy_or_does_not_run_on_the_gpu(
     [
         ("passed", "passed", "passed", 0),
         ("passed", "failed", "passed", 0),
-        ("missing", "missing", "passed", 0),
+        ("passed", "missing", "passed", 0),
+        ("missing", "missing", "passed", 4),
         ("failed", "passed", "passed", 1),
         ("passed", "passed", "failed", 1),
         ("passed", "no time", "passed", 3),
@@ -128,7 +129,7 @@ def test_int8_is_timed_beside_half_precision_of_the_same_engine(parts):
 
 def test_the_table_shows_ratios_with_their_intervals(parts):
     record = parts("record")
-    ratio = PairedRatio(a="a", b="b", clock="host", blocks=12, ratio=2.0, low=1.9, high=2.1)
+    ratio = PairedRatio(a="a", b="b", clock="host", openings=6, blocks=12, ratio=2.0, low=1.9, high=2.1)
     pair = record.Pair(a="trt-fp16", b="trt-int8", status="passed", ratio=ratio)
     gate = "int8 against float: 1.10 of the time of trt-fp16 on this device; trt-fp16 ships"
     proofs = (
