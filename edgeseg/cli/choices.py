@@ -134,7 +134,7 @@ def recipe_file(text: str) -> Path:
     )
 
 
-def recipe_with(path: Path, weights: str, weights_key: str, data: str) -> Recipe:
+def recipe_with(path: Path, weights: str, data: str, weights_key: str = "") -> Recipe:
     """The recipe of a file, with another checkpoint and other data where they are given."""
     import msgspec
 

@@ -32,7 +32,7 @@ def plan(
     with progress.shown() as report:
         report(f"checking {path}")
         result, _ = make_plan(
-            choices.recipe_with(path, weights, weights_key, data), path.parent, progress=report
+            choices.recipe_with(path, weights, data, weights_key), path.parent, progress=report
         )
     render.planned(result, json)
 
@@ -56,7 +56,7 @@ def run(
     from edgeseg.flow.run import run
 
     path = choices.recipe_file(recipe)
-    noun = choices.recipe_with(path, weights, weights_key, data)
+    noun = choices.recipe_with(path, weights, data, weights_key)
     settings = BenchSettings(min_runs=min_runs, min_seconds=min_seconds)
     with progress.shown() as report:
         result = run(
