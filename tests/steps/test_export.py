@@ -5,7 +5,9 @@ import pytest
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "real"])
-def test_a_torch_network_is_checked_against_pytorch_on_random_camera_and_flat_frames(torch_bundle, run_step, kind):
+def test_a_torch_network_is_checked_against_pytorch_on_random_camera_and_flat_frames(
+    torch_bundle, run_step, kind
+):
     child = run_step("export", torch_bundle(), frames=kind)
     assert child.manifest.kind == "onnx" and child.manifest.step.name == "export"
     checks = child.manifest.checks
