@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from edgeseg.core.model_spec import Pruned
 from edgeseg.errors import ModelError
-from edgeseg.models.outputs import with_one_output
+from edgeseg.models.outputs import one_output
 from edgeseg.models.pruning import Pruner, replay
 
 SIZE = (8, 12)
@@ -76,13 +76,11 @@ def test_norms_over_channels_are_those_of_the_network_built_narrower(groups):
     nn.init.normal_(network.norm.weight)
     kept = [0, 2, 3, 4, 6, 7]
     with torch.no_grad():
-        for part, dims in (("stem", (0,)), ("norm", (0,)), ("head", (1,))):
-            for name, parameter in narrow.get_submodule(part).named_parameters():
-                whole = network.get_submodule(part).get_parameter(name)
-                dim = dims[0] if whole.ndim > dims[0] else 0
-                parameter.copy_(
-                    whole.index_select(dim, torch.tensor(kept)) if part != "head" or whole.ndim > 1 else whole
-                )
+        for layer in ("stem", "norm"):
+            for name, parameter in narrow.get_submodule(layer).named_parameters():
+                parameter.copy_(network.get_submodule(layer).get_parameter(name)[kept])
+        narrow.head.weight.copy_(network.head.weight[:, kept])
+        narrow.head.bias.copy_(network.head.bias)
         replay(network, [Pruned("stem", "1,5")], SIZE)
         assert torch.allclose(network(IMAGE), narrow(IMAGE), atol=1e-6)
 
@@ -114,5 +112,4 @@ def test_attributes_may_be_called_as_methods_are():
     network.modules, network.parameters = ["stem"], {"classes": 3}
     replay(network, [Pruned("stem", "0-3")], SIZE)
     assert network.head.in_channels == 4
-    whole, _, _ = with_one_output(network, SIZE, "")
-    assert len(list(whole.parameters())) == 8
+    assert len(list(one_output(network, "").parameters())) == 8

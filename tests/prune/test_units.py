@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
+from edgeseg.core.model_spec import Pruned
 from edgeseg.errors import ModelError
+from edgeseg.models.pruning import replay
 from edgeseg.prune import find_units
 
 
@@ -69,3 +72,23 @@ def test_an_unknown_layer_names_the_nearest(network, size):
 def test_a_network_with_nothing_to_prune_is_refused(size):
     with pytest.raises(ModelError, match="no layer that can be pruned"):
         find_units(nn.Sequential(nn.Conv2d(3, 4, 1)), size)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("Unet", {"decoder_attention_type": "scse"}, 32),
+        ("PAN", {}, 128),
+        ("MAnet", {}, 64),
+        ("Segformer", {"encoder_name": "mit_b0"}, 64),
+    ],
+)
+def test_networks_with_attention_have_units_that_can_be_taken(name, options, size):
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    torch.manual_seed(0)
+    options = {"encoder_name": "resnet18", "encoder_weights": None, "classes": 3, **options}
+    module = getattr(smp, name)(**options).eval()
+    units = find_units(module, (size, size))
+    cuts = [Pruned.of(u.layer, range(0, u.width, 2)) for u in units if u.groups == 1 and u.width > 1]
+    replay(module, cuts, (size, size))
+    assert len(cuts) > 10 and module(torch.zeros(1, 3, size, size)).shape == (1, 3, size, size)

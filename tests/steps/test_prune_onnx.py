@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+import torch
 from noise_data import NoiseData
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.model_spec import Pruned
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice
 from edgeseg.errors import ModelError, RecipeError
@@ -18,6 +20,9 @@ from edgeseg.flow.plan import make_plan
 from edgeseg.graph._edit import shape_of
 from edgeseg.graph._run import run, session
 from edgeseg.graph.info import graph_info
+from edgeseg.graph.lift import lift
+from edgeseg.models.pruning import replay
+from edgeseg.prune import find_units
 from edgeseg.runtime import load
 
 SIZE = (32, 48)
@@ -132,3 +137,33 @@ def test_prune_export_quantize_qat_reload_is_bit_for_bit(torch_bundle, run_step,
 def moved(bundle: Bundle, place) -> Bundle:
     shutil.copytree(bundle.path, place)
     return Bundle.open(place)
+
+
+def test_channels_of_a_file_that_change_places_stay():
+    """Dead channels alone leave, and none of those that DepthToSpace spreads: the scores stay."""
+    rng = np.random.default_rng(0)
+    shapes = {"first": (8, 3, 3, 3), "spread": (32, 8, 1, 1), "last": (8, 8, 1, 1), "head": (3, 8, 1, 1)}
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for name in ("first", "last"):
+        weights[name][1::2] = 0.0
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        dead (float[1,3,32,48] image) => (float[1,3,64,96] scores) {
+            a = Conv<pads = [1,1,1,1]>(image, first)
+            b = Conv(a, spread)
+            c = DepthToSpace<blocksize = 2>(b)
+            d = Conv(c, last)
+            scores = Conv(d, head)
+        }"""
+    )
+    for name, value in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    image = torch.from_numpy(rng.normal(size=(1, 3, *SIZE)).astype(np.float32))
+    module = lift(model)
+    with torch.no_grad():
+        expected = module(image)
+        units = find_units(module, SIZE)
+        assert {unit.width for unit in units} == {8}
+        replay(module, [Pruned(unit.layer, "1,3,5,7") for unit in units], SIZE)
+        assert torch.allclose(module(image), expected, rtol=1e-4, atol=1e-4)
+    assert len(units) == 2
