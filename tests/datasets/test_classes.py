@@ -30,6 +30,12 @@ def test_a_layout_whose_classes_stand_beside_the_data():
         classes_of("folders")
 
 
+def test_the_ignored_value_may_be_a_class(tmp_path):
+    """The usual void class, that the network has and nobody scores."""
+    classes, ignored = read_classes(write(tmp_path, "schema_version = 1\nignore_index = 1\n" + TWO))
+    assert (len(classes), ignored) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

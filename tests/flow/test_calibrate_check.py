@@ -114,6 +114,13 @@ def test_a_contract_that_does_not_fit_exits_2(data, make_bundle, monkeypatch, tm
     assert "--set color=rgb" in result.problems[0] and "100.0" in result.problems[0]
 
 
+def test_labels_score_a_network_that_has_a_class_more(data, make_bundle, tmp_path):
+    write(tmp_path / "list.txt", data.split("train"), "abd")
+    bundle = make_bundle(classes=(*CLASSES[:3], ClassInfo("void", (1, 1, 1))))
+    result = check(tmp_path / "list.txt", data="synthetic-streets", bundle=str(bundle))
+    assert result.contract.labelled and not any("cannot score" in note for note in result.notes)
+
+
 def test_labels_of_other_classes_are_set_aside_and_a_note_says_so(data, make_bundle, tmp_path):
     write(tmp_path / "list.txt", data.split("train"), "abd")
     bundle = make_bundle(classes=CLASSES[:2])

@@ -119,14 +119,15 @@ def numbers(bundle: Bundle) -> dict[str, np.ndarray]:
 
 def test_images_without_labels_make_the_graph_agree_with_the_network(qdq, tmp_path):
     # 80 steps gain 9 to 13 points; after 40 the gain is not certain on every CPU (-2 to 9 on a Zen 4)
-    child = qat(qdq, tmp_path / "child", Pictures(False), steps=80, validate_every=10, ema_decay=0.9)
+    settings = {"steps": 80, "validate_every": 10, "ema_decay": 0.9, "held_out": 8}
+    child = qat(qdq, tmp_path / "child", Pictures(False, 32), **settings)
     manifest = child.manifest
     assert (manifest.kind, manifest.quantization) == ("qdq", qdq.manifest.quantization)
     assert child.file("graph.onnx").read_bytes() == qdq.file("graph.onnx").read_bytes()
     assert "QAT, 80 steps: mIoU" in manifest.notes[-2] and "images (held out)" in manifest.notes[-2]
     assert manifest.notes[-1] == "2 of 2 int8 weights started from the float network"
     plain = session(onnx.load(str(child.file("graph.onnx"))), threads=1)
-    held_out = Pictures(False).split("images")
+    held_out = Pictures(False, 32).split("images")
     image = list(Inputs(held_out, child.manifest.model, SIZE, name=plain.get_inputs()[0].name))[-1]
     expected = next(iter(run(plain, image).values())).argmax(1)
     same = [
@@ -142,8 +143,8 @@ def test_hardswish_in_place_of_swish_is_trained_against_the_network_with_swish(
     torch_bundle, run_step, tmp_path
 ):
     parent = qdq_bundle(run_step("export", torch_bundle(activation="SiLU")), tmp_path / "qdq", swish=True)
-    settings = {"steps": 40, "validate_every": 10, "ema_decay": 0.9, "lr": 1e-3}
-    child = qat(parent, tmp_path / "child", Pictures(False), **settings)
+    settings = {"steps": 40, "validate_every": 10, "ema_decay": 0.9, "lr": 1e-3, "held_out": 8}
+    child = qat(parent, tmp_path / "child", Pictures(False, 32), **settings)
     assert "QAT, 40 steps: mIoU" in child.manifest.notes[-2]
     assert "HardSwish" in {node.op_type for node in graph(child).graph.node}
     assert graph(child).SerializeToString() != graph(parent).SerializeToString()
