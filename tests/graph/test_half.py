@@ -42,7 +42,5 @@ def test_the_node_where_values_are_lost_is_named():
     model, feeds = growing(6e4), [{"image": IMAGE * 100}]
     maxima = measure_maxima(model, feeds)
     check_half(to_fp16(model, maxima)[0], maxima, feeds)
-    with pytest.raises(
-        GraphError, match=r"Mul 'grow' gives NaN or infinity in fp16, in fp32 at most 2.25e"
-    ):
+    with pytest.raises(GraphError, match=r"Mul 'grow' gives NaN or infinity in fp16, in fp32 at most 2.25e"):
         check_half(to_fp16(model, {})[0], maxima, feeds)
