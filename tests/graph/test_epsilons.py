@@ -33,6 +33,16 @@ CASES = {
         [*SQUARES, ("Add", "sum eps", "safe"), ("Sqrt", "safe", "root"), ("Div", "image root", "scores")],
         "square sum safe root",
     ),
+    "root of a larger one": (
+        1e-6,
+        [*SQUARES, ("Add", "sum eps", "safe"), ("Sqrt", "safe", "root"), ("Div", "image root", "scores")],
+        "square sum safe root",
+    ),
+    "behind a root": (
+        1e-10,
+        [*SQUARES, ("Sqrt", "sum", "root"), ("Add", "root eps", "safe"), ("Div", "image safe", "scores")],
+        "square sum root safe scores",
+    ),
     "reciprocal root": (
         1e-12,
         [*SQUARES, ("Add", "sum eps", "safe"), ("Pow", "safe power", "r"), ("Mul", "image r", "scores")],
@@ -48,6 +58,11 @@ CASES = {
         [SUM, ("Add", "sum eps", "safe"), ("Div", "one safe", "r"), ("Mul", "image r", "scores")],
         "safe r scores",
     ),
+    "folded into a bias": (
+        1e-8,
+        [("Conv", "image sum_up bias", "safe"), ("Div", "image safe", "scores")],
+        "safe scores",
+    ),
     "factor": (1e-9, [("Mul", "image eps", "tiny"), ("Mul", "tiny billion", "scores")], "tiny scores"),
     "large enough": (1e-5, [SUM, ("Add", "sum eps", "safe"), ("Div", "image safe", "scores")], ""),
     "guards nothing": (1e-12, [("Clip", "image eps", "safe"), ("Conv", "safe weight", "scores")], ""),
@@ -62,6 +77,8 @@ def graph(nodes, eps):
         "power": np.float32(-0.5),
         "one": np.float32(1),
         "billion": np.float32(1e9),
+        "sum_up": np.ones((1, 3, 1, 1), np.float32),
+        "bias": np.full(1, eps, np.float32),
         "weight": np.ones((2, 3, 1, 1), np.float32),
     }
     made = [helper.make_node(kind, inputs.split(), [output], name=output) for kind, inputs, output in nodes]
