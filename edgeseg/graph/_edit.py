@@ -75,6 +75,16 @@ class Editor:
         self.initializers[name] = tensor
         return name
 
+    def exchange_initializer(self, reader: NodeProto, name: str, value: NDArray[np.generic]) -> str:
+        """Another value for an initialiser, under its name unless others than `reader` read it too.
+
+        Returns the name it got.
+        """
+        if name not in self.initializers or self.consumers.get(name) != [reader] or name in self.pinned:
+            return self.add_initializer(name, value)
+        self.initializers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
     def only_consumer(self, name: str) -> NodeProto | None:
         """The one node that reads a tensor; None when there are more, or the graph returns it."""
         readers = self.consumers.get(name, [])

@@ -135,10 +135,11 @@ def _apply(editor: Editor, conv: NodeProto, affine: _Affine) -> bool:
     bias = (np.asarray(old_bias, np.float64) * affine.scale + affine.shift).astype(np.float32)
     if not (np.isfinite(scaled).all() and np.isfinite(bias).all()):
         return False
-    conv.input[1] = editor.add_initializer(conv.input[1], scaled)
     name = conv.input[2] if len(conv.input) > 2 and conv.input[2] else f"{conv.input[1]}_bias"
+    conv.input[1] = editor.exchange_initializer(conv, conv.input[1], scaled)
+    bias_name = editor.exchange_initializer(conv, name, bias)
     del conv.input[2:]
-    conv.input.append(editor.add_initializer(name, bias))
+    conv.input.append(bias_name)
     return True
 
 

@@ -24,7 +24,7 @@ def simplify(model: ModelProto) -> ModelProto:
     except ImportError:
         raise MissingDependency("onnxsim", "train", needed_for="simplifying a graph") from None
     try:
-        result, same = onnxsim.simplify(without_cast_like(model))
+        result, same = onnxsim.simplify(without_cast_like(model), skip_fuse_bn=True)
     except Exception as fault:  # a C++ extension: its errors have no common base
         raise GraphError(f"the graph cannot be simplified: {first_line(fault)}") from fault
     if not same:
