@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,9 +23,9 @@ import msgspec
 import numpy as np
 
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
-from edgeseg.device.bench import BenchSettings, Call, compare
+from edgeseg.device.bench import BenchSettings, compare
 from edgeseg.device.environment import read_environment
-from edgeseg.device.timing import Effort, collect
+from edgeseg.device.timing import Call, Effort, collect
 from edgeseg.flow.make import export
 from edgeseg.runtime import load
 from edgeseg.runtime.frames import copy_frames
@@ -78,13 +80,18 @@ def streams(target: str, runs: int) -> dict[str, Any]:
     )
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     settings = BenchSettings(min_runs=runs, min_seconds=0.0, blocks=12, warmup=3)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         (bundle,) = export(recipe, Path.cwd(), Path(folder))
-        rgb, bgr = (stack.enter_context(load(bundle.path, color=color)) for color in ("rgb", "bgr"))
-        ways: dict[str, Call] = {
-            "borrowed": lambda: list(rgb.stream((frame for _ in range(STREAMED)), copy=False)),
-            "copied": lambda: list(rgb.stream(frame for _ in range(STREAMED))),
-            "copied and swapped": lambda: list(bgr.stream(frame for _ in range(STREAMED))),
+
+        @contextmanager
+        def opened(color: str, copy: bool) -> Iterator[Call]:
+            with load(bundle.path, color=color) as session:
+                yield lambda: list(session.stream((frame for _ in range(STREAMED)), copy=copy))
+
+        ways = {
+            "borrowed": partial(opened, "rgb", copy=False),
+            "copied": partial(opened, "rgb", copy=True),
+            "copied and swapped": partial(opened, "bgr", copy=True),
         }
         found = {}
         for name in ("copied", "copied and swapped"):

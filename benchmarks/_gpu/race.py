@@ -1,12 +1,15 @@
-"""Engines and PyTorch in turn, in one process: `python -m _gpu.race TARGET... --work FOLDER ...`."""
+"""Engines and PyTorch in turn, in one process: `python -m _gpu.race TARGET... --work FOLDER ...`.
+
+Engines are opened anew several times in each comparison; a rival of PyTorch is loaded and compiled once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -19,7 +22,7 @@ from _gpu.record import Journal, Pair, Rivalry
 from edgeseg.core.bundle import Bundle
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.pictures import resize_frame, to_frame_color
-from edgeseg.device.bench import BenchSettings, compare
+from edgeseg.device.bench import BenchSettings, Opener, compare
 from edgeseg.flow.fitted import Fitted
 from edgeseg.flow.reference import fp32_reference
 from edgeseg.metrics import agreement
@@ -52,13 +55,19 @@ class Race:
         self._expected = self._class_maps(fp32_reference(about))
         self._frame = to_frame_color([resize_frame(self._images[0], self._camera)], self._spec.preprocess)
 
-    def run(self, stack: ExitStack, work: Path) -> None:
-        calls: dict[str, Call] = {t: stack.enter_context(load(place(work, t))) for t in self._targets}
-        self._pairs(int8_pairs(self._targets), calls)
+    def run(self, work: Path) -> None:
+        openers: dict[str, Opener] = {t: partial(self._opened, place(work, t)) for t in self._targets}
+        self._pairs(int8_pairs(self._targets), openers)
         for rival in rivals(self._targets):
             call = self._open(rival)
             if call is not None:
-                self._pairs(rival_pairs(self._targets, rival), {**calls, rival.name: call})
+                once = partial(nullcontext, partial(call, self._frame))
+                self._pairs(rival_pairs(self._targets, rival), {**openers, rival.name: once})
+
+    @contextmanager
+    def _opened(self, bundle: Path) -> Iterator[Callable[[], object]]:
+        with load(bundle, check=False) as session:
+            yield partial(session, self._frame)
 
     def _open(self, rival: Rival) -> Call | None:
         """The rival after its first class maps; None, with the reason in the journal, where it fails."""
@@ -84,17 +93,12 @@ class Race:
         self._journal.add(Rivalry(name=rival.name, status="passed", seconds=seconds, agreement=agreed))
         return call
 
-    def _pairs(self, pairs: tuple[tuple[str, str], ...], calls: dict[str, Call]) -> None:
+    def _pairs(self, pairs: tuple[tuple[str, str], ...], openers: dict[str, Opener]) -> None:
         for a, b in pairs:
             if time.time() > self._until:
                 return
             try:
-                a_ms, b_ms, ratio = compare(
-                    partial(calls[a], self._frame),
-                    partial(calls[b], self._frame),
-                    self._settings,
-                    names=(a, b),
-                )
+                a_ms, b_ms, ratio = compare(openers[a], openers[b], self._settings, names=(a, b))
             except Exception as fault:
                 self._journal.add(Pair(a=a, b=b, status="failed", reason=_reason(fault)))
                 continue
@@ -120,8 +124,7 @@ def main() -> None:
     parser.add_argument("--until", type=float, required=True)
     given = parser.parse_args()
     race = Race(tuple(given.targets), given.work, Journal(given.journal), given.runs, given.until)
-    with ExitStack() as stack:
-        race.run(stack, given.work)
+    race.run(given.work)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from edgeseg.device.validity import ratio_reasons, sample_reasons
 
 Opener = Callable[[], AbstractContextManager[Call]]
 
-__all__ = ["BenchSettings", "bench", "bench_call", "bench_pair", "compare"]
+__all__ = ["BenchSettings", "Opener", "bench", "bench_call", "bench_pair", "compare"]
 
 
 def bench(path: Path | str, settings: BenchSettings = DEFAULT, progress: Progress = silent) -> Measurement:

@@ -128,7 +128,7 @@ def test_int8_is_timed_beside_half_precision_of_the_same_engine(parts):
 
 def test_the_table_shows_ratios_with_their_intervals(parts):
     record = parts("record")
-    ratio = PairedRatio(a="a", b="b", clock="host", blocks=12, ratio=2.0, low=1.9, high=2.1)
+    ratio = PairedRatio(a="a", b="b", clock="host", openings=6, blocks=12, ratio=2.0, low=1.9, high=2.1)
     pair = record.Pair(a="trt-fp16", b="trt-int8", status="passed", ratio=ratio)
     gate = "int8 against float: 1.10 of the time of trt-fp16 on this device; trt-fp16 ships"
     proofs = (
