@@ -19,8 +19,8 @@ _ZERO: dict[Form, tuple[int, Literal["int8", "uint8"]]] = {
 }
 Float = NDArray[np.floating]
 SMALLEST_SCALE = 2.0**-30
-"""Its reciprocal fits an int32: OpenVINO 2026.4 opens no engine with a smaller one ("could not append an elementwise
-post-op", seen at 3e-10)."""
+"""Its reciprocal fits an int32: OpenVINO 2026.4 opens no engine with a smaller one ("could not append an
+elementwise post-op", seen at 3e-10)."""
 DEAD_SCALE = 1.0
 """Of a tensor of zeros, where any scale is right."""
 

@@ -138,9 +138,7 @@ class _Placer:
             self._weighted(node)
         elif node.op_type in AVERAGES and node.input[0] in self.readers:
             self._ask(node, 0)  # else the tensor is written twice, as int8 and as float
-        elif not self._wanted(node.output[0]):
-            return
-        elif self.scheme.behind_layout and node.op_type in LAYOUT:
+        elif not self._wanted(node.output[0]) or (self.scheme.behind_layout and node.op_type in LAYOUT):
             return
         elif keeps_range(node) and node.op_type not in AVERAGES:
             self._pass_on(node)

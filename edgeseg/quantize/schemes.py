@@ -108,8 +108,8 @@ SCHEMES: dict[str, Scheme] = {
 """`tensorrt`: symmetric int8 is all its parser reads; uint8 zero points are silently taken for int8.
 `x86`: OpenVINO 2026.4 computes a convolution behind a Concat of int8 tensors wrongly on a CPU without AMX
 (mean error 21% of the output, 5 points of mIoU on Mobile-UNet); the same values as uint8 with zero point 128
-are exact and as fast. It also computes SegFormer wrongly where pairs stand before its Transpose and Reshape (62% of
-the pixels agree with the Q/DQ graph, also at f32).
+are exact and as fast. It also computes SegFormer wrongly where pairs stand before its Transpose and Reshape
+(62% of the pixels agree with the Q/DQ graph, also at f32).
 `onnxruntime`: its CPU kernels are 2.6 times slower with int8 activations, and none is an int8 transposed
 convolution.
 """
