@@ -100,3 +100,7 @@ class MissingDependency(EdgesegError):
 
 class MissingDevice(EdgesegError):
     exit_code = 4
+
+
+class EdgesegWarning(UserWarning):
+    """Something the user gave is used otherwise than it may be meant. The command line prints it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated, NoReturn
 
@@ -23,7 +24,7 @@ from edgeseg.cli import (
     quantize_commands,
     run_commands,
 )
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, EdgesegWarning
 
 HELP = """Take a trained segmentation network to a fast engine, and prove what it costs.
 
@@ -96,7 +97,20 @@ def root(
     pass
 
 
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of edgeseg as a line without the place in its source; others as Python shows them."""
+    if issubclass(category, EdgesegWarning):
+        return f"warning: {message}\n"
+    return _python_format(message, category, filename, lineno, line)
+
+
+_python_format = warnings.formatwarning
+
+
 def main() -> NoReturn:
     """Run the command line and exit."""
+    warnings.formatwarning = _one_line
     app()
     sys.exit(0)

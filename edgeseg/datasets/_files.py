@@ -1,84 +1,19 @@
-"""Reading images and masks from files, and pairing them by name."""
+"""Images and masks of folders, paired by name."""
 
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from edgeseg.core.model_spec import ClassInfo
+from edgeseg.datasets.decode import read_image
 from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Pixels, Split
 from edgeseg.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
-"""Lossless only: in a JPEG mask new ids appear along every border."""
-
-MAX_PIXELS = 100_000_000
-
 Pair = tuple[Path, Path]
-
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    MemoryError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-
-
-def read_image(path: Path) -> Pixels:
-    """RGB pixels, uint8 [H,W,3]. Raises DataError for what is missing, broken, huge or not 8 bits deep."""
-    image = _decoded(path)
-    if image.mode.startswith(("I", "F")):
-        raise DataError(
-            f"{path} has pixels of mode {image.mode}",
-            expected="8 bits per channel",
-            hint="convert the image to 8 bits",
-        )
-    return np.array(image.convert("RGB"))
-
-
-def read_ids(path: Path) -> Pixels:
-    """The ids of a one-channel mask (8 or 16 bits, 1 bit, or palette indices), uint8 [H,W]."""
-    image = _decoded(path)
-    if image.mode not in ("L", "P", "1", "I", "I;16", "I;16B"):
-        raise DataError(
-            f"{path} is a mask with pixels of mode {image.mode}",
-            expected="one channel of class ids, or a palette",
-            hint='if the colours stand for classes, write `encoding = "colors"` in dataset.toml',
-        )
-    values: NDArray[Any] = np.array(image)
-    if values.dtype != np.uint8 and values.dtype != np.bool_:
-        worst = int(values.max() if values.max() > 255 else values.min())
-        if not 0 <= worst <= 255:
-            row, column = (int(v) for v in np.argwhere(values == worst)[0])
-            raise DataError(
-                f"{path} holds the value {worst} at row {row}, column {column}", expected="class ids 0-255"
-            )
-    return values.astype(np.uint8)
-
-
-def read_colors(path: Path) -> Pixels:
-    """RGB pixels of a mask that shows classes as colours, uint8 [H,W,3]."""
-    return np.array(_decoded(path).convert("RGB"))
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) from the header."""
-    with _opened(path) as image:
-        return image.height, image.width
 
 
 def images_in(
@@ -141,6 +76,11 @@ def require_any(splits: Iterable[str], root: Path, *, expected: str) -> tuple[st
     return found
 
 
+def folders_in(root: Path) -> list[Path]:
+    """The folders right inside `root`, sorted, without hidden ones such as `.ipynb_checkpoints`."""
+    return sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
 def file_split(
     dataset: str,
     name: str,
@@ -156,68 +96,46 @@ def file_split(
         decode: turns the file of a mask into class ids, uint8 [H,W].
         sequence: the video an image comes from; None: where the file names tell.
     """
+    files = _Files(pairs, decode)
     return Split(
         dataset=dataset,
         name=name,
         ids=tuple(pairs),
         classes=classes,
         ignore_index=ignore_index,
-        read_image=partial(_read_image, pairs),
-        read_label=partial(_read_label, pairs, decode),
-        where=partial(_mask_name, pairs),
+        read_image=files.image,
+        read_label=files.label,
+        where=files.mask_name,
         sequence=sequence or known_sequences(pairs),
         threads=os.cpu_count() or 1,
     )
 
 
-def _read_image(pairs: Mapping[str, Pair], identity: str) -> Pixels:
-    return read_image(pairs[identity][0])
+class _Files:
+    """Images and their masks. Sizes of images are kept: a header does not always tell how one is turned."""
 
+    def __init__(self, pairs: Mapping[str, Pair], decode: Callable[[Path], Pixels]) -> None:
+        self._pairs = pairs
+        self._decode = decode
+        self._sizes: dict[str, tuple[int, ...]] = {}
 
-def _read_label(pairs: Mapping[str, Pair], decode: Callable[[Path], Pixels], identity: str) -> Pixels:
-    image, mask = pairs[identity]
-    label = decode(mask)
-    size = image_size(image)
-    if label.shape != size:
-        raise DataError(
-            f"{mask} has {label.shape[0]}x{label.shape[1]} pixels, its image {image} has {size[0]}x{size[1]}",
-            expected="a mask of the same height and width as its image",
-            hint="export the mask again at the size of the image",
-        )
-    return label
+    def image(self, identity: str) -> Pixels:
+        pixels = read_image(self._pairs[identity][0])
+        self._sizes[identity] = pixels.shape[:2]
+        return pixels
 
+    def label(self, identity: str) -> Pixels:
+        image, mask = self._pairs[identity]
+        label = self._decode(mask)
+        size = self._sizes.get(identity) or self.image(identity).shape[:2]
+        if label.shape != size:
+            raise DataError(
+                f"{mask} has {label.shape[0]}x{label.shape[1]} pixels, "
+                f"its image {image} has {size[0]}x{size[1]}",
+                expected="a mask of the same height and width as its image, turned as its EXIF tells",
+                hint="export the mask again at the size of the image",
+            )
+        return label
 
-def _mask_name(pairs: Mapping[str, Pair], identity: str) -> str:
-    return str(pairs[identity][1])
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except _BROKEN as fault:
-        raise _unreadable(path, fault) from None
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise DataError(
-            f"{path} claims {image.height}x{image.width} pixels", expected=f"at most {MAX_PIXELS} pixels"
-        )
-    return image
-
-
-def _decoded(path: Path) -> Image.Image:
-    with _opened(path) as image:
-        try:
-            image.load()
-        except _BROKEN as fault:
-            raise _unreadable(path, fault) from None
-        return image
-
-
-def _unreadable(path: Path, fault: BaseException) -> DataError:
-    return DataError(
-        f"{path} cannot be read as an image: {fault}",
-        expected="a whole image file",
-        hint="copy or export the file again, or remove it from the folder",
-    )
+    def mask_name(self, identity: str) -> str:
+        return str(self._pairs[identity][1])

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.datasets._files import (
-    MASK_SUFFIXES,
     file_split,
     images_in,
     paired,
-    read_ids,
     require_any,
     require_root,
 )
+from edgeseg.datasets.masks import MASK_SUFFIXES, read_ids
 from edgeseg.datasets.split import Split, require_split
 
 NAMES = ("camvid",)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.core.model_spec import ClassInfo
-from edgeseg.datasets._files import file_split, images_in, paired, read_ids, require_any, require_root
+from edgeseg.datasets._files import file_split, folders_in, images_in, paired, require_any, require_root
+from edgeseg.datasets.masks import read_ids
 from edgeseg.datasets.split import Pixels, Split, check_ids, require_split
 from edgeseg.errors import DataError
 
@@ -74,7 +75,7 @@ class Cityscapes:
         require_split(name, self._splits, where=str(self.root))
         images: dict[str, Path] = {}
         masks: dict[str, Path] = {}
-        for city in sorted(f for f in (self.root / "leftImg8bit" / name).iterdir() if f.is_dir()):
+        for city in folders_in(self.root / "leftImg8bit" / name):
             images.update(images_in(city, (".png", ".jpg"), strip=_IMAGE_END))
             masks.update(_labels(self.root / "gtFine" / name / city.name))
         if not images:

@@ -17,16 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.datasets._files import (
-    MASK_SUFFIXES,
     file_split,
+    folders_in,
     images_in,
     paired,
-    read_colors,
-    read_ids,
     require_any,
     require_root,
 )
 from edgeseg.datasets.classes import DATASET_FILE, DatasetFile, read_dataset_file
+from edgeseg.datasets.masks import MASK_SUFFIXES, Color, read_colors, read_ids
 from edgeseg.datasets.sequences import stated_sequences
 from edgeseg.datasets.split import Pixels, Split, require_split
 from edgeseg.errors import DataError
@@ -77,12 +76,12 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:
     for word in _MASK_FOLDERS:
         images, masks = root / "images", root / word
         if images.is_dir() and masks.is_dir():
-            inner = [f.name for f in sorted(images.iterdir()) if f.is_dir()]
+            inner = [f.name for f in folders_in(images)]
             if not inner:
                 return {"all": (images, masks)}
             return {name: (images / name, masks / name) for name in inner}
     found = {}
-    for folder in sorted(f for f in root.iterdir() if f.is_dir()):
+    for folder in folders_in(root):
         beside = (root / f"{folder.name}{end}" for end in _MASK_ENDINGS)
         partner = next((f for f in beside if f.is_dir()), None)
         if partner is not None:
@@ -93,7 +92,7 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:
 def _decoder(file: DatasetFile) -> Callable[[Path], Pixels]:
     """What turns the file of a mask into class ids, uint8 [H,W]."""
     if file.encoding == "ids":
-        return read_ids
+        return partial(read_ids, palette=_palette(file))
     if file.encoding == "binary":
         return partial(_from_binary, file.ignore_index)
     ids = {info.color: index for index, info in enumerate(file.class_infos())}
@@ -102,9 +101,25 @@ def _decoder(file: DatasetFile) -> Callable[[Path], Pixels]:
     return partial(_from_colors, ids)
 
 
+def _palette(file: DatasetFile) -> dict[Color, frozenset[int]]:
+    """Which ids a colour in the palette of a mask may stand for: its class, or its grey value."""
+    count, ignored = len(file.classes), file.ignore_index
+    found = {(i, i, i): frozenset({i}) for i in (*range(count), *(() if ignored is None else (ignored,)))}
+    for index, info in enumerate(file.class_infos()):
+        found[info.color] = found.get(info.color, frozenset()) | {index}
+    return found
+
+
+_BINARY_PALETTE = {
+    (0, 0, 0): frozenset({0}),
+    (1, 1, 1): frozenset({1}),
+    (255, 255, 255): frozenset({1, 255}),
+}
+
+
 def _from_binary(ignore_index: int | None, path: Path) -> Pixels:
     """0 is background, the other value (255 or 1) foreground; `ignore_index` is kept unless it is 255."""
-    values = read_ids(path)
+    values = read_ids(path, palette=_BINARY_PALETTE)
     ignored = values == ignore_index if ignore_index not in (None, 255) else np.zeros(values.shape, bool)
     foreign = ~ignored & (values > 1) & (values < 255)
     if foreign.any():

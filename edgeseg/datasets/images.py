@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.ports import Array
-from edgeseg.datasets._files import require_root
+from edgeseg.datasets._files import IMAGE_SUFFIXES, require_root
+from edgeseg.datasets.decode import read_image
 from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Read, Split, require_split
 from edgeseg.errors import DataError
 
 NAMES = ("images",)
-
-IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def dataset(name: str, root: Path | None = None) -> ImageFolder:
@@ -101,40 +97,23 @@ def image_files(source: Path, limit: int = 0) -> ImageFiles:
         return ImageFiles((source,))
     if not source.is_dir():
         raise DataError(f"{source} does not exist", expected="an image or a folder of images")
-    found = [p for p in source.iterdir() if p.suffix.lower() in IMAGES and p.is_file()]
+    found = [p for p in source.iterdir() if _is_image(p)]
     if not found:
         raise DataError(
             f"{source} holds no images",
-            expected=f"files ending in {', '.join(IMAGES)} right inside the folder",
+            expected=f"files ending in {', '.join(IMAGE_SUFFIXES)} right inside the folder",
             hint="folders inside it are not searched: name the one that holds the images",
         )
     found.sort(key=lambda path: (natural_key(path.name.lower()), path.name))
     return ImageFiles(tuple(found[:limit] if limit else found))
 
 
+def _is_image(path: Path) -> bool:
+    """Hidden files are none: beside `a.png`, macOS leaves notes called `._a.png`."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key by which `frame2` comes before `frame10`."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-def read_image(path: Path) -> Array:
-    """uint8 [H,W,3] RGB, turned as its EXIF orientation says.
-
-    Raises:
-        DataError: missing, broken, or not 8 bits deep.
-    """
-    from PIL import Image, ImageOps
-
-    broken = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise DataError(f"{path} has pixels of mode {picture.mode}", expected="8 bits per channel")
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except broken as fault:
-        raise DataError(
-            f"{path} cannot be read as an image: {fault}",
-            expected="a complete image file",
-            hint="remove it, or write it again",
-        ) from fault

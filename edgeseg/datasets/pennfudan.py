@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.core.model_spec import ClassInfo
-from edgeseg.datasets._files import MASK_SUFFIXES, file_split, images_in, paired, read_ids, require_root
+from edgeseg.datasets._files import file_split, images_in, paired, require_root
+from edgeseg.datasets.masks import MASK_SUFFIXES, read_ids
 from edgeseg.datasets.split import Pixels, Split, require_split
 
 NAMES = ("pennfudan",)

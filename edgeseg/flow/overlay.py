@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.model_spec import ModelSpec, default_classes
 from edgeseg.core.ports import Array
 from edgeseg.errors import InputError
 
@@ -25,13 +25,29 @@ def color_table(spec: ModelSpec) -> Array:
     A class id has the colour of its class; a bit mask the mean of the colours of its set bits; values
     that mean nothing (the ignore index too) are black.
     """
-    colors = np.array([c.color for c in spec.classes], np.uint8).reshape(-1, 3)
+    colors = class_colors(spec)
     if spec.task == "multilabel":
         bits = bits_of(np.arange(VALUES, dtype=np.uint8), len(colors))
         return np.asarray(bits @ colors / np.maximum(bits.sum(axis=1, keepdims=True), 1)).astype(np.uint8)
     table = np.zeros((VALUES, 3), np.uint8)
     table[: len(colors)] = colors[:VALUES]
     return table
+
+
+def class_colors(spec: ModelSpec) -> Array:
+    """uint8 [C,3] RGB. A multi-label network has no background class: a class that is black, or has the
+    colour of one before it, gets a colour of its own."""
+    colors = np.array([c.color for c in spec.classes], np.uint8).reshape(-1, 3)
+    if spec.task != "multilabel":
+        return colors
+    taken = {(0, 0, 0)}
+    spare = (info.color for info in default_classes(VALUES))
+    for index, color in enumerate(map(tuple, colors.tolist())):
+        while color in taken:
+            color = next(spare)
+        taken.add(color)
+        colors[index] = color
+    return colors
 
 
 def colorize(class_map: Array, spec: ModelSpec) -> Array:
@@ -78,17 +94,17 @@ def legend(spec: ModelSpec, width: int) -> Array:
 
     font = ImageFont.load_default()
     places, x, row = [], _GAP, 0
-    for entry in spec.classes:
+    for entry, color in zip(spec.classes, class_colors(spec).tolist()):
         length = _SWATCH + _GAP + int(font.getlength(entry.name)) + 2 * _GAP
         if x > _GAP and x + length > width:
             x, row = _GAP, row + 1
-        places.append((entry, x, row * _ROW + (_ROW - _SWATCH) // 2))
+        places.append((entry.name, tuple(color), x, row * _ROW + (_ROW - _SWATCH) // 2))
         x += length
     strip = Image.new("RGB", (width, (row + 1) * _ROW), "white")
     draw = ImageDraw.Draw(strip)
-    for entry, left, top in places:
-        draw.rectangle((left, top, left + _SWATCH, top + _SWATCH), fill=entry.color, outline="black")
-        draw.text((left + _SWATCH + _GAP, top), entry.name, fill="black", font=font)
+    for name, fill, left, top in places:
+        draw.rectangle((left, top, left + _SWATCH, top + _SWATCH), fill=fill, outline="black")
+        draw.text((left + _SWATCH + _GAP, top), name, fill="black", font=font)
     return np.asarray(strip)
 
 

@@ -64,10 +64,9 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, key: Key) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.settings.seed, *key))
         _, index = key
+        image = self.split.image(index)
         label = ignored(self.split.label(index), self.split.ignore_index)
-        return training_sample(
-            self.split.image(index), label, self.spec.preprocess, self.spec.input_size, self.settings, rng
-        )
+        return training_sample(image, label, self.spec.preprocess, self.spec.input_size, self.settings, rng)
 
 
 class StepSampler:

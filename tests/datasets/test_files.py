@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeseg.datasets._files import read_ids, read_image
+from edgeseg.datasets.decode import read_image
+from edgeseg.datasets.masks import read_ids
 from edgeseg.errors import DataError
 
 

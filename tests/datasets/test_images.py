@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from edgeseg.datasets import open_dataset
-from edgeseg.datasets.images import image_files, read_image
+from edgeseg.datasets.decode import read_image
+from edgeseg.datasets.images import image_files
 from edgeseg.errors import DataError
 
 

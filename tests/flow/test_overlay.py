@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source
 from edgeseg.errors import InputError
 from edgeseg.flow.overlay import (
     blend,
+    color_table,
     colorize,
     difference,
     fractions,
@@ -103,3 +105,10 @@ def test_mask_file_holds_the_ids_and_shows_the_colours(tmp_path):
 def test_a_picture_that_cannot_be_written_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         write_picture(tmp_path / "nowhere" / "picture.png", np.zeros((2, 2, 3), np.uint8))
+
+
+def test_every_bit_has_a_colour_of_its_own():
+    classes = tuple(ClassInfo(f"c{i}", color) for i, color in enumerate([(0, 0, 0), (9, 9, 9), (9, 9, 9)]))
+    table = color_table(msgspec.structs.replace(BITS, classes=classes))
+    singles = [tuple(table[1 << i].tolist()) for i in range(3)]
+    assert len({*singles, (0, 0, 0)}) == 4 and singles[1] == (9, 9, 9)

@@ -1,0 +1,124 @@
+"""The one place that opens image files: training, calibration, `verify` and `predict` see the same pixels."""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
+
+from edgeseg.datasets.split import Pixels
+from edgeseg.errors import DataError, EdgesegWarning
+
+MAX_PIXELS = 100_000_000
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError)
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_TIFF_BITS, _TIFF_SUBFILE = 258, 254
+_NOT_A_PAGE = 0b101
+"""Bits of a TIFF's subfile type: a smaller version of another page, a transparency mask."""
+
+_told: set[tuple[Path, str]] = set()
+
+
+def read_image(path: Path) -> Pixels:
+    """RGB pixels, uint8 [H,W,3], turned as the EXIF orientation says. Transparency is left out.
+
+    Warns once per folder of images of which only a part is used: deeper than 8 bits per channel, or of
+    more than one page.
+
+    Raises:
+        DataError: missing, broken, huge, or one channel deeper than 8 bits.
+    """
+    with opened(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise DataError(
+                f"{path} has pixels of mode {image.mode}",
+                expected="8 bits per channel",
+                hint="convert the image to 8 bits, as the camera of the device delivers them",
+            )
+        if is_deep(image):
+            tell(path, "holds more than 8 bits per channel, of which the upper 8 are used")
+        if (count := pages(image)) > 1:
+            tell(path, f"holds {count} pages, of which the first is used")
+        return np.array(to_rgb(ImageOps.exif_transpose(image)))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """An image file, its pixels not yet read. What cannot be decoded within the block is a DataError."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path)
+            yield image
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except _BOMB:
+        raise _too_large(path) from None
+    except _BROKEN as fault:
+        raise DataError(
+            f"{path} cannot be read as an image: {fault}",
+            expected="a whole image file",
+            hint="copy or export the file again, or remove it from the folder",
+        ) from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The colours of an image, without its transparency."""
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def raw_layout(image: ImageFile.ImageFile) -> tuple[Any, ...]:
+    """How the pixels of an image, not yet loaded, will be unpacked: Pillow's raw mode and what follows it."""
+    args = image.tile[0][3] if image.tile else ()
+    return args if isinstance(args, tuple) else (args,)
+
+
+def is_deep(image: ImageFile.ImageFile) -> bool:
+    """Whether an image, not yet loaded, has several channels of over 8 bits: Pillow keeps the upper 8."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_TIFF_BITS, (1,))
+        return len(bits) > 1 and max(bits) > 8
+    raw, *rest = *raw_layout(image), ""
+    if image.format == "PPM":
+        return raw == "RGB" and bool(rest[0]) and int(rest[0]) > 255
+    return re.match(r"(LA|RGB[AX]?);16", str(raw)) is not None
+
+
+def pages(image: ImageFile.ImageFile) -> int:
+    """How many pictures a file holds, without previews and smaller versions of them."""
+    count: int = getattr(image, "n_frames", 1)
+    if count == 1 or image.format == "MPO":
+        return 1
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return count
+    found = 0
+    for page in range(count):
+        image.seek(page)
+        found += not image.tag_v2.get(_TIFF_SUBFILE, 0) & _NOT_A_PAGE
+    image.seek(0)
+    return found
+
+
+def tell(path: Path, what: str) -> None:
+    """Warn of the first file of a folder of which this is true."""
+    if (path.parent, what) not in _told:
+        _told.add((path.parent, what))
+        warnings.warn(f"{path} {what} (told once per folder)", EdgesegWarning, stacklevel=3)
+
+
+def _too_large(path: Path) -> DataError:
+    return DataError(
+        f"{path} claims more than {MAX_PIXELS} pixels",
+        expected="at most so many",
+        hint="scale the image down, or cut it into tiles",
+    )
