@@ -134,6 +134,12 @@ def inspected(result: Inspection, *, layers: bool, json: bool) -> None:
         found = "" if check.max_error is None else f"largest error {check.max_error:.1e}"
         found = found if check.agreement is None else f"{check.agreement:.3%} of the compared pixels agree"
         line(f"check: {check.what} against {check.against} on {check.inputs}: {found}")
+    if result.golden is not None:
+        shows = result.golden.shows
+        fault = (
+            "no fault that was tried" if shows is None else f"faults that move over {shows:.1%} of the pixels"
+        )
+        line(f"self-check: compares {result.golden.compared:.0%} of the pixels and shows {fault}")
     for parent in result.lineage:
         line(f"made from: {parent.kind} {parent.name} {parent.id[:12]}")
     notes(result.notes)

@@ -114,7 +114,8 @@ def _split(fault: str) -> tuple[str, str]:
 def _words(kind: Any, field: str) -> str:
     """The words a field of `kind` may hold, where it holds one of a few."""
     hint = get_type_hints(kind).get(field) if isinstance(kind, type) else None
-    return f"one of {', '.join(map(str, get_args(hint)))}" if get_origin(hint) is Literal else ""
+    words = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
+    return f"one of {', '.join(map(str, get_args(words)))}" if words else ""
 
 
 def _dig(data: Any, path: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, Check, EngineRecord, Parent, StepRecord, TensorInfo
+from edgeseg.core.bundle import Bundle, Check, EngineRecord, Golden, Parent, StepRecord, TensorInfo
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Layer
@@ -61,6 +61,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         weights: of a `torch` bundle.
         layers: of the built engine, as it tells them; with times after `profile`.
         lineage: the bundle it was made from; `step`: by what.
+        golden: what its self-check compares and shows.
     """
 
     path: str
@@ -79,6 +80,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     lineage: tuple[Parent, ...] = ()
     step: StepRecord | None = None
     checks: tuple[Check, ...] = ()
+    golden: Golden | None = None
     tools: dict[str, str] = {}
     notes: tuple[str, ...] = ()
 
@@ -152,6 +154,7 @@ def _bundle(bundle: Bundle, profile: bool) -> Inspection:
         lineage=(manifest.parent,) if manifest.parent else (),
         step=manifest.step,
         checks=manifest.checks,
+        golden=manifest.golden,
         tools=manifest.tools,
         notes=(*manifest.notes, *notes),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgeseg.graph._run import run, session
+from edgeseg.graph.check import relative_error
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.lift import lift, write_back
 from edgeseg.graph.simplify import simplify
@@ -130,5 +131,13 @@ def test_it_trains_and_ships_what_was_trained(network):
 def test_third_party_files_are_as_in_onnx_runtime(data, file, size):
     model = simplify(make_static(read_onnx(data / "onnx" / file), input_size=size))
     lifted = lift(model)
-    assert worst_error(lifted, model, text(320)) < 1e-4
-    assert worst_error(lifted, write_back(lifted, model), text(320)) < 1e-4
+    back = write_back(lifted, model)
+    image = text(320)
+    # In float64: u2netp's maps are off by 6e-5 in torch's float32 and by up to 1e-4 in ONNX Runtime's alone.
+    with torch.no_grad():
+        results = lifted.double()(torch.from_numpy(image).double())
+    results = results if isinstance(results, tuple) else (results,)
+    exact = dict(zip(lifted.output_names, (r.numpy() for r in results)))
+    for graph in (model, back):
+        found = run(session(graph, optimised=True), {graph.graph.input[0].name: image})
+        assert max(relative_error(found[name], exact[name]) for name in exact) < 1e-4
