@@ -36,7 +36,7 @@ from edgeseg.device.opening import WrongEngine
 from edgeseg.graph.golden import class_maps
 from edgeseg.graph.widen import widened
 from edgeseg.runtime.check import golden_frames
-from edgeseg.steps._proof import prove_engine
+from edgeseg.steps.build import prove_engine
 
 TARGETS = ("openvino-fp32", "openvino-bf16", "openvino-fp16", "ort-fp32", "ort-fp16")
 COUNTS = 0.01
