@@ -93,14 +93,14 @@ def _stored(path: Path, expected: Mapping[Color, frozenset[int]]) -> NDArray[Any
         if image.mode == "L" and _is_inverted(image):
             raise _kind(path, "L, inverted (white is zero)")
         scale = _scale(image)
-        image = _as_stored(image)
-        values: NDArray[Any] = np.array(image)
-        colors = image.getpalette("RGB") if image.mode == "P" else None
+        stored = _as_stored(image)
+        values: NDArray[Any] = np.array(stored)
+        mode, colors = stored.mode, stored.getpalette("RGB") if stored.mode == "P" else None
     if values.ndim == 3:
-        opaque = image.mode == "RGB" or (values[..., -1] == _OPAQUE).all()
-        channels = values[..., : len(image.mode.rstrip("A"))]
+        opaque = mode == "RGB" or (values[..., -1] == _OPAQUE).all()
+        channels = values[..., : len(mode.rstrip("A"))]
         if not opaque or (channels != channels[..., :1]).any():
-            raise _kind(path, image.mode)
+            raise _kind(path, mode)
         values = channels[..., 0]
     if colors is not None:
         _check_palette(path, values, colors, expected)
@@ -109,16 +109,17 @@ def _stored(path: Path, expected: Mapping[Color, frozenset[int]]) -> NDArray[Any
 
 def _scale(image: ImageFile.ImageFile) -> float | None:
     """Stored over decoded values where Pillow stretches few levels over its own range."""
-    raw, *rest = *raw_layout(image), None
-    if image.format == "PPM" and image.mode in ("L", "I") and isinstance(rest[0], int):
-        return rest[0] / (255 if image.mode == "L" else 65535)
-    few = re.match(r"L;([24])", str(raw))
+    layout = (*raw_layout(image), None, None)
+    if image.format == "PPM" and image.mode in ("L", "I") and isinstance(layout[1], int):
+        return float(layout[1] / (255 if image.mode == "L" else 65535))
+    few = re.match(r"L;([24])", str(layout[0]))
     return (2 ** int(few[1]) - 1) / 255 if few else None
 
 
 def _is_inverted(image: ImageFile.ImageFile) -> bool:
-    tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
-    return tiff and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    return bool(image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
 def _as_stored(image: ImageFile.ImageFile) -> Image.Image:

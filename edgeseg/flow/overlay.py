@@ -6,6 +6,7 @@ masks take the same road and the table is also the palette of a mask PNG.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,9 @@ def class_colors(spec: ModelSpec) -> Array:
     colors = np.array([c.color for c in spec.classes], np.uint8).reshape(-1, 3)
     if spec.task != "multilabel":
         return colors
-    taken = {(0, 0, 0)}
-    spare = (info.color for info in default_classes(VALUES))
-    for index, color in enumerate(map(tuple, colors.tolist())):
+    taken: set[tuple[int, ...]] = {(0, 0, 0)}
+    spare: Iterator[tuple[int, ...]] = (info.color for info in default_classes(VALUES))
+    for index, color in enumerate(tuple(given) for given in colors.tolist()):
         while color in taken:
             color = next(spare)
         taken.add(color)
