@@ -147,9 +147,11 @@ class _Job:
 
 
 def _result_names(files: ImageFiles) -> list[str]:
-    """The stem of each file; the full name where `a.jpg` and `a.png` would meet."""
-    stems = Counter(path.stem for path in files.paths)
-    return [path.stem if stems[path.stem] == 1 else path.name for path in files.paths]
+    """The stem of each file; the full name where `a.jpg` would meet `a.png`, or `a.png.bmp` its full name."""
+    stems, names = Counter(path.stem for path in files.paths), set(files.ids)
+    return [
+        path.stem if stems[path.stem] == 1 and path.stem not in names else path.name for path in files.paths
+    ]
 
 
 @contextmanager
