@@ -55,7 +55,8 @@ def read_image(path: Path) -> Pixels:
 def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """An image file, its pixels not yet read. What cannot be decoded within the block is a DataError."""
     try:
-        with Image.open(path) as image:
+        # Not by path: Pillow 13 maps a file that it opened itself with the sides of a turned TIFF swapped.
+        with path.open("rb") as file, Image.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path)
             yield image

@@ -10,10 +10,108 @@ from PIL import Image
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.decode import read_image
 from edgeseg.datasets.images import image_files
-from edgeseg.errors import EdgesegWarning
+from edgeseg.errors import DataError, EdgesegWarning
 
 TURNED = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 TOML = 'schema_version = 1\nencoding = "ids"\n\n[[classes]]\nname = "a"\n\n[[classes]]\nname = "b"\n'
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+def test_a_truncated_file(tmp_path, photo, suffix):
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(photo(0)).resize((200, 150)).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=rf"x\.{suffix} cannot be read as an image"):
+        read_image(path)
+
+
+def test_a_file_that_is_no_image(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_text("not an image")
+    with pytest.raises(DataError, match=r"x\.png cannot be read"):
+        read_image(path)
+    with pytest.raises(DataError, match="does not exist"):
+        read_image(tmp_path / "y.png")
+
+
+@pytest.mark.parametrize("side", [12_000, 100_000])
+def test_a_decompression_bomb(tmp_path, side):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body)
+    with pytest.raises(DataError, match=r"bomb\.png claims more than 100000000 pixels"):
+        read_image(path)
+
+
+def test_grey_and_transparent_images_become_rgb(tmp_path, photo):
+    grey = tmp_path / "grey.png"
+    Image.fromarray(photo(0)).convert("L").save(grey)
+    clear = tmp_path / "clear.png"
+    Image.fromarray(photo(0)).convert("RGBA").save(clear)
+    assert read_image(grey).shape == (24, 32, 3)
+    assert np.array_equal(read_image(clear), photo(0))
+
+
+def test_grey_images_deeper_than_8_bits_are_refused(tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
+    with pytest.raises(DataError, match="8 bits per channel"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
+def test_the_cut_of_deep_colours_is_told_once_per_folder(tmp_path, photo, suffix):
+    cv2 = pytest.importorskip("cv2")
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.{suffix}"), photo(0)[..., ::-1].astype(np.uint16) * 257)
+    with pytest.warns(EdgesegWarning, match=r"a\..* more than 8 bits per channel, .* upper 8 are used") as told:
+        assert np.array_equal(read_image(tmp_path / f"a.{suffix}"), photo(0))
+        assert np.array_equal(read_image(tmp_path / f"b.{suffix}"), photo(0))
+    assert len(told) == 1
+
+
+def test_other_pages_are_told(tmp_path, photo):
+    first, second = (Image.fromarray(photo(seed)) for seed in (0, 1))
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    with pytest.warns(EdgesegWarning, match=r"a\.tif holds 2 pages, of which the first is used"):
+        assert np.array_equal(read_image(tmp_path / "a.tif"), photo(0))
+
+
+def test_previews_and_smaller_versions_are_no_pages(tmp_path, photo):
+    small = Image.fromarray(photo(0)[::2, ::2])
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    Image.fromarray(photo(0)).save(tmp_path / "a.tif", save_all=True, append_images=[small])
+    assert np.array_equal(read_image(tmp_path / "a.tif"), photo(0))
+
+
+def test_a_palette_with_transparency_keeps_its_colours(tmp_path):
+    image = Image.frombytes("P", (2, 1), bytes([0, 1]))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.save(tmp_path / "a.png", transparency=bytes([0, 128]))
+    assert read_image(tmp_path / "a.png").tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_exif_turns_images(tmp_path, orientation, suffix, mode):
+    stored = np.zeros((16, 24, 3), np.uint8)
+    stored[:8, :8], stored[8:, 16:] = (250, 0, 0), (0, 0, 250)
+    picture = Image.fromarray(stored).convert(mode)
+    stored = np.asarray(picture.convert("RGB"))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / f"a.{suffix}", exif=exif)
+    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
+    upright = np.flip(stored.transpose(1, 0, 2) if orientation > 4 else stored, flips.get(orientation, ()))
+    found = read_image(tmp_path / f"a.{suffix}").astype(int)
+    assert found.shape == upright.shape
+    assert np.abs(found - upright).mean() < 15
 
 
 @pytest.mark.parametrize("orientation", TURNED)
@@ -41,21 +139,3 @@ def test_every_reader_follows_exif_and_masks_are_as_stored(tmp_path, photo, orie
     ):
         np.testing.assert_array_equal(found, pixels)
     np.testing.assert_array_equal(labelled.label(0), mask)
-
-
-def test_a_colour_image_of_16_bits_is_told(tmp_path):
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    row = b"\0" + np.full((4, 3), 0x1234, ">u2").tobytes()
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
-    body = chunk(b"IDAT", zlib.compress(row * 4)) + chunk(b"IEND", b"")
-    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + body)
-    with pytest.warns(EdgesegWarning, match=r"deep\.png holds more than 8 bits"):
-        assert (read_image(tmp_path / "deep.png") == 0x12).all()
-
-
-def test_notes_that_macos_leaves_are_no_images(tmp_path, photo):
-    Image.fromarray(photo(0)).save(tmp_path / "a.png")
-    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7" + b"\0" * 200)
-    assert [path.name for path in image_files(tmp_path).paths] == ["a.png"]
