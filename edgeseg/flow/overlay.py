@@ -6,7 +6,6 @@ masks take the same road and the table is also the palette of a mask PNG.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +40,11 @@ def class_colors(spec: ModelSpec) -> Array:
     colors = np.array([c.color for c in spec.classes], np.uint8).reshape(-1, 3)
     if spec.task != "multilabel":
         return colors
-    taken: set[tuple[int, ...]] = {(0, 0, 0)}
-    spare: Iterator[tuple[int, ...]] = (info.color for info in default_classes(VALUES))
-    for index, color in enumerate(tuple(given) for given in colors.tolist()):
-        while color in taken:
-            color = next(spare)
-        taken.add(color)
-        colors[index] = color
+    stated = [c.color for c in spec.classes]
+    spare = (c.color for c in default_classes(VALUES)[1:] if c.color not in stated)
+    for index, color in enumerate(stated):
+        if not any(color) or color in stated[:index]:
+            colors[index] = next(spare)
     return colors
 
 

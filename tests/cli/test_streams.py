@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+
+from edgeseg.errors import EdgesegWarning
 
 NETWORK = """
 import torch
@@ -46,6 +49,13 @@ def test_bench_takes_the_options_its_hints_name(edgeseg, tmp_path):
     assert result.code in (0, 3), result.err
     assert json.loads(result.out)["measurements"][0]["cpus"] == [0]
     assert json.loads((tmp_path / "results" / "new" / "x.json").read_text()) == json.loads(result.out)
+
+
+def test_a_warning_of_edgeseg_is_one_line_without_a_place_in_its_source(edgeseg, monkeypatch):
+    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
+    edgeseg("--version")
+    assert warnings.formatwarning("half is used", EdgesegWarning, "x.py", 7) == "warning: half is used\n"
+    assert warnings.formatwarning("old", UserWarning, "x.py", 7).startswith("x.py:7: UserWarning: old")
 
 
 def interrupt(*_: object, **__: object) -> None:

@@ -69,7 +69,9 @@ def test_the_cut_of_deep_colours_is_told_once_per_folder(tmp_path, photo, suffix
     cv2 = pytest.importorskip("cv2")
     for name in "ab":
         cv2.imwrite(str(tmp_path / f"{name}.{suffix}"), photo(0)[..., ::-1].astype(np.uint16) * 257)
-    with pytest.warns(EdgesegWarning, match=r"a\..* more than 8 bits per channel, .* upper 8 are used") as told:
+    with pytest.warns(
+        EdgesegWarning, match=r"a\..* more than 8 bits per channel, .* upper 8 are used"
+    ) as told:
         assert np.array_equal(read_image(tmp_path / f"a.{suffix}"), photo(0))
         assert np.array_equal(read_image(tmp_path / f"b.{suffix}"), photo(0))
     assert len(told) == 1

@@ -153,3 +153,11 @@ def test_a_folder_without_masks(flat):
     shutil.rmtree(flat / "masks")
     with pytest.raises(DataError, match="no images and masks in this layout"):
         open_dataset("folders", flat)
+
+
+def test_hidden_files_and_folders_are_no_data(flat):
+    for folder in ("images", "masks"):
+        (flat / folder / ".ipynb_checkpoints").mkdir()
+        (flat / folder / "._a.png").write_bytes(b"notes of macOS")
+    data = open_dataset("folders", flat)
+    assert data.splits() == ("all",) and data.split("all").ids == ("a", "b")

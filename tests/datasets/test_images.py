@@ -20,6 +20,7 @@ def test_a_folder_is_read_flat_and_in_natural_order(tmp_path):
     for name in ("frame10.png", "frame2.png", "Frame1.PNG"):
         save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "._frame2.png").write_bytes(b"notes of macOS")
     (tmp_path / "inner").mkdir()
     save(tmp_path / "inner" / "frame3.png")
     assert image_files(tmp_path).ids == ("Frame1.PNG", "frame2.png", "frame10.png")

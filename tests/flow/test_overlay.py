@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classes
 from edgeseg.errors import InputError
 from edgeseg.flow.overlay import (
     blend,
@@ -112,3 +112,10 @@ def test_every_bit_has_a_colour_of_its_own():
     table = color_table(msgspec.structs.replace(BITS, classes=classes))
     singles = [tuple(table[1 << i].tolist()) for i in range(3)]
     assert len({*singles, (0, 0, 0)}) == 4 and singles[1] == (9, 9, 9)
+
+
+def test_a_black_bit_takes_no_colour_that_another_class_states():
+    classes = default_classes(3)
+    table = color_table(msgspec.structs.replace(BITS, classes=classes))
+    assert [tuple(table[1 << i].tolist()) for i in (1, 2)] == [c.color for c in classes[1:]]
+    assert table[1].any() and not table[0].any()

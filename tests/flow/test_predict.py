@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency
 from edgeseg.flow.predict import predict
+from edgeseg.flow.video import VideoReader
 
 PURE = np.eye(3, dtype=np.uint8) * 200
 STRIPES = np.repeat(np.arange(3, dtype=np.uint8), 8)[None, :].repeat(16, axis=0)
@@ -52,6 +55,14 @@ def test_files_of_one_stem_keep_apart(make_bundle, tmp_path):
     save(tmp_path / "in" / "a.bmp")
     result = predict(make_bundle(), tmp_path / "in", tmp_path / "out")
     assert {r.mask for r in result.results} == {"a.png.mask.png", "a.bmp.mask.png"}
+
+
+def test_a_full_name_that_is_the_stem_of_another_file_keeps_apart(make_bundle, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a.bmp", "a.png.bmp"):
+        save(tmp_path / "in" / name)
+    result = predict(make_bundle(), tmp_path / "in", tmp_path / "out")
+    assert len({r.mask for r in result.results}) == 3
 
 
 def test_an_image_of_another_size_is_resized_and_its_mask_has_its_own_size(make_bundle, tmp_path):
@@ -137,6 +148,22 @@ def test_a_video_reaches_the_engine_in_the_cameras_order(make_bundle, tmp_path, 
     write_video(tmp_path / "drive.avi", [red] * 2)
     result = predict(make_bundle(frame_color=frame_color), tmp_path / "drive.avi", tmp_path / "out")
     assert result.results[0].fractions[seen] == 1.0
+
+
+def test_a_video_is_turned_as_its_file_says(make_bundle, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter(str(tmp_path / "x.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, (96, 64))
+    left_red = PURE[np.zeros((64, 96), np.uint8)]
+    left_red[:, 48:] = PURE[2]
+    writer.write(np.ascontiguousarray(left_red[..., ::-1]))
+    writer.release()
+    data = bytearray((tmp_path / "x.mp4").read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    (tmp_path / "x.mp4").write_bytes(data)
+    (frame,) = VideoReader(tmp_path / "x.mp4")
+    assert frame.shape == (96, 64, 3)
+    assert frame[:40, :, 0].mean() > 150 and frame[56:, :, 2].mean() > 150, "a quarter turn: left goes up"
 
 
 def test_a_broken_video_is_named_and_leaves_nothing(make_bundle, tmp_path):
