@@ -30,10 +30,6 @@ SELECTS = frozenset(
     }
 )  # fmt: skip
 """Every value of the output is a value of the input (or 0): the output keeps the scale, exactly."""
-LAYOUT = frozenset(
-    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "Expand", "Tile", "Slice"}
-)
-"""Those of them that move values into another layout."""
 AVERAGES = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 """The output lies within the input's range but not on its grid."""
 SUMS = frozenset({"Add", "Sub"})

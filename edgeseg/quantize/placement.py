@@ -16,7 +16,6 @@ from edgeseg.graph._shapes import static_shapes
 from edgeseg.quantize.operators import (
     ACTIVATIONS,
     AVERAGES,
-    LAYOUT,
     SUMS,
     WEIGHTED,
     data_inputs,
@@ -39,14 +38,15 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         readers: (node name, input index) that read the pair instead of the tensor.
         non_negative: neither the tensor nor those it shares a scale with can be negative.
         shared: tensors with the same word here have one scale.
-        joined: a Concat is the reason.
+        moved: an operator that only moves or selects values (Concat, MaxPool, Pad) stands between the tensor,
+            or one it shares its scale with, and a reader that computes.
     """
 
     tensor: str
     readers: tuple[tuple[str, int], ...]
     non_negative: bool
     shared: str
-    joined: bool
+    moved: bool
 
 
 class WeightPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ class _Placer:
         self.readers: dict[str, list[tuple[str, int]]] = {}
         self.shared: dict[str, str] = {}
         self.carried: set[str] = set()
-        self.joined: set[str] = set()
+        self.moved: set[str] = set()
         self.weights: list[WeightPair] = []
 
     def place(self) -> Placement:
@@ -114,14 +114,14 @@ class _Placer:
         for tensor in self.readers:
             root = self._root(tensor)
             groups[root] = groups.get(root, True) and tensor in positive
-        joined = {self._root(t) for t in self.joined}
+        moved = {self._root(t) for t in self.moved}
         pairs = [
             Pair(
                 tensor=tensor,
                 readers=tuple(sorted(readers, key=lambda r: (self.order[r[0]], r[1]))),
                 non_negative=groups[self._root(tensor)],
                 shared=self._root(tensor),
-                joined=self._root(tensor) in joined,
+                moved=self._root(tensor) in moved,
             )
             for tensor, readers in self.readers.items()
             if tensor not in self.carried
@@ -138,7 +138,7 @@ class _Placer:
             self._weighted(node)
         elif node.op_type in AVERAGES and node.input[0] in self.readers:
             self._ask(node, 0)  # else the tensor is written twice, as int8 and as float
-        elif not self._wanted(node.output[0]) or (self.scheme.behind_layout and node.op_type in LAYOUT):
+        elif not self._wanted(node.output[0]):
             return
         elif keeps_range(node) and node.op_type not in AVERAGES:
             self._pass_on(node)
@@ -189,9 +189,10 @@ class _Placer:
             self._ask(node, index)
             for output in outputs:
                 self._share(node.input[index], output)
-        if node.op_type == "Concat":
-            self.joined.update(outputs)
-        if selects(node) and not self.scheme.repeat:
+        if not selects(node):
+            return
+        self.moved.update(outputs)
+        if not self.scheme.repeat:
             self.carried.update(outputs)
 
     def _combine(self, node: NodeProto) -> None:

@@ -228,7 +228,7 @@ def choose_grids(
     for pair in placement.pairs:
         if pair.shared not in chosen:
             seen = merged[pair.shared]
-            form = scheme.form(seen.low, seen.high, non_negative=pair.non_negative, joined=pair.joined)
+            form = scheme.form(seen.low, seen.high, non_negative=pair.non_negative, moved=pair.moved)
             grid = choose_grid(seen, method=settings.ranges, form=form, percentile=settings.percentile)
             scale = float(scheme.scales(np.array(grid.scale)))
             chosen[pair.shared] = msgspec.structs.replace(grid, scale=scale)

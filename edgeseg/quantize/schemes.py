@@ -25,14 +25,14 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         non_negative: grid of activations that cannot be negative.
         other: grid of all other activations.
-        joined: grid of activations that share their scale through a Concat and may be negative.
+        moved: grid of activations that may be negative and reach their reader through an operator that only moves
+            or selects values, as Concat, MaxPool and Pad do.
         skewed: grid of activations that hardly reach below zero (or above), as behind HardSwish, Swish and
             GELU; None: as the others.
         skip_only: quantise one input of a residual Add and leave the other to be fused with the
             convolution that makes it; else quantise both.
         repeat: quantise the output of an operator that only moves or selects values again, with the
             scale of its input; engines that need a pair on both sides ask for it.
-        behind_layout: pairs stand behind operators that move values into another layout, not before them.
         int32_bias: store biases as int32 with the scale input x weight; else they stay float32.
         merge_upsampling: nearest upsampling and the convolution behind it become one transposed convolution.
         uint8_scores: the class decision reads uint8 levels of the scores.
@@ -43,24 +43,23 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: SchemeName
     non_negative: Form
     other: Form
-    joined: Form
+    moved: Form
     skewed: Form | None = None
     skip_only: bool = False
     repeat: bool = False
-    behind_layout: bool = False
     int32_bias: bool = False
     merge_upsampling: bool = False
     uint8_scores: bool = False
     probe: Literal["onnxruntime", "openvino"] = "onnxruntime"
     rest: Literal["fp32", "fp16"] = "fp32"
 
-    def form(self, low: float, high: float, *, non_negative: bool, joined: bool) -> Form:
+    def form(self, low: float, high: float, *, non_negative: bool, moved: bool) -> Form:
         """The grid of an activation that was seen in [low, high]."""
         if non_negative:
             return self.non_negative
         if self.skewed and SKEW * min(-low, high) < max(-low, high):
             return self.skewed
-        return self.joined if joined else self.other
+        return self.moved if moved else self.other
 
     def scales(self, values: Float) -> Float32:
         """Scales as numbers of the type `rest`, rounded up so that nothing is clipped."""
@@ -79,7 +78,7 @@ SCHEMES: dict[str, Scheme] = {
             name="tensorrt",
             non_negative="signed",
             other="signed",
-            joined="signed",
+            moved="signed",
             skip_only=True,
             repeat=True,
             rest="fp16",
@@ -88,9 +87,8 @@ SCHEMES: dict[str, Scheme] = {
             name="x86",
             non_negative="unsigned",
             other="signed",
-            joined="offset",
+            moved="offset",
             skewed="affine",
-            behind_layout=True,
             merge_upsampling=True,
             uint8_scores=True,
             probe="openvino",
@@ -99,17 +97,16 @@ SCHEMES: dict[str, Scheme] = {
             name="onnxruntime",
             non_negative="unsigned",
             other="affine",
-            joined="affine",
+            moved="affine",
             repeat=True,
             int32_bias=True,
         ),
     )
 }
 """`tensorrt`: symmetric int8 is all its parser reads; uint8 zero points are silently taken for int8.
-`x86`: OpenVINO 2026.4 computes a convolution behind a Concat of int8 tensors wrongly on a CPU without AMX
-(mean error 21% of the output, 5 points of mIoU on Mobile-UNet); the same values as uint8 with zero point 128
-are exact and as fast. It also computes SegFormer wrongly where pairs stand before its Transpose and Reshape
-(62% of the pixels agree with the Q/DQ graph, also at f32).
+`x86`: where an operator that only moves or selects values stands before a reader, OpenVINO 2026.4 computes int8
+tensors wrongly on a CPU without AMX (SegFormer: 62% of the pixels of its Q/DQ graph; behind a Concat 5 points of mIoU
+on Mobile-UNet); the same values as uint8 with zero point 128 are exact and as fast (`docs/decisions.md`).
 `onnxruntime`: its CPU kernels are 2.6 times slower with int8 activations, and none is an int8 transposed
 convolution.
 """

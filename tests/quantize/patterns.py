@@ -124,6 +124,37 @@ def dense() -> ModelProto:
     return net.model(net.op("MatMul", "m", b, net.constant("m.w", net.rng.normal(0, 0.5, (6, 4)))))
 
 
+def tokens() -> ModelProto:
+    """Rows that a matrix product reads and, as a map again, a convolution; both ways meet, as in SegFormer."""
+    net = Net()
+    rows, grid = net.constant("rows", (1, 8, 192), np.int64), net.constant("grid", (1, 8, 12, 16), np.int64)
+
+    def flat(name: str, source: str) -> str:
+        return net.op("Transpose", name, net.op("Reshape", f"{name}.r", source, rows), perm=[0, 2, 1])
+
+    def planar(name: str, source: str) -> str:
+        return net.op("Reshape", name, net.op("Transpose", f"{name}.t", source, perm=[0, 2, 1]), grid)
+
+    def dense(name: str, source: str) -> str:
+        weight = net.constant(f"{name}.w", net.rng.normal(0, 0.35, (8, 8)))
+        return net.op("MatMul", name, source, weight)
+
+    near = flat("near", net.conv("c1", "image", 3, 8))
+    far = flat("far", net.conv("c2", planar("map", near), 8, 8))
+    maps = [planar(f"map{i}", dense(f"m{i}", rows)) for i, rows in enumerate((near, far))]
+    return net.model(net.conv("c3", net.op("Concat", "cat", *maps, axis=1), 16, 4, kernel=1))
+
+
+def signed_pool() -> ModelProto:
+    """A map that may be negative, read by a convolution and, behind a MaxPool, by another; both ways meet."""
+    net = Net()
+    a = net.conv("c1", "image", 3, 16)
+    pool = net.op("MaxPool", "max", a, kernel_shape=[3, 3], pads=[1] * 4)
+    far = net.conv("c4", net.conv("c3", pool, 16, 16), 16, 16)
+    both = net.op("Concat", "cat", net.conv("c2", a, 16, 16), far, axis=1)
+    return net.model(net.conv("c5", both, 32, 4, kernel=1))
+
+
 PATTERNS: dict[str, Callable[[], ModelProto]] = {
     "chain": chain,
     "residual": residual,
@@ -134,6 +165,8 @@ PATTERNS: dict[str, Callable[[], ModelProto]] = {
     "squeeze-excite-swish": squeeze_excite_swish,
     "depthwise-transposed": depthwise_transposed,
     "dense": dense,
+    "tokens": tokens,
+    "signed-pool": signed_pool,
 }
 
 

@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 from onnx import ModelProto
-from patterns import PATTERNS, Net, chain, concat_mixed, feeds, residual, resized, squeeze_excite_swish
+from patterns import (
+    PATTERNS,
+    Net,
+    chain,
+    concat_mixed,
+    feeds,
+    residual,
+    resized,
+    signed_pool,
+    squeeze_excite_swish,
+)
 
 from edgeseg.errors import GraphError
 from edgeseg.quantize.placement import Placement, place
@@ -34,11 +44,26 @@ def test_both_inputs_of_a_residual_sum_or_only_the_skip() -> None:
 
 def test_concat_inputs_share_one_scale_and_the_output_needs_no_pair() -> None:
     placement = place(concat_mixed(), X86)
-    joined = {pair.tensor: pair for pair in placement.pairs if pair.joined}
+    joined = {pair.tensor: pair for pair in placement.pairs if pair.moved}
     assert set(joined) == {"act", "big"}
     assert len({pair.shared for pair in joined.values()}) == 1
     assert not any(pair.non_negative for pair in joined.values())
     assert "cat" in readers(place(concat_mixed(), RTX))  # TensorRT wants pairs on both sides
+
+
+def test_a_signed_tensor_behind_which_values_are_only_selected_is_marked() -> None:
+    moved = {pair.tensor: pair.moved for pair in place(signed_pool(), X86).pairs}
+    assert moved == {"image": False, "c1": True, "c2": True, "c3": False, "c4": True}
+
+
+def test_a_tensor_goes_through_layout_operators_as_uint8_in_openvino() -> None:
+    net = Net()
+    a = net.op("Transpose", "turned", net.conv("c1", "image", 3, 8), perm=[0, 1, 3, 2])
+    made = quantize(net.model(net.conv("c2", a, 8, 4)), feeds(2), X86)
+    assert {t: (g.dtype, g.zero_point) for t, g in made.ranges.items()} == {
+        "image": ("int8", 0),
+        "c1": ("uint8", 128),
+    }
 
 
 def test_nearest_resize_moves_int8_and_linear_resize_is_rounded_again() -> None:
@@ -93,11 +118,3 @@ def test_a_quantised_graph_is_refused() -> None:
     done = quantize(chain(), feeds(1), X86).model
     with pytest.raises(GraphError, match="quantised already"):
         place(done, X86)
-
-
-def test_openvino_gets_its_pairs_behind_layout_operators() -> None:
-    net = Net()
-    a = net.op("Transpose", "turned", net.conv("c1", "image", 3, 8), perm=[0, 1, 3, 2])
-    model = net.model(net.conv("c2", a, 8, 4))
-    assert set(readers(place(model, X86))) == {"image", "turned"}
-    assert "c1" in readers(place(model, ORT))
