@@ -25,8 +25,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         non_negative: grid of activations that cannot be negative.
         other: grid of all other activations.
-        moved: grid of activations that may be negative and reach their reader through an operator that only moves
-            or selects values, as Concat, MaxPool and Pad do.
+        moved: grid of activations that may be negative and reach their reader through an operator that only
+            moves or selects values, as Concat, MaxPool and Pad do.
         skewed: grid of activations that hardly reach below zero (or above), as behind HardSwish, Swish and
             GELU; None: as the others.
         skip_only: quantise one input of a residual Add and leave the other to be fused with the
@@ -104,9 +104,9 @@ SCHEMES: dict[str, Scheme] = {
     )
 }
 """`tensorrt`: symmetric int8 is all its parser reads; uint8 zero points are silently taken for int8.
-`x86`: where an operator that only moves or selects values stands before a reader, OpenVINO 2026.4 computes int8
-tensors wrongly on a CPU without AMX (SegFormer: 62% of the pixels of its Q/DQ graph; behind a Concat 5 points of mIoU
-on Mobile-UNet); the same values as uint8 with zero point 128 are exact and as fast (`docs/decisions.md`).
+`x86`: where an operator that only moves or selects values stands before a reader, OpenVINO 2026.4 computes
+int8 tensors wrongly on a CPU without AMX (SegFormer: 62% of the pixels of its Q/DQ graph; behind a Concat 5
+points of mIoU on Mobile-UNet); the same values as uint8 with zero point 128 are exact (`docs/decisions.md`).
 `onnxruntime`: its CPU kernels are 2.6 times slower with int8 activations, and none is an int8 transposed
 convolution.
 """

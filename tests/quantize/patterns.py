@@ -125,7 +125,7 @@ def dense() -> ModelProto:
 
 
 def tokens() -> ModelProto:
-    """Rows that a matrix product reads and, as a map again, a convolution; both ways meet, as in SegFormer."""
+    """Rows that a matrix product reads and, as a map again, a convolution: SegFormer. Both ways meet."""
     net = Net()
     rows, grid = net.constant("rows", (1, 8, 192), np.int64), net.constant("grid", (1, 8, 12, 16), np.int64)
 

@@ -51,8 +51,8 @@ def test_openvino_computes_what_the_graph_says(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["tokens", "signed-pool"])
 def test_openvino_computes_what_the_graph_says_without_amx(pattern: str, tmp_path: Path) -> None:
-    """The instruction set is read once per process. With int8 where values are only moved or selected, the mean
-    error is 3% of the largest value."""
+    """The instruction set is read once per process. With int8 where values are only moved or selected, the
+    mean error is 3% of the largest value."""
     pytest.importorskip("openvino")
     quantized = quantize(PATTERNS[pattern](), feeds(), SCHEMES["x86"]).model
     image = feeds(1, seed=9)[0]
