@@ -66,7 +66,7 @@ def _steps_folder(progress: Progress) -> Iterator[Path]:
         with TemporaryDirectory(prefix="edgeseg-") as place:
             yield Path(place)
     else:
-        for cache in (folder, engine_cache()):
+        for cache in (folder, engine_cache(), *engine_cache().glob("openvino-*")):
             forget_unused(cache)
         yield folder
 

@@ -7,8 +7,8 @@ from engines import run
 from onnx import TensorProto, helper
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Hardware
-from edgeseg.core.ports import BuildSettings
+from edgeseg.core.bundle import EngineRecord, Hardware
+from edgeseg.core.ports import BuildSettings, OpenSettings
 from edgeseg.core.target import Target
 from edgeseg.errors import GraphError, MissingDevice, TargetError, UnsupportedOperator
 
@@ -93,6 +93,19 @@ def test_model_cache_is_filled_and_used(deploy, folder, frames, tmp_path):
     _, second = make(deploy, folder, cache=tmp_path / "cache")
     assert sorted((tmp_path / "cache").iterdir()) == files
     assert np.array_equal(run(first, frames), run(second, frames))
+
+
+def test_each_precision_has_a_model_of_its_own_in_the_cache(deploy, folder, tmp_path):
+    """OpenVINO finds a compiled model by its file alone: one opened as fp32 was used for bf16 as well."""
+    built, _ = make(deploy, folder)
+    here = {"FP32", "BF16"}.intersection(abilities())
+    for precision in sorted(here, reverse=True):
+        record = EngineRecord(
+            target=f"openvino-{precision.lower()}", graph="", hardware=built.hardware, camera_size=(1, 1)
+        )
+        cached = OpenSettings(cache=tmp_path / "cache")
+        backend_for(Target.parse(record.target)).open(folder / built.entry, record, cached)
+    assert len([*(tmp_path / "cache").rglob("*.blob")]) == len(here)
 
 
 def test_cache_that_cannot_be_written_is_a_note(deploy, folder, frames, tmp_path):
