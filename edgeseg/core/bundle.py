@@ -7,12 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from edgeseg.core.documents import encode, read_json
+from edgeseg.core.documents import encode, json_data, read_json
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import Quantization
@@ -151,6 +152,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         files: every file of the bundle but this one, by POSIX path.
+        digest: of all other fields, as `manifest_digest` computes it.
         graph: the plain network (float NCHW in, scores out) as simplified, static ONNX; empty in
             a `torch` bundle.
         quantization: of `qdq` bundles and of the engines made of them.
@@ -176,6 +178,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tools: dict[str, str] = {}
     created: str = ""
     files: dict[str, FileEntry] = {}
+    digest: str = ""
+
+
+def manifest_digest(fields: Mapping[str, Any]) -> str:
+    """sha256 of a manifest as plain data: compact JSON with sorted keys, without the field `digest`."""
+    data = msgspec.json.encode({k: v for k, v in fields.items() if k != "digest"}, order="deterministic")
+    return hashlib.sha256(data).hexdigest()
+
+
+def sealed(manifest: Manifest) -> Manifest:
+    """`manifest` with the digest of what it holds."""
+    return msgspec.structs.replace(manifest, digest=manifest_digest(json_data(manifest)))
 
 
 class Bundle:
@@ -184,21 +198,24 @@ class Bundle:
     Attributes:
         path: its folder.
         manifest: what `manifest.json` says.
-        id: sha256 of `manifest.json`, which holds the sha256 of every other file.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, identity: str) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
-        self.id = identity
+
+    @property
+    def id(self) -> str:
+        """The digest of the manifest, which holds the sha256 of every file."""
+        return self.manifest.digest
 
     @classmethod
     def open(cls, path: Path | str, *, check_files: bool = True) -> Bundle:
-        """Open a bundle and compare every file with its hash.
+        """Open a bundle and compare its manifest with its digest and every file with its hash.
 
         Raises:
-            BundleError: not a bundle, another schema version, or a file that is missing, changed,
-                a link, or outside the folder.
+            BundleError: not a bundle, another schema version, a manifest that was changed, or a file that is
+                missing, changed, a link, or outside the folder.
         """
         path = Path(path)
         source = path / MANIFEST
@@ -208,11 +225,11 @@ class Bundle:
                 expected=f"a folder with a {MANIFEST}",
                 hint="make one with `edgeseg export`",
             )
-        manifest = read_json(source, Manifest, error=BundleError)
+        manifest = read_json(source, Manifest, error=BundleError, check=partial(_require_digest, source))
         if check_files:
             for name, entry in manifest.files.items():
                 _check_file(path, name, entry)
-        return cls(path, manifest, hashlib.sha256(source.read_bytes()).hexdigest())
+        return cls(path, manifest)
 
     def file(self, name: str) -> Path:
         """Path of a file the manifest lists."""
@@ -312,7 +329,7 @@ class BundleDraft:
             for path in sorted(self.path.rglob("*"))
             if path.is_file()
         }
-        self.manifest = msgspec.structs.replace(manifest, files=files)
+        self.manifest = sealed(msgspec.structs.replace(manifest, files=files))
 
 
 def file_sha256(path: Path) -> str:
@@ -327,6 +344,14 @@ def settings_key(parent: str, step: str, settings: Mapping[str, Any], versions: 
     """The key under which the result of a step is found again."""
     data = msgspec.json.encode([parent, step, settings, versions], order="deterministic")
     return hashlib.sha256(data).hexdigest()
+
+
+def _require_digest(source: Path, fields: Mapping[str, Any]) -> None:
+    if fields.get("digest") != manifest_digest(fields):
+        raise BundleError(
+            f"{source} was changed after the bundle was made: its digest differs from what it holds",
+            hint="copy the bundle again, or make it again",
+        )
 
 
 def _check_file(root: Path, name: str, entry: FileEntry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -21,15 +21,25 @@ else:
 T = TypeVar("T")
 
 
-def read_json(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
-    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong."""
+def read_json(
+    path: Path,
+    kind: type[T],
+    *,
+    error: type[InputError] = InputError,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> T:
+    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong.
+
+    Args:
+        check: called with the plain data of a `schema_version` that is known, before it becomes a `kind`.
+    """
     try:
         data = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise error(f"{path} is not JSON: {fault}") from None
-    return convert(data, kind, where=str(path), error=error)
+    return convert(data, kind, where=str(path), error=error, check=check)
 
 
 def read_toml(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
@@ -43,7 +53,14 @@ def read_toml(path: Path, kind: type[T], *, error: type[InputError] = InputError
     return convert(data, kind, where=str(path), error=error)
 
 
-def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = InputError) -> T:
+def convert(
+    data: Any,
+    kind: type[T],
+    *,
+    where: str,
+    error: type[InputError] = InputError,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> T:
     """Plain data to a typed noun, checking `schema_version` where the noun has one."""
     version = getattr(kind, "SCHEMA_VERSION", None)
     if version is not None and isinstance(data, Mapping):
@@ -56,12 +73,19 @@ def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = I
                 expected=f"schema_version {version}",
                 hint="write it again with this version of edgeseg, or install the one that wrote it",
             )
+        if check is not None:
+            check(data)
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as fault:
         message, field = _split(str(fault))
         given = f"; given: {field} = {_dig(data, field)!r}" if field else ""
         raise error(f"{where}: {message}{given}", expected=_words(kind, field)) from None
+
+
+def json_data(noun: Any) -> Any:
+    """`noun` as the plain data that its JSON holds."""
+    return msgspec.json.decode(msgspec.json.encode(noun))
 
 
 def encode(noun: Any) -> bytes:

@@ -121,6 +121,11 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def class_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.classes)
 
+    @property
+    def map_values(self) -> int:
+        """How many values a pixel of the class map can have: one per class, or one bit per class."""
+        return 1 << len(self.classes) if self.task == "multilabel" else len(self.classes)
+
     def check_input_size(self) -> None:
         """Raise ModelError, with the size to use, when the input does not fit the stride."""
         height, width = self.input_size

@@ -22,6 +22,7 @@ from edgeseg.device.report import judge, measurement_text, ratio_text
 from edgeseg.errors import EdgesegError
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.session import Session
+from edgeseg.runtime.signature import require_signature
 
 INTERRUPTED = 130
 
@@ -43,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
+        if options.require_signature:
+            for bundle in (options.bundle, getattr(options, "vs", None)):
+                if bundle is not None:
+                    require_signature(bundle, options.require_signature)
         return command(options)
     except EdgesegError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -141,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("bundle", type=Path)
         sub.add_argument(
             "--cache", type=Path, default=cache_folder(), help="compiled models and timing caches"
+        )
+        sub.add_argument(
+            "--require-signature",
+            type=Path,
+            metavar="PUBLIC.pem",
+            help="refuse bundles not signed by this key",
         )
         sub.set_defaults(command=run)
         return sub

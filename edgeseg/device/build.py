@@ -102,7 +102,7 @@ def _fill(
     result.finish(_manifest(bundle, manifest, record, settings, notes))
     if can_run and result.manifest is not None:
         progress(f"{target}: self-check")
-        child = Bundle(result.path, result.manifest, "")
+        child = Bundle(result.path, result.manifest)
         prove(child, settings.cache)
 
 

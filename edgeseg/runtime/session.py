@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, EngineRecord
+from edgeseg.core.bundle import Bundle, EngineRecord, TensorInfo
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.errors import BundleError, InputError
+from edgeseg.runtime import signature
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.frames import Color, Frames, copy_frames, require_color
 from edgeseg.runtime.stream import in_order
@@ -46,6 +47,7 @@ def load(
     check: bool = True,
     warm_up: int = 2,
     profile: bool = False,
+    require_signature: Path | str | None = None,
 ) -> Session:
     """Open an engine bundle.
 
@@ -63,14 +65,17 @@ def load(
         check: run the golden frames.
         warm_up: runs of each request before the session is handed out.
         profile: collect time per layer (slower).
+        require_signature: public Ed25519 key (PEM) of who must have signed the bundle.
 
     Raises:
-        BundleError: not an engine bundle, a file was changed, or the self-check failed.
+        BundleError: not an engine bundle, a file was changed, or the self-check or the signature failed.
         EngineMismatch: built for another device or engine version.
         InputError: a `color` that is not known, or senseless settings.
         MissingDependency, MissingDevice: the engine cannot run here.
     """
     settings = OpenSettings(streams=streams, cache=cache, profile=profile)
+    if require_signature is not None:
+        signature.require_signature(Path(path), Path(require_signature))
     return Session(Bundle.open(path), settings, color=color, threads=threads, check=check, warm_up=warm_up)
 
 
@@ -107,6 +112,7 @@ class Session:
         backend = backend_for(self.target)
         self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
         try:
+            _require_recorded(self.engine, record)
             self._prepare(settings.streams, check, warm_up)
         except BaseException:
             self.engine.close()
@@ -312,6 +318,29 @@ def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineR
         return record
     target = msgspec.structs.replace(Target.parse(record.target), threads=threads)
     return msgspec.structs.replace(record, target=str(target))
+
+
+def _require_recorded(engine: Engine, record: EngineRecord) -> None:
+    """Raise BundleError unless the open engine has the tensors of the manifest, and takes its frames."""
+    frames = (record.batch, *record.camera_size, 3)
+    takes = [(info.dtype, info.shape) for info in record.inputs]
+    if takes != [("uint8", frames)]:
+        raise BundleError(
+            f"the manifest gives its engine the inputs {takes}",
+            expected=f"one uint8 {list(frames)}: frames of its batch and camera size",
+            hint="build the engine again",
+        )
+    for found, said in zip((engine.inputs, engine.outputs), (record.inputs, record.outputs)):
+        if sorted(found, key=str) != sorted(said, key=str):
+            raise BundleError(
+                f"the engine has {', '.join(map(_signature, found))}",
+                expected=f"{', '.join(map(_signature, said))}, as the manifest says",
+                hint="build the engine again",
+            )
+
+
+def _signature(info: TensorInfo) -> str:
+    return f"{info.name} {info.dtype} {list(info.shape)}"
 
 
 def _filled(frames: Array, batch: int) -> Array:

@@ -184,7 +184,7 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
     """
     draft.finish(manifest)
     assert draft.manifest is not None
-    bundle = Bundle(draft.path, draft.manifest, "")
+    bundle = Bundle(draft.path, draft.manifest)
     target = Target.parse(bundle.engine.target)
     context.progress(f"{target}: self-check")
     if bundle.engine.entry and backend_for(target).availability(target).run:

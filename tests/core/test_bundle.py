@@ -20,6 +20,7 @@ from edgeseg.core.bundle import (
     Manifest,
     StepRecord,
     draft,
+    manifest_digest,
     settings_key,
 )
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
@@ -48,11 +49,11 @@ def bundle(tmp_path) -> Path:
 
 
 def tamper(bundle: Path, change) -> None:
-    """Rewrite the manifest's list of files."""
+    """Rewrite the manifest, digest included."""
     file = bundle / "manifest.json"
     data = json.loads(file.read_bytes())
     change(data)
-    file.write_text(json.dumps(data))
+    file.write_text(json.dumps({**data, "digest": manifest_digest(data)}))
 
 
 def dead_pid() -> int:
@@ -67,13 +68,46 @@ def test_a_bundle_lists_every_file_with_size_and_hash(bundle):
     assert files["graph.onnx"] == FileEntry(5, hashlib.sha256(b"graph").hexdigest())
 
 
-def test_the_id_is_the_hash_of_the_manifest_and_stays_when_copied(bundle, tmp_path):
+def test_the_id_is_the_digest_of_the_manifest_and_stays_when_copied(bundle, tmp_path):
     opened = Bundle.open(bundle)
-    assert opened.id == hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    fields = json.loads((bundle / "manifest.json").read_bytes())
+    del fields["digest"]
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert opened.id == hashlib.sha256(text.encode()).hexdigest()
     shutil.copytree(bundle, tmp_path / "copy")
     assert Bundle.open(tmp_path / "copy").id == opened.id
     assert Bundle.open(write(tmp_path / "again")).id == opened.id
     assert Bundle.open(write(tmp_path / "other", b"other")).id != opened.id
+
+
+def test_every_changed_byte_of_a_manifest_is_refused_or_changes_nothing_it_says(bundle):
+    file = bundle / "manifest.json"
+    whole, manifest = file.read_bytes(), Bundle.open(bundle).manifest
+    refused = 0
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        file.write_bytes(changed)
+        try:
+            assert Bundle.open(bundle).manifest == manifest
+        except BundleError:
+            refused += 1
+    assert refused > 0.8 * len(whole)
+
+
+@pytest.mark.parametrize("field", ["name", "notes", "digest"])
+def test_a_manifest_that_was_changed_by_hand_is_refused(bundle, field):
+    file = bundle / "manifest.json"
+    data = json.loads(file.read_bytes())
+    file.write_text(json.dumps({**data, field: ["other"] if field == "notes" else "other"}))
+    with pytest.raises(BundleError, match=r"manifest\.json was changed after the bundle was made"):
+        Bundle.open(bundle)
+
+
+def test_a_manifest_may_be_written_with_other_spaces(bundle):
+    file = bundle / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_bytes()), indent=7))
+    Bundle.open(bundle)
 
 
 def test_an_open_bundle_cannot_be_changed(bundle):
@@ -243,7 +277,7 @@ def test_the_engine_size_counts_what_the_device_needs(bundle):
         target="null-fp32", graph="graph.onnx", entry="engine/model.bin", camera_size=(8, 8)
     )
     manifest = msgspec.structs.replace(opened.manifest, engine=record)
-    assert Bundle(bundle, manifest, "").engine_size() == len(b"engine")
+    assert Bundle(bundle, manifest).engine_size() == len(b"engine")
 
 
 def test_the_settings_key_depends_on_what_matters_only():

@@ -50,6 +50,8 @@ def make_bundle(tmp_path):
         frame_color="rgb",
     ) -> Path:
         about = {"shape": (batch, *SIZE), "confidence": confidence, "shift": shift}
+        outputs = (TensorInfo("class_map", "uint8", (batch, *SIZE)),)
+        outputs += (TensorInfo("confidence", "float32", (batch, *SIZE)),) if confidence else ()
         with draft(tmp_path / name) as result:
             (result.path / "deploy.onnx").write_text(json.dumps(about))
             built = kind == "engine"
@@ -87,7 +89,8 @@ def make_bundle(tmp_path):
                         engine_version="1",
                         batch=batch,
                         camera_size=SIZE,
-                        inputs=(TensorInfo("frames", "uint8", (batch, *SIZE, 3)),),
+                        inputs=(TensorInfo("frames", "uint8", (batch, *SIZE, 3)),) if built else (),
+                        outputs=outputs if built else (),
                     )
                     if kind in ("engine", "deferred")
                     else None,

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 
+from edgeseg.core.bundle import Bundle, TensorInfo, sealed
+from edgeseg.core.documents import encode
 from edgeseg.errors import BundleError, InputError
 from edgeseg.runtime import load
 
@@ -70,6 +73,38 @@ def test_a_changed_byte_is_refused(make_bundle):
     engine = path / "engine" / "toy.json"
     engine.write_text(engine.read_text().replace('"shift": 0', '"shift": 1'))
     with pytest.raises(BundleError, match=r"toy.json was changed"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "told"),
+    [
+        ("inputs", TensorInfo("frames", "uint8", (1, 12, 8, 3)), r"expected: one uint8 \[1, 8, 12, 3\]"),
+        ("inputs", TensorInfo("frames", "float32", (1, 8, 12, 3)), r"expected: one uint8 \[1, 8, 12, 3\]"),
+        ("outputs", TensorInfo("class_map", "int64", (1, 8, 12)), r"class_map uint8 \[1, 8, 12\]"),
+        (
+            "outputs",
+            TensorInfo("class_map", "uint8", (1, 16, 24)),
+            r"expected: class_map uint8 \[1, 16, 24\]",
+        ),
+    ],
+)
+def test_an_engine_with_other_tensors_than_the_manifest_says_is_refused(make_bundle, field, wrong, told):
+    path = make_bundle()
+    manifest = Bundle.open(path).manifest
+    engine = msgspec.structs.replace(manifest.engine, **{field: (wrong,)})
+    changed = sealed(msgspec.structs.replace(manifest, engine=engine))
+    (path / "manifest.json").write_bytes(encode(changed))
+    with pytest.raises(BundleError, match=told):
+        load(path)
+
+
+def test_a_manifest_with_fewer_classes_than_its_class_maps_is_refused(make_bundle):
+    path = make_bundle()
+    manifest = Bundle.open(path).manifest
+    model = msgspec.structs.replace(manifest.model, classes=manifest.model.classes[:2])
+    (path / "manifest.json").write_bytes(encode(sealed(msgspec.structs.replace(manifest, model=model))))
+    with pytest.raises(BundleError, match=r"holds the value 3, and the manifest names 2 classes"):
         load(path)
 
 
