@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+from edgeseg.core.whole import write_whole
 
 
 def writable(folder: Path | None) -> tuple[Path | None, tuple[str, ...]]:
@@ -32,10 +33,5 @@ def read_if_present(file: Path) -> bytes:
 
 def replace(file: Path, data: bytes) -> None:
     """Write `file` whole or not at all; a full or read-only disk leaves it as it was."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        part.write_bytes(data)
-        part.replace(file)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
+    with suppress(OSError):
+        write_whole(file, data)
