@@ -29,7 +29,8 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from _random_networks import KINDS
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, BundleDraft
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.ports import Array, BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from edgeseg.core.documents import encode, json_data, read_json
+from edgeseg.core.documents import json_data, read_json
 from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.names import NameRefused, require_file_name, require_files, require_name
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import Quantization
-from edgeseg.errors import BundleError, EdgesegError
+from edgeseg.errors import BundleError
 
 MANIFEST = "manifest.json"
 
@@ -92,6 +90,9 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     settings: dict[str, str | int | float | bool] = {}
     rival: Rival | None = None
 
+    def __post_init__(self) -> None:
+        require_files(graph=self.graph, entry=self.entry)
+
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frames and the class map the network gives for them, for the self-check.
@@ -113,6 +114,9 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     compared: float = 1.0
     shows: float | None = None
 
+    def __post_init__(self) -> None:
+        require_files(file=self.file)
+
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same network in the engine's own float, which int8 has to beat on the device.
@@ -128,6 +132,9 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precisions: tuple[str, ...]
     golden: Golden | None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_files(graph=self.graph)
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,6 +186,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created: str = ""
     files: dict[str, FileEntry] = {}
     digest: str = ""
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "the bundle name")
+        require_files(graph=self.graph, weights=self.weights)
+        for name in self.files:
+            require_file_name(name, "the listed file")
+        if MANIFEST in self.files:
+            raise NameRefused(f"the manifest lists itself, {MANIFEST}")
 
 
 def manifest_digest(fields: Mapping[str, Any]) -> str:
@@ -259,79 +274,6 @@ class Bundle:
         )
 
 
-@contextmanager
-def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[BundleDraft]:
-    """Write a bundle that appears at `destination` whole or not at all.
-
-    Files are written into a hidden folder beside `destination`; leaving the block after
-    `finish()` renames it. An exception or a missing `finish()` leaves nothing behind, and the
-    remains of a killed process are removed by the next draft of the same destination. A bundle that a
-    killed process had moved aside, without putting the new one in its place, comes back first.
-
-    Raises:
-        BundleError: `destination` exists and `overwrite` is False, or is not a bundle.
-    """
-    destination = Path(destination)
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(destination)
-    except OSError as fault:
-        raise _disk_error(destination, fault) from fault
-    _refuse_foreign(destination, overwrite)
-    try:
-        work = destination.parent / f".{destination.name}.partial-{os.getpid()}"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-    except OSError as fault:
-        raise _disk_error(destination, fault) from fault
-    result = BundleDraft(work)
-    try:
-        yield result
-        if result.manifest is None:
-            return
-        source = work / MANIFEST
-        source.write_bytes(encode(result.manifest))
-        for path in (source, *(work / name for name in result.manifest.files)):
-            _flush(path)
-        old = destination.parent / f".{destination.name}.old-{os.getpid()}"
-        if destination.exists():
-            destination.rename(old)
-        work.rename(destination)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as fault:
-        raise _disk_error(destination, fault) from fault
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _clear_leftovers(destination: Path) -> None:
-    for kind in ("old", "partial"):
-        for stale in destination.parent.glob(f".{destination.name}.{kind}-*"):
-            if _alive(stale.name.rpartition("-")[2]):
-                continue
-            if kind == "old" and (stale / MANIFEST).is_file() and not destination.exists():
-                stale.rename(destination)
-            else:
-                shutil.rmtree(stale, ignore_errors=True)
-
-
-class BundleDraft:
-    """A bundle being written: put files into `path`, then call `finish`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.manifest: Manifest | None = None
-
-    def finish(self, manifest: Manifest) -> None:
-        """Hash every file in the folder and accept `manifest` with them."""
-        files = {
-            path.relative_to(self.path).as_posix(): FileEntry(path.stat().st_size, file_sha256(path))
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file()
-        }
-        self.manifest = sealed(msgspec.structs.replace(manifest, files=files))
-
-
 def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -356,8 +298,6 @@ def _require_digest(source: Path, fields: Mapping[str, Any]) -> None:
 
 def _check_file(root: Path, name: str, entry: FileEntry) -> None:
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
-        raise BundleError(f"{root}: the manifest lists '{name}', which lies outside the bundle")
     path = root / name
     if any((root / parent).is_symlink() for parent in (pure, *pure.parents[:-1])):
         raise BundleError(f"{path} is a link", expected="a regular file", hint="copy the bundle again")
@@ -374,37 +314,3 @@ def _check_file(root: Path, name: str, entry: FileEntry) -> None:
             f"{path} was changed after the bundle was made: its sha256 differs from the manifest",
             hint="copy the bundle again, or make it again",
         )
-
-
-def _refuse_foreign(destination: Path, overwrite: bool) -> None:
-    if not destination.exists():
-        return
-    if not (destination / MANIFEST).is_file():
-        raise BundleError(f"{destination} exists and is not a bundle", hint="choose another --output")
-    if not overwrite:
-        raise BundleError(
-            f"{destination} exists", hint="choose another --output, or replace it with --overwrite"
-        )
-
-
-def _disk_error(destination: Path, fault: OSError) -> EdgesegError:
-    reason = fault.strerror or str(fault)
-    return BundleError(
-        f"{destination} could not be written: {reason}",
-        hint="free space or choose another --output; nothing was left behind",
-    )
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

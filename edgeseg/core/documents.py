@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edgeseg.errors import InputError
+from edgeseg.core.whole import write_whole
+from edgeseg.errors import EdgesegError, InputError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,6 +79,8 @@ def convert(
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as fault:
+        if isinstance(refusal := fault.__cause__, EdgesegError):
+            raise error(f"{where}: {refusal.message}", expected=refusal.expected, hint=refusal.hint) from None
         message, field = _split(str(fault))
         given = f"; given: {field} = {_dig(data, field)!r}" if field else ""
         raise error(f"{where}: {message}{given}", expected=_words(kind, field)) from None
@@ -104,12 +107,7 @@ def write_document(path: Path, noun: Any) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(encode(noun))
             return
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_bytes(encode(noun))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, encode(noun))
     except OSError as fault:
         raise InputError(f"{path} cannot be written: {fault.strerror}", expected="a file to write") from None
 

@@ -1,4 +1,7 @@
-"""Locks between processes: an flock on a file. It ends with its process, and containers sharing a folder see it."""
+"""Locks between processes: an flock on a file.
+
+It ends with its process, and containers that share a folder see each other's.
+"""
 
 from __future__ import annotations
 

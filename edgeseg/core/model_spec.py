@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.core.names import require_name
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.errors import ModelError
@@ -116,6 +117,9 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ignore_index: int | None = None
     preprocess: Preprocess = Preprocess()
     postprocess: Postprocess = Postprocess()
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "the network name")
 
     @property
     def class_names(self) -> tuple[str, ...]:

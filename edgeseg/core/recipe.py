@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from edgeseg.core.model_spec import Task
+from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
 
 
@@ -61,6 +62,12 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         _require_size("input_size", self.input_size)
+
+    @property
+    def python_file(self) -> str:
+        """The file of `file.py:factory`, which naming it runs; empty for every other network."""
+        file, _, factory = self.name.rpartition(":")
+        return file if file.endswith(".py") and factory.isidentifier() else ""
 
 
 class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +124,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bench: bool = True
 
     def __post_init__(self) -> None:
+        require_name(self.name, "the recipe name")
         _require_size("camera_size", self.camera_size)
         if self.batch < 1:
             raise ValueError(f"batch is {self.batch}, expected 1 or more")

@@ -24,7 +24,7 @@ def hidden_beside(
     """A hidden folder `.NAME.partial-RANDOM` beside `destination` that is gone when the block ends.
 
     Its owner holds the lock inside, and nobody can foresee its name. Such folders without an owner are what
-    killed processes left, in whatever container they ran: the next call for the same destination removes them.
+    killed processes left, in whatever container: the next call for the same destination removes them.
 
     Args:
         rescue: called with each of those first.

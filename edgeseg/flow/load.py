@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord
+from edgeseg.core.bundle import Manifest, StepRecord
 from edgeseg.core.documents import convert
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes, with_ignored
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation

@@ -21,7 +21,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
-from edgeseg.errors import InputError
+from edgeseg.errors import BundleError, InputError
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.given import given_files
 from edgeseg.flow.latency import EngineStopwatch
@@ -90,7 +90,7 @@ class Maker:
         self.plan = plan
         self.data = data
         self.steps_folder = steps_folder
-        self.trust_file = trust_file or ".py" in plan.model.name
+        self.trust_file = trust_file or bool(plan.model.python_file)
         self.progress = progress
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
 
@@ -105,13 +105,15 @@ class Maker:
         given = {"model": settings, "files": given_files(choice), "data": data}
         key = settings_key("", "load", given, self._tools)
         self.progress("loading the network")
-        return made(
+        bundle = made(
             self._place("load", key),
             lambda draft: load(choice, self.data, draft, trust_file=self.trust_file),
             key=key,
             settings=settings,
-            again=".py" in choice.name,
+            again=bool(choice.python_file),
+            progress=self.progress,
         )
+        return self._own(bundle)
 
     def graph(self) -> Bundle:
         """The ONNX bundle after all steps of the recipe."""
@@ -220,8 +222,20 @@ class Maker:
             settings=settings,
             parent=parent,
             overwrite=overwrite,
+            progress=self.progress,
         )
         shutil.rmtree(context.work, ignore_errors=True)
+        return self._own(bundle)
+
+    def _own(self, bundle: Bundle) -> Bundle:
+        """The bundle, if the code it names is what the user named: nothing else that is found runs."""
+        source = bundle.manifest.model.source
+        if source.kind in ("python", "pt2") and source.ref != self.plan.model.name:
+            raise BundleError(
+                f"{bundle.path} names the code {source.ref}",
+                expected=f"the network that was named: {self.plan.model.name}",
+                hint="remove that folder: edgeseg did not make it for this network",
+            )
         return bundle
 
     def _learnt_from(self, step: Step, settings: Any, context: Context) -> dict[str, str]:

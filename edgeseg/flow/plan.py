@@ -115,11 +115,10 @@ def make_plan(
 def _absolute(choice: ModelChoice, base: Path) -> ModelChoice:
     """Paths of the choice relative to `base`; the files must exist."""
     name, weights = choice.name, choice.weights
-    file, colon, factory = name.rpartition(":")
-    path = file if colon and factory.isidentifier() else name
+    path = choice.python_file or name
     if path.endswith((".py", ".onnx", ".pt2", ".pt", ".pth")):
         located = _existing(base / path, "network")
-        name = f"{located}:{factory}" if path == file and colon else str(located)
+        name = f"{located}{name[len(path) :]}"
     if weights:
         weights = str(_existing(base / weights, "checkpoint"))
     return msgspec.structs.replace(choice, name=name, weights=weights)

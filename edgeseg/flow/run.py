@@ -9,7 +9,7 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
-from edgeseg.core.documents import read_json, writable_folder, write_document
+from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.measurement import Measurement
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
@@ -23,6 +23,7 @@ from edgeseg.flow.plan import Plan, make_plan
 from edgeseg.flow.results import Row, RunResult, judge
 from edgeseg.flow.verification import size_verdict
 from edgeseg.flow.verify import Verification, verify, verify_call
+from edgeseg.flow.work import alone
 
 REPORT = "report.json"
 
@@ -43,14 +44,21 @@ def run(
 
     Accuracy is compared with the network's own FP32 graph; in a recipe that prunes, with the network before.
 
-    Raises what `make_plan` and the steps raise.
+    Raises what `make_plan` and the steps raise, and InputError when another process works in `folder`.
     """
     plan, data = make_plan(recipe, base, progress=progress)
-    writable_folder(folder)
+    with alone(folder, "runs a recipe in"):
+        return _run(plan, data, folder, settings or BenchSettings(), trust_file, progress)
+
+
+def _run(
+    plan: Plan, data: Data, folder: Path, settings: BenchSettings, trust_file: bool, progress: Progress
+) -> RunResult:
+    recipe = plan.recipe
     maker = Maker(plan, data, folder / "steps", trust_file=trust_file, progress=progress)
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
-    prove = Prover(plan, data, folder, settings or BenchSettings(), progress, unpruned)
+    prove = Prover(plan, data, folder, settings, progress, unpruned)
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
         rows.append(prove.engine(maker.engine(graph, target.target, folder / "bundles")))

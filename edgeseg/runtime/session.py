@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -122,6 +123,7 @@ class Session:
         self._input = self.engine.inputs[0].name
         self._shape = self.engine.inputs[0].shape
         self._streams = streams
+        self._process = os.getpid()
         self._closing = Lock()
         self._closed = False
         self._requests: SimpleQueue[Request | None] = SimpleQueue()
@@ -158,7 +160,7 @@ class Session:
         """uint8 [H,W,3] -> uint8 [H,W], or [N,H,W,3] -> [N,H,W] with any N.
 
         Raises:
-            InputError: frames of another size or dtype, or the session is closed.
+            InputError: frames of another size or dtype, the session is closed, or was opened before a fork.
         """
         return self.timed(frames)[0].class_map
 
@@ -206,7 +208,12 @@ class Session:
         return in_order(self._class_maps, self._groups(frames, copy), workers=self._streams, limit=queue)
 
     def close(self) -> None:
-        """Wait for the runs in progress and free the engine. Closing twice does nothing."""
+        """Wait for the runs in progress and free the engine. Closing twice does nothing.
+
+        Nor does closing in a forked child: the engine is the parent's.
+        """
+        if os.getpid() != self._process:
+            return
         with self._closing:
             if self._closed:
                 return
@@ -249,6 +256,13 @@ class Session:
 
     def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
         """One run of the engine on exactly `batch` frames."""
+        if os.getpid() != self._process:
+            raise InputError(
+                f"the session of '{self.bundle.manifest.name}' was opened before this process was forked: "
+                "the threads of its engine are not here",
+                expected="load() in the process that runs frames",
+                hint="load after the fork, or start processes with multiprocessing's 'spawn'",
+            )
         request = self._requests.get()
         if request is None:
             self._requests.put(None)

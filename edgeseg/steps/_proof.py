@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, BundleDraft, Check
+from edgeseg.core.bundle import Bundle, Check
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine

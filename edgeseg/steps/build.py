@@ -10,16 +10,8 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import (
-    Bundle,
-    BundleDraft,
-    EngineRecord,
-    Golden,
-    Kind,
-    Manifest,
-    Rival,
-    StepRecord,
-)
+from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Kind, Manifest, Rival, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
 from edgeseg.core.quantization import Quantization

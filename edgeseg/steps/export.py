@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord
+from edgeseg.core.bundle import Bundle, Check, Kind, Manifest, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.versions import versions

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.bundle import Bundle, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec, Weights
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.versions import versions

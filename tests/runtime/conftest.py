@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import edgeseg.backends
-from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepRecord, TensorInfo, draft
+from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepRecord, TensorInfo
+from edgeseg.core.drafts import draft
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -255,3 +256,16 @@ def test_a_refused_frame_is_told_the_order_it_must_have(make_bundle):
     with load(make_bundle(), color="bgr") as session, pytest.raises(InputError) as caught:
         session(np.zeros((8, 12, 4), np.uint8))
     assert "channels in the order BGR (load(color=...) sets another)" in str(caught.value)
+
+
+def test_a_session_from_before_a_fork_says_to_load_after_it(make_bundle, frames, monkeypatch):
+    session = load(make_bundle())
+    here = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: here + 1)
+    with pytest.raises(InputError, match="before this process was forked") as refusal:
+        session(frames(1)[0])
+    assert "load after the fork" in refusal.value.hint
+    session.close()
+    monkeypatch.undo()
+    assert session(frames(1)[0]).shape == (8, 12)
+    session.close()

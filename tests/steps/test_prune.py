@@ -10,8 +10,9 @@ import onnx
 import pytest
 import torch
 
-from edgeseg.core.bundle import Bundle, draft, sealed
+from edgeseg.core.bundle import Bundle, sealed
 from edgeseg.core.documents import encode, read_json
+from edgeseg.core.drafts import draft
 from edgeseg.core.ports import Lap
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.device.bench import BenchSettings
