@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from edgeseg.core.bounds import FITTING, fits
 from edgeseg.core.model_spec import Task
 from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
@@ -125,11 +126,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         require_name(self.name, "the recipe name")
-        _require_size("camera_size", self.camera_size)
         if self.batch < 1:
             raise ValueError(f"batch is {self.batch}, expected 1 or more")
+        _require_size("camera_size", self.camera_size, self.batch)
+        _require_size("input_size", self.model.input_size, self.batch)
+        _require_size("batch of frames", (1, 1), self.batch)
 
 
-def _require_size(name: str, size: Size | None) -> None:
-    if size is not None and min(size) < 1:
-        raise ValueError(f"{name} is {list(size)}, expected height and width of 1 or more")
+def _require_size(name: str, size: Size | None, batch: int = 1) -> None:
+    if size is not None and not fits(size, batch):
+        frames = f" for {batch} frames" if batch > 1 else ""
+        raise ValueError(f"{name} is {list(size)}{frames}, expected {FITTING}")

@@ -13,6 +13,7 @@ import msgspec
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import cache_folder
 from edgeseg.core.documents import encode
+from edgeseg.core.faults import explained
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import BuildSettings, OpenSettings
 from edgeseg.core.target import parse_cpus
@@ -44,19 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
+        options.cache = options.cache or cache_folder()
         if options.require_signature:
             for bundle in filter(None, (options.bundle, getattr(options, "vs", None))):
                 require_signature(bundle, options.require_signature)
         return command(options)
-    except EdgesegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EdgesegError.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as fault:
+        error = explained(fault)
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -143,9 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_, description=help_)
         sub.add_argument("bundle", type=Path)
-        sub.add_argument(
-            "--cache", type=Path, default=cache_folder(), help="compiled models and timing caches"
-        )
+        sub.add_argument("--cache", type=Path, help="compiled models and timing caches")
         sub.add_argument(
             "--require-signature",
             type=Path,

@@ -26,7 +26,7 @@ def given_files(choice: ModelChoice) -> dict[str, str]:
     if network.suffix == ".py":
         found += _modules(network)
     if network.suffix == ".onnx":
-        from edgeseg.graph.source import external_files
+        from edgeseg.graph.onnx_file import external_files
 
         found += external_files(network)
     return {str(path): file_sha256(path) for path in found}

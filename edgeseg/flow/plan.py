@@ -10,13 +10,16 @@ import msgspec
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Kind
 from edgeseg.core.documents import convert, read_toml
+from edgeseg.core.files import require_file
+from edgeseg.core.formats import refuse_format
 from edgeseg.core.ports import Availability, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
-from edgeseg.errors import InputError, RecipeError
+from edgeseg.errors import ModelError, RecipeError
 from edgeseg.flow.data import Data, open_data, split_of
+from edgeseg.models import MODELS
 from edgeseg.steps import SAME, STEPS
 
 LISTS = {"quantize": ("list", "held_out")}
@@ -119,14 +122,15 @@ def _absolute(choice: ModelChoice, base: Path) -> ModelChoice:
     if path.endswith((".py", ".onnx", ".pt2", ".pt", ".pth")):
         located = _existing(base / path, "network")
         name = f"{located}{name[len(path) :]}"
+    elif name not in MODELS.names():
+        refuse_format(base / name, error=ModelError)
     if weights:
         weights = str(_existing(base / weights, "checkpoint"))
     return msgspec.structs.replace(choice, name=name, weights=weights)
 
 
 def _existing(path: Path, noun: str) -> Path:
-    if not path.is_file():
-        raise InputError(f"the {noun} {path} does not exist", expected="a file", hint="check the path")
+    require_file(path, f"the {noun}", hint="check the path")
     return path.resolve()
 
 

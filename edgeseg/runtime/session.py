@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.backends import backend_for
+from edgeseg.core.bounds import MOST_STREAMS, MOST_THREADS
 from edgeseg.core.bundle import Bundle, EngineRecord, TensorInfo
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Engine, OpenSettings, Request
@@ -325,8 +326,11 @@ def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineR
             expected="a bundle of kind 'engine'",
             hint="make one with `edgeseg export --target ...`",
         )
-    if streams < 1 or (threads is not None and threads < 0):
-        raise InputError(f"streams is {streams}, threads is {threads}", expected="streams >= 1, threads >= 0")
+    if not 1 <= streams <= MOST_STREAMS or not 0 <= (threads or 0) <= MOST_THREADS:
+        raise InputError(
+            f"streams is {streams}, threads is {threads}",
+            expected=f"streams from 1 to {MOST_STREAMS}, threads from 0 to {MOST_THREADS}",
+        )
     record = bundle.engine
     if threads is None:
         return record

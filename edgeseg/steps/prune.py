@@ -99,8 +99,9 @@ def _contract(spec: ModelSpec, kind: Kind) -> Postprocess:
 def _lifted(parent: Bundle) -> LiftedModule:
     """The network of an ONNX bundle as a torch module that returns its scores."""
     from edgeseg.graph.fold import fold
+    from edgeseg.graph.onnx_file import read_onnx
     from edgeseg.graph.simplify import simplify
-    from edgeseg.graph.source import make_static, read_onnx
+    from edgeseg.graph.source import make_static
     from edgeseg.quantize.qat import lift_output
 
     spec = parent.manifest.model
