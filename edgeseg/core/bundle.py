@@ -260,7 +260,7 @@ def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[Bundl
         _clear_leftovers(destination)
     except OSError as fault:
         raise _disk_error(destination, fault) from fault
-    _refuse_foreign(destination, overwrite)
+    refuse_existing(destination, overwrite)
     try:
         work = destination.parent / f".{destination.name}.partial-{os.getpid()}"
         shutil.rmtree(work, ignore_errors=True)
@@ -351,7 +351,8 @@ def _check_file(root: Path, name: str, entry: FileEntry) -> None:
         )
 
 
-def _refuse_foreign(destination: Path, overwrite: bool) -> None:
+def refuse_existing(destination: Path, overwrite: bool) -> None:
+    """Raise BundleError where something lies at `destination` that no draft may replace."""
     if not destination.exists():
         return
     if not (destination / MANIFEST).is_file():

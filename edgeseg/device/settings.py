@@ -41,14 +41,15 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def require_sane(self) -> None:
         """Raise InputError for numbers that measure nothing."""
-        enough = 0 <= self.min_seconds < math.inf and self.warmup >= 0
+        enough = 0 <= self.min_seconds < math.inf and self.warmup >= 0 and (self.threads or 0) >= 0
         least = min(self.min_runs, self.blocks, self.streams)
         if not enough or least < 1 or self.openings < MIN_OPENINGS:
             raise InputError(
                 f"min_runs is {self.min_runs}, openings {self.openings}, blocks {self.blocks}, "
-                f"streams {self.streams}, warmup {self.warmup}, min_seconds {self.min_seconds}",
+                f"streams {self.streams}, warmup {self.warmup}, min_seconds {self.min_seconds}, "
+                f"threads {self.threads or 0}",
                 expected=f"at least {MIN_OPENINGS} openings, runs, blocks and streams of at least 1, "
-                "warm-up and seconds of at least 0",
+                "warm-up, seconds and threads of at least 0",
             )
 
     def judging(self, max_p99_ms: float | None) -> BenchSettings:

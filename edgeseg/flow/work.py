@@ -32,7 +32,7 @@ def made(
         again: write it in any case, where the key cannot know all that goes in. If the same comes out, the
             bundle keeps its id, and what was made of it stays usable.
     """
-    found = _reusable(destination, key)
+    found = reusable(destination, key)
     if found is not None and not again:
         use(found.path)
         return found
@@ -54,7 +54,8 @@ def lineage(parent: Bundle | None) -> Parent | None:
     return parent.as_parent() if parent else None
 
 
-def _reusable(destination: Path, key: str) -> Bundle | None:
+def reusable(destination: Path, key: str) -> Bundle | None:
+    """The bundle at `destination` if it is whole and has this key."""
     if not destination.exists():
         return None
     try:
