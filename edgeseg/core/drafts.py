@@ -37,7 +37,7 @@ def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[Bundl
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with hidden_beside(destination, lambda leftover: _rescue(leftover, destination)) as place:
-            _refuse_existing(destination, overwrite)
+            refuse_existing(destination, overwrite)
             result = BundleDraft(place / NEW)
             result.path.mkdir()
             yield result
@@ -62,7 +62,7 @@ def _publish(place: Path, destination: Path, overwrite: bool) -> None:
                 raise
         else:
             break
-        _refuse_existing(destination, overwrite)
+        refuse_existing(destination, overwrite)
         shutil.rmtree(place / OLD, ignore_errors=True)
         with suppress(FileNotFoundError):
             destination.rename(place / OLD)
@@ -93,7 +93,8 @@ class BundleDraft:
         self.manifest = sealed(msgspec.structs.replace(manifest, files=files))
 
 
-def _refuse_existing(destination: Path, overwrite: bool) -> None:
+def refuse_existing(destination: Path, overwrite: bool) -> None:
+    """Raise BundleError where something lies at `destination` that no draft may replace."""
     if not os.path.lexists(destination):
         return
     if not (destination / MANIFEST).is_file():

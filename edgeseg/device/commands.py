@@ -13,6 +13,7 @@ import msgspec
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import cache_folder
 from edgeseg.core.documents import encode
+from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.faults import explained
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import BuildSettings, OpenSettings
@@ -41,7 +42,8 @@ class _Comparison(msgspec.Struct, frozen=True):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 1 budget missed, 2 bad input, 3 invalid measurement, 4 missing."""
+    """Run one command. Exit codes: 0 done, 1 budget missed, 2 bad input, 3 invalid measurement, 4 missing
+    dependency or device, and with it a limit that could not be measured."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -60,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    bundle = Bundle.open(options.bundle)
-    place = bundle.path.resolve()
+    place = options.bundle.resolve()
     output = options.output or place.with_name(f"{place.name}-built")
+    refuse_existing(output, options.overwrite)
+    bundle = Bundle.open(options.bundle)
     settings = BuildSettings(
         cache=options.cache, workspace_mb=options.workspace_mb, cuda_graph=not options.no_cuda_graph
     )

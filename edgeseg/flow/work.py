@@ -39,7 +39,7 @@ def made(
         again: make it in any case, where the key cannot know all that goes in. If the same comes out, the
             bundle stays as it is, and what was made of it stays usable.
     """
-    found = None if again else _reusable(destination, key)
+    found = None if again else reusable(destination, key)
     if found is not None:
         return found
     lock = destination.with_name(f".{destination.name}.lock")
@@ -47,7 +47,7 @@ def made(
         with only_one(
             lock, waiting=lambda: progress(f"waiting for another process that makes {destination}")
         ):
-            found = _reusable(destination, key)
+            found = reusable(destination, key)
             if found is None or again:
                 _make(destination, make, key, settings, parent, overwrite, found)
     except OSError as fault:
@@ -83,7 +83,8 @@ def lineage(parent: Bundle | None) -> Parent | None:
     return parent.as_parent() if parent else None
 
 
-def _reusable(destination: Path, key: str) -> Bundle | None:
+def reusable(destination: Path, key: str) -> Bundle | None:
+    """The bundle at `destination` if it is whole and has this key."""
     if not destination.exists():
         return None
     try:

@@ -6,7 +6,7 @@ import copy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Settings(PruneSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     finetune: TrainSettings | None = None
-    held_out: int = 40
+    held_out: Annotated[int, msgspec.Meta(ge=1)] = 40
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,7 +202,9 @@ class Pruning:
 
 
 def _splits(settings: Settings, context: Context) -> tuple[Split, Split]:
-    """The images to learn from, and those that choose the weights."""
+    """The frames to learn from, and those that choose the weights."""
+    from edgeseg.datasets.pictures import seen_by
+
     assert context.dataset is not None
     images = context.dataset.split(context.train).limit(context.limit)
-    return images.hold_out(settings.held_out)
+    return seen_by(images, context.camera_size).hold_out(settings.held_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     target: str
     confidence: bool = False
-    workspace_mb: int = 0
+    workspace_mb: Annotated[int, msgspec.Meta(ge=0)] = 0
     cuda_graph: bool = True
 
 

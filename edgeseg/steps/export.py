@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         batch: frames per call; fixed in the graph.
     """
 
-    batch: int = 1
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Export:

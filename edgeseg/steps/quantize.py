@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         target, budget: what is planned for; the target and the budget of the recipe.
     """
 
-    images: int = 64
+    images: Annotated[int, msgspec.Meta(ge=1)] = 64
     list: str = ""
     keep: tuple[str, ...] = ()
     ptq: PtqSettings = PtqSettings()
