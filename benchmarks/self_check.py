@@ -88,7 +88,15 @@ def networks() -> Iterator[tuple[str, list[str]]]:
         weights = trained(root)
         yield "deeplabv3plus", ["--model", "deeplabv3plus-mobile", "--weights", str(weights), *size]
     for kind in KINDS:
-        options = ["--option", f"kind={kind}", "--input-size", "256x320", "--trust-file"]
+        options = [
+            "--option",
+            f"kind={kind}",
+            "--input-size",
+            "256x320",
+            "--trust-file",
+            "--set",
+            "resize=letterbox",
+        ]
         yield kind, ["--model", f"{factory}:network", *options]
 
 
