@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from edgeseg.core.bounds import FITTING, fits
+from edgeseg.core.bounds import FITTING, MOST_CLASSES, fits
 from edgeseg.core.model_spec import Task
 from edgeseg.core.preprocess import Size
 
@@ -62,6 +62,8 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         _require_size("input_size", self.input_size)
+        if isinstance(self.classes, int) and not 1 <= self.classes <= MOST_CLASSES:
+            raise ValueError(f"classes is {self.classes}, expected 1 to {MOST_CLASSES}")
 
 
 class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

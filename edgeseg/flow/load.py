@@ -62,7 +62,7 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
 
 def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.graph.contract import resolve_output
-    from edgeseg.graph.onnx_file import content_sha256, read_onnx, write_onnx
+    from edgeseg.graph.onnx_file import about, content_sha256, read_onnx, write_onnx
     from edgeseg.graph.source import make_static
     from edgeseg.runtime.score_map import settled_task
 
@@ -75,9 +75,10 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
             f"--option {next(iter(choice.options))} with {path}",
             expected="no option: the network of an ONNX file is as it was exported",
         )
-    static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
     wanted = convert(choice.postprocess, Postprocess, where="postprocess")
-    contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
+    with about(path):
+        static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
+        contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
     task = settled_task(choice.task, contract.activation, scores)
     digest = content_sha256(path)
     spec = ModelSpec(
