@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.edgeseg-setup
-EXTRAS := train,openvino,ort,rtx,dev,video,track
+EXTRAS := train,openvino,ort,rtx,dev,video,track,sign
 PACKAGE := edgeseg tests benchmarks
 
 help: ## list the targets

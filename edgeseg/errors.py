@@ -1,5 +1,7 @@
 """The error tree. Every error says what was given, what was expected and what to do.
 
+Exit codes of results that are no errors, as 4 for a limit that could not be measured: `core/verdict.py`.
+
 EdgesegError                    exit 2
 ├── InputError                  exit 2   an argument, option or file the user gave
 │   ├── TargetError             exit 2   a target that does not exist or cannot do this

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from edgeseg.backends._cache_files import read_if_present, replace, writable
+from edgeseg.backends._cache_files import keep, read_if_whole, writable
 from edgeseg.backends._onnx_io import read_signature, unsupported
 from edgeseg.backends._tensorrt_package import Distribution, capabilities, make_logger
 from edgeseg.core.bundle import TensorInfo
@@ -38,10 +38,7 @@ def build_plan(
     wanted = capabilities(trt, target) if kind.ahead_of_time else ()
     logger = make_logger(trt)
     builder = trt.Builder(logger)
-    network = builder.create_network(_network_flags(trt))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(graph)):
-        raise _parser_error(kind, parser, graph)
+    network, _parser = _parsed(kind, trt, graph, builder, logger)
     cast_to_uint8_from_float(trt, network)
 
     config = builder.create_builder_config()
@@ -61,6 +58,22 @@ def build_plan(
         tuple(_info(trt, network.get_input(i)) for i in range(network.num_inputs)),
         tuple(_info(trt, network.get_output(i)) for i in range(network.num_outputs)),
     )
+
+
+def check_plan(kind: Distribution, trt: Any, graph: Path) -> None:
+    """Parse the graph as `build_plan` does. Raises as it does."""
+    read_signature(graph)
+    logger = make_logger(trt)
+    _parsed(kind, trt, graph, trt.Builder(logger), logger)
+
+
+def _parsed(kind: Distribution, trt: Any, graph: Path, builder: Any, logger: Any) -> tuple[Any, Any]:
+    """The network, and its parser, which must live as long."""
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(graph)):
+        raise _parser_error(kind, parser, graph)
+    return network, parser
 
 
 def cast_to_uint8_from_float(trt: Any, network: Any) -> None:
@@ -108,13 +121,13 @@ class _TimingCache:
         self._config = config
         if self._file is None:
             return
-        cache = config.create_timing_cache(read_if_present(self._file))
+        cache = config.create_timing_cache(read_if_whole(self._file))
         if cache is None or not config.set_timing_cache(cache, False):
             config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def save(self) -> None:
         if self._file is not None:
-            replace(self._file, bytes(self._config.get_timing_cache().serialize()))
+            keep(self._file, bytes(self._config.get_timing_cache().serialize()))
 
 
 def _parser_error(kind: Distribution, parser: Any, graph: Path) -> GraphError:

@@ -67,6 +67,9 @@ class OrtBackend:
     def opset(self) -> int:
         return 21
 
+    def check(self, graph: Path, target: Target) -> None:
+        _check_operators(package(), graph, read_signature(graph).nodes)
+
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
     ) -> Built:

@@ -64,6 +64,9 @@ class OpenVinoBackend:
     def opset(self) -> int:
         return 21
 
+    def check(self, graph: Path, target: Target) -> None:
+        _read(graph, read_signature(graph).nodes)
+
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
     ) -> Built:
@@ -72,10 +75,7 @@ class OpenVinoBackend:
         device = _device(target)
         signature = read_signature(graph)
         progress(f"{target}: converting to OpenVINO IR")
-        try:
-            model = _core().read_model(str(graph))
-        except RuntimeError as fault:
-            raise _build_error(str(fault), graph, signature.nodes) from None
+        model = _read(graph, signature.nodes)
         ov.save_model(model, str(folder / ENTRY), compress_to_fp16=target.precision == "fp16")
         return Built(
             entry=ENTRY,
@@ -160,6 +160,13 @@ def _hardware(device: str, found: str) -> Hardware:
         return cpu_hardware()
     name = _core().get_property(found, "FULL_DEVICE_NAME") if found else ""
     return Hardware(kind="gpu" if device.startswith("GPU") else "npu", name=name)
+
+
+def _read(graph: Path, nodes: tuple[Node, ...]) -> Any:
+    try:
+        return _core().read_model(str(graph))
+    except RuntimeError as fault:
+        raise _build_error(str(fault), graph, nodes) from None
 
 
 def _build_error(text: str, graph: Path, nodes: tuple[Node, ...]) -> GraphError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeseg.backends._cuda import cuda
-from edgeseg.backends._tensorrt_build import build_plan
+from edgeseg.backends._tensorrt_build import build_plan, check_plan
 from edgeseg.backends._tensorrt_package import (
     DISTRIBUTIONS,
     Distribution,
@@ -82,6 +82,9 @@ class TensorRtBackend:
 
     def opset(self) -> int:
         return 19
+
+    def check(self, graph: Path, target: Target) -> None:
+        check_plan(self._kind, load_package(self._kind), graph)
 
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent

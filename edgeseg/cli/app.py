@@ -1,7 +1,7 @@
 """The Typer application and the one place where errors become exit codes.
 
 Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
-4 missing dependency or device.
+4 missing dependency or device, or a limit that could not be measured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edgeseg.errors import EdgesegError, EdgesegWarning
 HELP = """Take a trained segmentation network to a fast engine, and prove what it costs.
 
 Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
-4 missing dependency or device.
+4 missing dependency or device, or a limit that could not be measured.
 """
 
 INTERRUPTED = 130

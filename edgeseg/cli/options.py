@@ -13,6 +13,12 @@ import typer
 from edgeseg.errors import InputError
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.", show_default=False)]
+RequireSignature = Annotated[
+    str,
+    typer.Option(
+        metavar="PUBLIC.pem", help="Refuse bundles without a signature by this key.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace bundles that are already there.")]
 Threads = Annotated[int, typer.Option(help="Inference threads on a CPU; 0: as the target says.", min=0)]

@@ -125,6 +125,7 @@ def planned(plan: Plan, json: bool) -> None:
         [(s.use, " or ".join(s.accepts), s.produces) for s in (*plan.steps, *plan.int8_steps)],
         left=3,
     )
+    notes(plan.notes)
     rows = [(t.target, t.outcome, t.availability.reason, t.availability.fix) for t in plan.targets]
     table("", ("target", "here", "why not", "to fix"), rows, left=4)
 

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PIPE_WIDTH = 160
-STATUS_STYLE = {"pass": "green", "fail": "red", "invalid": "yellow", "unmeasured": "cyan"}
+STATUS_STYLE = {
+    "pass": "green",
+    "fail": "red",
+    "invalid": "yellow",
+    "unjudged": "magenta",
+    "unmeasured": "cyan",
+}
 
 
 def console() -> Console:

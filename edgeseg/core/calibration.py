@@ -10,15 +10,14 @@ A line per image: its id, two spaces, the sha256 of its decoded pixels (`dataset
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from edgeseg.core.files import read_whole
+from edgeseg.core.whole import replacing
 from edgeseg.errors import DataError
 
 _ENTRY = re.compile(r"(\S|\S.*\S)  ([0-9a-f]{64})")
@@ -103,14 +102,13 @@ class CalibrationList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """
         refuse_existing(path, overwrite=overwrite)
         text = self.text()
-        work = path.with_name(f".{path.name}.partial-{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            work.write_text(text, encoding="utf-8")
-            work.replace(path)
+            with replacing(path, overwrite=overwrite) as new:
+                new.write_text(text, encoding="utf-8")
         except OSError as fault:
-            with suppress(OSError):
-                work.unlink()
+            if path.exists() and not overwrite:
+                raise _exists(path) from None
             raise DataError(
                 f"{path} could not be written: {fault.strerror or fault}",
                 hint="free space or choose another --output; nothing was left behind",
@@ -120,7 +118,11 @@ class CalibrationList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise DataError when `path` is a folder, or there and not to be replaced."""
     if path.is_dir() or (path.exists() and not overwrite):
-        raise DataError(f"{path} exists", hint="choose another --output, or replace a list with --overwrite")
+        raise _exists(path)
+
+
+def _exists(path: Path) -> DataError:
+    return DataError(f"{path} exists", hint="choose another --output, or replace a list with --overwrite")
 
 
 def _complete(path: Path, header: dict[str, str], entries: list[Entry]) -> None:

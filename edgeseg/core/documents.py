@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from edgeseg.core.files import read_whole
-from edgeseg.errors import InputError
+from edgeseg.core.whole import write_whole
+from edgeseg.errors import EdgesegError, InputError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,12 +33,22 @@ _DEEP_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*(?:{_PART}\.[ \t]*){{{MOST_DEPTH}}}
 """A dotted key for which `tomllib` would take memory with the square of its parts."""
 
 
-def read_json(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
-    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong."""
+def read_json(
+    path: Path,
+    kind: type[T],
+    *,
+    error: type[InputError] = InputError,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> T:
+    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong.
+
+    Args:
+        check: called with the plain data of a `schema_version` that is known, before it becomes a `kind`.
+    """
     content = read_whole(path, most=MOST_JSON, error=error)
     with _parsing(path, "JSON", error):
         data = msgspec.json.decode(content)
-    return convert(data, kind, where=str(path), error=error)
+    return convert(data, kind, where=str(path), error=error, check=check)
 
 
 def read_toml(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
@@ -61,7 +72,14 @@ def _parsing(path: Path, language: str, error: type[InputError]) -> Iterator[Non
         raise error(f"{path} is not {language}: {str(fault)[:MOST_SHOWN]}") from None
 
 
-def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = InputError) -> T:
+def convert(
+    data: Any,
+    kind: type[T],
+    *,
+    where: str,
+    error: type[InputError] = InputError,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> T:
     """Plain data to a typed noun, checking `schema_version` where the noun has one."""
     _require_bounded(data, where, error)
     version = getattr(kind, "SCHEMA_VERSION", None)
@@ -75,9 +93,13 @@ def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = I
                 expected=f"schema_version {version}",
                 hint="write it again with this version of edgeseg, or install the one that wrote it",
             )
+        if check is not None:
+            check(data)
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as fault:
+        if isinstance(refusal := fault.__cause__, EdgesegError):
+            raise error(f"{where}: {refusal.message}", expected=refusal.expected, hint=refusal.hint) from None
         message, field = _split(str(fault))
         given = f"; given: {field} = {_shown(_dig(data, field))}" if field else ""
         raise error(f"{where}: {message[:MOST_SHOWN]}{given}", expected=_words(kind, field)) from None
@@ -111,6 +133,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
+def json_data(noun: Any) -> Any:
+    """`noun` as the plain data that its JSON holds."""
+    return msgspec.json.decode(msgspec.json.encode(noun))
+
+
 def encode(noun: Any) -> bytes:
     """Stable, indented JSON."""
     return msgspec.json.format(msgspec.json.encode(noun, order="deterministic"), indent=2) + b"\n"
@@ -127,12 +154,7 @@ def write_document(path: Path, noun: Any) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(encode(noun))
             return
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_bytes(encode(noun))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, encode(noun))
     except OSError as fault:
         raise InputError(f"{path} cannot be written: {fault.strerror}", expected="a file to write") from None
 

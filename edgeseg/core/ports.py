@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -60,6 +60,10 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cache: Path | None = None
     workspace_mb: int = 0
     cuda_graph: bool = True
+
+    def __post_init__(self) -> None:
+        if self.workspace_mb < 0:
+            raise InputError(f"workspace_mb is {self.workspace_mb}", expected="0 or more megabytes")
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +195,19 @@ class Backend(Protocol):
         Raises:
             EngineMismatch: built for another GPU or engine version; both are named.
             MissingDependency, MissingDevice.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksOperators(Protocol):
+    """A backend that tells which operators its engine does not have, without building one."""
+
+    def check(self, graph: Path, target: Target) -> None:
+        """Read a typed ONNX file as `build` does, and make nothing of it.
+
+        Raises:
+            UnsupportedOperator: names the operator and the node.
         """
         ...
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from edgeseg.core.bounds import FITTING, MOST_CLASSES, fits
 from edgeseg.core.model_spec import Task
+from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
+
+FILES = (".py", ".onnx", ".pt2", ".pt", ".pth")
+"""How the name of a network ends that is a file, and not one of the zoo."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +38,11 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name, limit in limits.items():
             if limit is not None and not 0 <= limit < math.inf:
                 raise ValueError(f"{name} is {limit:g}, expected 0 or more")
+
+    @property
+    def limits_drops(self) -> bool:
+        """Whether there is a limit that only labelled images can be held against."""
+        return self.max_drop is not None or bool(self.max_class_drop)
 
 
 class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +75,20 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if isinstance(self.classes, int) and not 1 <= self.classes <= MOST_CLASSES:
             raise ValueError(f"classes is {self.classes}, expected 1 to {MOST_CLASSES}")
 
+    @property
+    def network(self) -> str:
+        """Name of the network, which its bundles are called by: of the zoo, or of its file."""
+        file, colon, _ = self.name.rpartition(":")
+        if colon and file.endswith(".py"):
+            return Path(file).stem
+        return Path(self.name).stem if self.name.endswith(FILES) else self.name
+
+    @property
+    def python_file(self) -> str:
+        """The file of `file.py:factory`, which naming it runs; empty for every other network."""
+        file, _, factory = self.name.rpartition(":")
+        return file if file.endswith(".py") and factory.isidentifier() else ""
+
 
 class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Labelled images.
@@ -93,12 +117,25 @@ class StepChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     settings: dict[str, Any] = {}
 
 
+class TargetChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An engine to build.
+
+    Attributes:
+        unmeasured: whether limits of the budget may stay without an answer where nothing can be measured,
+            because the engine cannot run here or the data has no labels.
+    """
+
+    target: str
+    unmeasured: Literal["refuse", "allow"] = "refuse"
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Model, data, ordered steps, targets and budget. Read from TOML.
 
     Attributes:
         steps: what happens to the network before engines are built from its ONNX graph.
-        targets: one engine bundle each.
+        targets: one engine bundle each: `trt-fp16@orin`, or a table, as in
+            `{ target = "trt-fp16@orin", unmeasured = "allow" }`.
         camera_size: (height, width) of the frames; None: the frames of the data.
         batch: frames per call of the engines.
         confidence: engines also return the probability of the class they chose.
@@ -112,7 +149,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelChoice
     data: DataChoice = DataChoice()
     steps: tuple[StepChoice, ...] = (StepChoice(use="export"),)
-    targets: tuple[str, ...]
+    targets: tuple[str | TargetChoice, ...]
     camera_size: Size | None = None
     budget: Budget = Budget()
     batch: int = 1
@@ -120,11 +157,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bench: bool = True
 
     def __post_init__(self) -> None:
+        require_name(self.name, "the recipe name")
         if self.batch < 1:
             raise ValueError(f"batch is {self.batch}, expected 1 or more")
         _require_size("camera_size", self.camera_size, self.batch)
         _require_size("input_size", self.model.input_size, self.batch)
         _require_size("batch of frames", (1, 1), self.batch)
+
+    @property
+    def choices(self) -> tuple[TargetChoice, ...]:
+        """The targets as tables."""
+        return tuple(TargetChoice(target=t) if isinstance(t, str) else t for t in self.targets)
 
 
 def _require_size(name: str, size: Size | None, batch: int = 1) -> None:

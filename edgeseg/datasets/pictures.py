@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
-from edgeseg.datasets.split import Split
+from edgeseg.datasets.split import Read, Split
 from edgeseg.runtime.preprocess import preprocess
+
+
+def seen_by(split: Split, camera: Size) -> Split:
+    """The images as the camera delivers them, (height, width), with labels of that size: the one rule by
+    which images of any size become frames, to calibrate, to train and to decide between plans.
+
+    `verify` makes the same frames, and scores the class maps at the size of each label.
+    """
+    return replace(
+        split,
+        read_image=_Resized(split.read_image, camera, nearest=False),
+        read_label=_Resized(split.read_label, camera, nearest=True),
+    )
+
+
+@dataclass(frozen=True)
+class _Resized:
+    """Equal for an equal split, so that hashes of images are found again."""
+
+    read: Read
+    size: Size
+    nearest: bool
+
+    def __call__(self, name: str) -> Array:
+        return _resize(self.read(name), self.size, nearest=self.nearest)
 
 
 class Inputs:
@@ -19,11 +45,11 @@ class Inputs:
     Yields the input's name -> float32 [batch,3,h,w]. The last batch is filled up with its first images.
 
     Args:
-        camera: (height, width) to which images are resized first, as frames are.
+        camera: see `seen_by`.
     """
 
     def __init__(self, split: Split, spec: ModelSpec, camera: Size, *, name: str, batch: int = 1) -> None:
-        self.split = split
+        self.split = seen_by(split, camera)
         self._spec = spec
         self._camera = camera
         self._name = name
@@ -40,7 +66,7 @@ class Inputs:
         contract = self._spec.preprocess
         for start in range(0, len(self.split), self._batch):
             chosen = range(start, min(start + self._batch, len(self.split)))
-            images = [resize_frame(self.split.image(i), self._camera) for i in chosen]
+            images = [self.split.image(i) for i in chosen]
             images = [images[i % len(images)] for i in range(self._batch)]
             yield {self._name: preprocess(to_frame_color(images, contract), contract, self._spec.input_size)}
 

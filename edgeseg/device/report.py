@@ -29,6 +29,18 @@ def judge(measurement: Measurement, max_p99_ms: float | None, *ratios: PairedRat
     return Verdict(status="pass")
 
 
+def unjudged(max_p99_ms: float | None, missing: str) -> tuple[Verdict, ...]:
+    """A limit on the 99th percentile that nothing was measured for; nothing where there is no limit.
+
+    Args:
+        missing: why.
+    """
+    if max_p99_ms is None:
+        return ()
+    reason = f"p99: the budget limits it to {max_p99_ms:g} ms, but {missing}"
+    return (Verdict(status="unjudged", reasons=(reason,)),)
+
+
 def measurement_text(measurement: Measurement) -> str:
     """Some lines, times in milliseconds."""
     m = measurement

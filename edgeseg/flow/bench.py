@@ -12,12 +12,13 @@ from edgeseg.core.documents import writable_folder, write_document
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.target import parse_cpus
-from edgeseg.core.verdict import Verdict
+from edgeseg.core.verdict import Verdict, combine
 from edgeseg.device import bench as device_bench
 from edgeseg.device.bench import BenchSettings
 from edgeseg.device.build import ready
-from edgeseg.device.report import judge
+from edgeseg.device.report import judge, unjudged
 from edgeseg.errors import MissingDependency, MissingDevice
+from edgeseg.flow.verification import IDLE
 
 
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +55,8 @@ def bench(
 ) -> BenchResult:
     """Time a bundle on this device; with `vs`, open both several times and alternate them in blocks.
 
-    A bundle whose engine cannot run here gives the verdict `unmeasured`; a deferred bundle is built
-    into the cache folder first where its engine can be made.
+    A bundle whose engine cannot run here gives the verdict `unmeasured`, with a limit `unjudged`; a deferred
+    bundle is built into the cache folder first where its engine can be made.
 
     Args:
         cpus: cores to pin the process to, as in `0,2-3`; empty: as the target says.
@@ -73,13 +74,15 @@ def bench(
         blocks=blocks,
         cache=engine_cache(),
     ).judging(limit)
+    settings.require_sane()
     try:
         first = ready(bundle, cache_folder(), progress)
         if output:
             writable_folder(Path(output).parent)
         result = _timed(first, vs, settings, limit, progress)
     except (MissingDependency, MissingDevice) as missing:
-        result = BenchResult(verdict=Verdict(status="unmeasured", reasons=(str(missing),)))
+        absent = Verdict(status="unmeasured", reasons=(str(missing),))
+        result = BenchResult(verdict=combine((absent, *unjudged(limit, IDLE))))
     if output:
         write_document(Path(output), result)
     return result

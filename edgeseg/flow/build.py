@@ -6,8 +6,10 @@ from pathlib import Path
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
+from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.device import build as device_build
+from edgeseg.flow.beforehand import require_folder
 
 
 def build(
@@ -24,6 +26,10 @@ def build(
         BundleError: not a deferred bundle, or the output exists.
         MissingDependency, MissingDevice: the engine or its device is not here.
     """
+    place = path.resolve()
+    destination = Path(output) if output else place.with_name(f"{place.name}-built")
+    require_folder(destination.parent)
+    refuse_existing(destination, overwrite)
     bundle = Bundle.open(path)
     recorded = bundle.engine.settings
     settings = BuildSettings(
@@ -31,6 +37,4 @@ def build(
         workspace_mb=workspace_mb or int(recorded.get("workspace_mb", 0)),
         cuda_graph=bool(recorded.get("cuda_graph", True)),
     )
-    place = path.resolve()
-    destination = Path(output) if output else place.with_name(f"{place.name}-built")
     return device_build.build(bundle, destination, settings, overwrite=overwrite, progress=progress)

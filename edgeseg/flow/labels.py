@@ -23,13 +23,19 @@ def labelled_split(dataset: Dataset, split: str, limit: int, spec: ModelSpec) ->
     order may not. A network may have more classes than the labels: those come behind, under their own names.
 
     Raises:
-        DataError: other classes, another ignore index, or no such split.
+        DataError: no labels, other classes, another ignore index, or no such split.
         InputError: a multi-label network, which labels of one class per pixel cannot score.
     """
     if spec.task != "semantic":
         raise InputError(
             f"'{spec.name}' is a {spec.task} network, labels of '{dataset.name}' hold one class per pixel",
             hint="compare it with FP32 on images without labels: --images FOLDER",
+        )
+    if not dataset.classes:
+        raise DataError(
+            f"'{dataset.name}' has no labels to score with",
+            expected="labelled images: --data NAME[=ROOT]",
+            hint="compare class maps with those of FP32 instead: --images FOLDER",
         )
     ours, theirs = spec.class_names, tuple(c.name for c in dataset.classes)
     if not _fit(ours, theirs):

@@ -17,9 +17,9 @@ from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import Backend, BuildSettings, Engine, Lap, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.device.layers import by_node
+from edgeseg.device.measurable import require_measurable
 from edgeseg.device.statistics import paired_ratio
 from edgeseg.device.timing import SETTLE_RUNS, Effort, alternate, collect
-from edgeseg.errors import MissingDevice
 
 EFFORT = Effort(runs=4, seconds=0.06)
 OPENINGS, TURNS = 4, 2
@@ -74,13 +74,7 @@ class EngineStopwatch:
     @contextmanager
     def _made(self, graph: Path, target: Target) -> Iterator[_Made]:
         backend = backend_for(target)
-        can = backend.availability(target)
-        if not (can.build and can.run):
-            raise MissingDevice(
-                f"the latency on {target} cannot be measured here: {can.reason}",
-                expected="a target this machine can build and run",
-                hint=can.fix or "run `edgeseg targets` to see them",
-            )
+        require_measurable(target)
         with TemporaryDirectory() as folder:
             place = Path(folder)
             typed = _typed(graph, backend, target, place / "typed.onnx")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord
+from edgeseg.core.bundle import Manifest, StepRecord
 from edgeseg.core.documents import convert
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes, with_ignored
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.versions import versions
-from edgeseg.errors import InputError, ModelError
+from edgeseg.errors import ModelError
 from edgeseg.flow.data import Data
 
 if TYPE_CHECKING:
@@ -67,14 +68,6 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.runtime.score_map import settled_task
 
     path = Path(choice.name)
-    for option, text in (("--weights", choice.weights), ("--weights-key", choice.weights_key)):
-        if text:
-            raise InputError(f"{option} {text} with {path}", expected="an ONNX file holds its own weights")
-    if choice.options:
-        raise InputError(
-            f"--option {next(iter(choice.options))} with {path}",
-            expected="no option: the network of an ONNX file is as it was exported",
-        )
     wanted = convert(choice.postprocess, Postprocess, where="postprocess")
     with about(path):
         static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,17 +18,19 @@ import msgspec
 from edgeseg.core.bundle import Bundle, settings_key
 from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.documents import writable_folder
+from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.ports import Progress, silent
-from edgeseg.core.recipe import Recipe
+from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
-from edgeseg.errors import InputError
+from edgeseg.errors import BundleError, InputError
+from edgeseg.flow.beforehand import require_folder, require_operators
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.given import given_files
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
-from edgeseg.flow.plan import Plan, PlannedStep, is_int8, make_plan, planned_target
-from edgeseg.flow.work import made
+from edgeseg.flow.plan import Plan, PlannedStep, check_images, is_int8, outline, planned_target
+from edgeseg.flow.work import made, reusable
 from edgeseg.steps import SAME, STEPS, Context, Selective, Step
 
 REFERENCE = "ort-fp32"
@@ -47,10 +50,15 @@ def export(
 
     Intermediate bundles are kept in the cache folder, so that another target of the same network
     starts from its graph. Raises what `make_plan` and the steps raise.
+
+    Raises:
+        BundleError: without `overwrite`, a bundle in `output` that is not what will come out.
     """
-    plan, data = make_plan(recipe, base, scored=False)
+    plan, data = outline(recipe, base, scored=False)
     with _steps_folder(progress) as steps:
         maker = Maker(plan, data, steps, trust_file=trust_file, progress=progress)
+        maker.require_places(output, overwrite=overwrite)
+        check_images(plan, data, progress)
         return maker.engines(output, overwrite=overwrite)
 
 
@@ -69,6 +77,30 @@ def _steps_folder(progress: Progress) -> Iterator[Path]:
         for cache in (folder, engine_cache(), *engine_cache().glob("openvino-*")):
             forget_unused(cache)
         yield folder
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A step that is to be done.
+
+    Attributes:
+        tools: versions that decide about its result, besides those of every step.
+    """
+
+    use: str
+    settings: dict[str, Any]
+    parent: Bundle
+    context: Context
+    tools: dict[str, str]
+
+    @property
+    def step(self) -> Step:
+        step: Step = STEPS.load(self.use).step(self.use)
+        return step
+
+    @property
+    def typed(self) -> Any:
+        return msgspec.convert(self.settings, self.step.settings)
 
 
 class Maker:
@@ -90,7 +122,7 @@ class Maker:
         self.plan = plan
         self.data = data
         self.steps_folder = steps_folder
-        self.trust_file = trust_file or ".py" in plan.model.name
+        self.trust_file = trust_file or bool(plan.model.python_file)
         self.progress = progress
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
 
@@ -100,18 +132,23 @@ class Maker:
         The user's Python file is run each time: what it reads is known to it alone.
         """
         choice = self.plan.model
-        settings = msgspec.to_builtins(choice)
-        data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index]
-        given = {"model": settings, "files": given_files(choice), "data": data}
-        key = settings_key("", "load", given, self._tools)
         self.progress("loading the network")
-        return made(
-            self._place("load", key),
+        bundle = made(
+            self._place("load", self._source_key),
             lambda draft: load(choice, self.data, draft, trust_file=self.trust_file),
-            key=key,
-            settings=settings,
-            again=".py" in choice.name,
+            key=self._source_key,
+            settings=msgspec.to_builtins(choice),
+            again=bool(choice.python_file),
+            progress=self.progress,
         )
+        return self._own(bundle)
+
+    @cached_property
+    def _source_key(self) -> str:
+        choice = self.plan.model
+        data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index]
+        given = {"model": msgspec.to_builtins(choice), "files": given_files(choice), "data": data}
+        return settings_key("", "load", given, self._tools)
 
     def graph(self) -> Bundle:
         """The ONNX bundle after all steps of the recipe."""
@@ -119,7 +156,18 @@ class Maker:
         context = self.context(bundle)
         for step in self.plan.steps:
             bundle = self._step(step, bundle, context)
+        if self.plan.calibrates:
+            self._require_operators(bundle)
         return bundle
+
+    def _require_operators(self, graph: Bundle) -> None:
+        """Before any image calibrates or trains."""
+        import onnx
+
+        network = onnx.load(str(graph.file(graph.manifest.graph)))
+        output = graph.manifest.model.postprocess.output
+        targets = [target.target for target in self.plan.targets]
+        require_operators(network, targets, trained=self.plan.trains_int8, output=output)
 
     def unpruned(self, output: Path) -> Bundle | None:
         """The network as it was before the first `prune`, as an FP32 engine; None if the recipe has none."""
@@ -146,14 +194,48 @@ class Maker:
         return tuple(self.engine(graph, t.target, output, overwrite=overwrite) for t in self.plan.targets)
 
     def engine(self, graph: Bundle, target: str, output: Path, *, overwrite: bool = True) -> Bundle:
-        planned = next((t for t in self.plan.targets if t.target == target), None) or planned_target(target)
         if is_int8(target):
             graph = self.quantized(graph, Target.parse(target))
-        settings = {"target": target, "confidence": self.plan.recipe.confidence}
-        context = self.context(graph)
-        engine = {"engine": planned.availability.version, "built": str(planned.availability.build)}
-        place = output / f"{graph.manifest.model.name}-{Target.parse(target).folder}"
-        return self._made(lambda _: place, "build", settings, graph, context, engine, overwrite)
+        work = self._build(target, graph)
+        return self._made(lambda _: self._engine_place(target, output), work, overwrite)
+
+    def require_places(self, output: Path, *, overwrite: bool = True) -> None:
+        """Say before any work what stands where a bundle will be put.
+
+        Raises:
+            BundleError: something that is no bundle, or, without `overwrite`, one that is not what will come
+                out, as far as what is kept of its steps tells.
+            InputError: no folder can be made there.
+        """
+        require_folder(output)
+        for target in self.plan.targets:
+            place = self._engine_place(target.target, output)
+            if place.exists() and (overwrite or not self._made_before(target.target, place)):
+                refuse_existing(place, overwrite)
+
+    def _made_before(self, target: str, place: Path) -> bool:
+        """Whether every step up to the bundle at `place` is kept, so that it will be used again."""
+        found = reusable(self._place("load", self._source_key), self._source_key)
+        for step in (*self.plan.steps, *(self.plan.int8_steps if is_int8(target) else ())):
+            if found is None:
+                return False
+            key = self._key(self._work(step, found, self.context(found), Target.parse(target)))
+            found = reusable(self._place(step.use, key), key)
+        return found is not None and reusable(place, self._key(self._build(target, found))) is not None
+
+    def _engine_place(self, target: str, output: Path) -> Path:
+        return output / f"{self.plan.model.network}-{Target.parse(target).folder}"
+
+    def _build(self, target: str, graph: Bundle) -> _Work:
+        planned = next((t for t in self.plan.targets if t.target == target), None)
+        can = (planned or planned_target(TargetChoice(target=target))).availability
+        return _Work(
+            use="build",
+            settings={"target": target, "confidence": self.plan.recipe.confidence},
+            parent=graph,
+            context=self.context(graph),
+            tools={"engine": can.version, "built": str(can.build)},
+        )
 
     def context(self, bundle: Bundle) -> Context:
         spec = bundle.manifest.model
@@ -177,6 +259,9 @@ class Maker:
     def _step(
         self, step: PlannedStep, parent: Bundle, context: Context, target: Target | None = None
     ) -> Bundle:
+        return self._made(partial(self._place, step.use), self._work(step, parent, context, target), True)
+
+    def _work(self, step: PlannedStep, parent: Bundle, context: Context, target: Target | None) -> _Work:
         settings = dict(step.settings)
         if step.use == "export":
             settings["batch"] = self.plan.recipe.batch
@@ -188,40 +273,45 @@ class Maker:
                 limits = self.plan.recipe.budget
                 drops = {"max_drop": limits.max_drop, "max_class_drop": limits.max_class_drop}
                 settings |= {"target": str(target), "budget": drops}
-        return self._made(partial(self._place, step.use), step.use, settings, parent, context, {}, True)
+        return _Work(step.use, settings, parent, context, {})
 
-    def _made(
-        self,
-        destination: Callable[[str], Path],
-        use: str,
-        settings: dict[str, Any],
-        parent: Bundle,
-        context: Context,
-        tools: dict[str, str],
-        overwrite: bool,
-    ) -> Bundle:
+    def _key(self, work: _Work) -> str:
         from edgeseg.graph.typed import MAXIMA_FRAMES
 
-        step = STEPS.load(use).step(use)
-        typed = msgspec.convert(settings, step.settings)
+        context = work.context
         frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
         inputs = {
-            **settings,
+            **work.settings,
             "camera": context.camera_size,
             "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
-            "samples": self._learnt_from(step, typed, context),
+            "samples": self._learnt_from(work.step, work.typed, context),
         }
-        key = settings_key(parent.id, use, inputs, {**self._tools, **tools})
-        context = dataclasses.replace(context, work=context.work / key[:16])
+        return settings_key(work.parent.id, work.use, inputs, {**self._tools, **work.tools})
+
+    def _made(self, destination: Callable[[str], Path], work: _Work, overwrite: bool) -> Bundle:
+        key = self._key(work)
+        context = dataclasses.replace(work.context, work=work.context.work / key[:16])
         bundle = made(
             destination(key),
-            lambda draft: step.run(parent, typed, draft, context),
+            lambda draft: work.step.run(work.parent, work.typed, draft, context),
             key=key,
-            settings=settings,
-            parent=parent,
+            settings=work.settings,
+            parent=work.parent,
             overwrite=overwrite,
+            progress=self.progress,
         )
         shutil.rmtree(context.work, ignore_errors=True)
+        return self._own(bundle)
+
+    def _own(self, bundle: Bundle) -> Bundle:
+        """The bundle, if the code it names is what the user named: nothing else that is found runs."""
+        source = bundle.manifest.model.source
+        if source.kind in ("python", "pt2") and source.ref != self.plan.model.name:
+            raise BundleError(
+                f"{bundle.path} names the code {source.ref}",
+                expected=f"the network that was named: {self.plan.model.name}",
+                hint="remove that folder: edgeseg did not make it for this network",
+            )
         return bundle
 
     def _learnt_from(self, step: Step, settings: Any, context: Context) -> dict[str, str]:

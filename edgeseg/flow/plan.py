@@ -14,10 +14,17 @@ from edgeseg.core.files import require_file
 from edgeseg.core.formats import refuse_format
 from edgeseg.core.ports import Availability, Progress, silent
 from edgeseg.core.preprocess import Size
-from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice
+from edgeseg.core.recipe import FILES, ModelChoice, Recipe, StepChoice, TargetChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
 from edgeseg.errors import ModelError, RecipeError
+from edgeseg.flow.beforehand import (
+    require_fit,
+    require_graph,
+    require_network,
+    require_steps,
+    unanswered,
+)
 from edgeseg.flow.data import Data, open_data, split_of
 from edgeseg.models import MODELS
 from edgeseg.steps import SAME, STEPS
@@ -32,12 +39,22 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     accepts: tuple[Kind, ...]
     produces: Kind | Literal["same"]
 
+    @property
+    def learns(self) -> bool:
+        """Whether it changes weights by what images show."""
+        return self.use in ("train", "qat") or bool(self.settings.get("finetune"))
+
 
 class PlannedTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """What will happen to one target on this machine: `built`, `deferred`; `measured` or not, and why."""
+    """What will happen to one target on this machine: `built`, `deferred`; `measured` or not, and why.
+
+    Attributes:
+        unmeasured: see `TargetChoice`.
+    """
 
     target: str
     availability: Availability
+    unmeasured: Literal["refuse", "allow"] = "refuse"
 
     @property
     def outcome(self) -> str:
@@ -52,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         base: folder that relative paths of the recipe are relative to.
         model: the model choice with absolute paths and its input size, where it could be told.
         camera_size: None: the network's input size.
+        notes: what the result will not tell, one sentence each.
     """
 
     recipe: Recipe
@@ -61,6 +79,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[PlannedStep, ...]
     int8_steps: tuple[PlannedStep, ...]
     targets: tuple[PlannedTarget, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def trains_int8(self) -> bool:
+        return any(step.use == "qat" for step in self.int8_steps) and self.calibrates
+
+    @property
+    def calibrates(self) -> bool:
+        return any(is_int8(target.target) for target in self.targets)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -70,13 +97,21 @@ def read_recipe(path: Path) -> Recipe:
 def make_plan(
     recipe: Recipe, base: Path, *, scored: bool = True, progress: Progress = silent
 ) -> tuple[Plan, Data]:
-    """Check a recipe without doing any of its work.
+    """Check a recipe without doing any of its work: `outline` and `check_images`, whose errors it raises."""
+    plan, data = outline(recipe, base, scored=scored)
+    check_images(plan, data, progress)
+    return plan, data
+
+
+def outline(recipe: Recipe, base: Path, *, scored: bool = True) -> tuple[Plan, Data]:
+    """All of a plan that takes no look at every image.
 
     Args:
         scored: accuracy will be measured on the validation split, which must be there.
 
     Raises:
         RecipeError: steps that do not chain, settings that do not fit, nothing to do.
+        UnsupportedOperator: an ONNX file that an engine refuses, or a step cannot train.
         TargetError, DataError, InputError: what the recipe names is not there or does not fit.
     """
     if not recipe.targets:
@@ -84,6 +119,7 @@ def make_plan(
             f"recipe '{recipe.name}' has no targets", expected="at least one, as in openvino-bf16"
         )
     model = _absolute(recipe.model, base)
+    require_network(model)
     data_choice = recipe.data
     if data_choice.root:
         data_choice = msgspec.structs.replace(data_choice, root=str(base / data_choice.root))
@@ -91,38 +127,57 @@ def make_plan(
     steps = _chain(recipe, model, base)
     float_steps = tuple(step for step in steps if step.produces != "qdq")
     int8_steps = steps[len(float_steps) :]
-    targets = tuple(planned_target(text) for text in recipe.targets)
+    targets = tuple(planned_target(choice) for choice in recipe.choices)
     data = open_data(data_choice, model)
     _check_budget(recipe, data)
     if scored and data.dataset is not None and data.dataset.classes:
         split_of(data.dataset, data_choice)
-    learns = any(step.use == "train" or step.settings.get("finetune") for step in steps)
-    if learns or (data.dataset and data.dataset.classes and any(step.use == "qat" for step in steps)):
-        _check_splits(recipe, data, progress)
     if any(is_int8(target.target) for target in targets):
         int8_steps = int8_steps or (planned_step(StepChoice(use="quantize"), "the default step"),)
-        _check_calibration(recipe, data, int8_steps, progress)
+        if data.dataset is None:
+            raise RecipeError(
+                f"recipe '{recipe.name}' has an int8 target and no data",
+                expected="images to calibrate with: --data, or a [data] section",
+            )
     camera = recipe.camera_size or data.frame_size
+    model = with_input_size(model, camera)
+    require_fit(model, camera, data)
     plan = Plan(
         recipe=recipe,
         base=base,
-        model=with_input_size(model, camera),
+        model=model,
         camera_size=camera,
         steps=float_steps,
         int8_steps=int8_steps,
         targets=targets,
+        notes=unanswered(recipe, data, targets) if scored else (),
     )
+    require_steps(plan, data)
+    if model.name.endswith(".onnx") and (scored or plan.calibrates):
+        require_graph(plan)
     return plan, data
+
+
+def check_images(plan: Plan, data: Data, progress: Progress = silent) -> None:
+    """Raise DataError for images that must not be in two of the sets that train, calibrate and validate.
+
+    Reads every image of them.
+    """
+    recipe, steps = plan.recipe, (*plan.steps, *(plan.int8_steps if plan.calibrates else ()))
+    labelled = data.dataset is not None and bool(data.dataset.classes)
+    if labelled and any(step.learns for step in steps):
+        _check_splits(recipe, data, progress)
+    if plan.calibrates:
+        _check_calibration(recipe, data, plan.int8_steps, progress)
 
 
 def _absolute(choice: ModelChoice, base: Path) -> ModelChoice:
     """Paths of the choice relative to `base`; the files must exist."""
     name, weights = choice.name, choice.weights
-    file, colon, factory = name.rpartition(":")
-    path = file if colon and factory.isidentifier() else name
-    if path.endswith((".py", ".onnx", ".pt2")):
+    path = choice.python_file or name
+    if path.endswith(FILES):
         located = _existing(base / path, "network")
-        name = f"{located}:{factory}" if path == file and colon else str(located)
+        name = f"{located}{name[len(path) :]}"
     elif name not in MODELS.names():
         refuse_format(base / name, error=ModelError)
     if weights:
@@ -181,10 +236,14 @@ def is_int8(target: str) -> bool:
     return Target.parse(target).precision == "int8"
 
 
-def planned_target(text: str) -> PlannedTarget:
+def planned_target(choice: TargetChoice) -> PlannedTarget:
     """What this machine can do with a target. Raises TargetError when there is no such target."""
-    target = Target.parse(text)
-    return PlannedTarget(target=str(target), availability=backend_for(target).availability(target))
+    target = Target.parse(choice.target)
+    return PlannedTarget(
+        target=str(target),
+        availability=backend_for(target).availability(target),
+        unmeasured=choice.unmeasured,
+    )
 
 
 def _check_budget(recipe: Recipe, data: Data) -> None:
@@ -195,10 +254,7 @@ def _check_budget(recipe: Recipe, data: Data) -> None:
 
 
 def _check_splits(recipe: Recipe, data: Data, progress: Progress) -> None:
-    if data.dataset is None or not data.dataset.classes:
-        raise RecipeError(
-            f"recipe '{recipe.name}' trains without labelled data", hint="add a [data] section with labels"
-        )
+    assert data.dataset is not None
     train = data.dataset.split(recipe.data.train)
     validation = data.dataset.split(recipe.data.validation)
     require_disjoint(train.sample_list(progress), validation.sample_list(progress))
@@ -209,11 +265,7 @@ def _check_calibration(
 ) -> None:
     from edgeseg.datasets.calibration import calibration_images
 
-    if data.dataset is None:
-        raise RecipeError(
-            f"recipe '{recipe.name}' has an int8 target and no data",
-            expected="images to calibrate with: --data, or a [data] section",
-        )
+    assert data.dataset is not None
     names = data.dataset.splits()
     settings = steps[0].settings
     calibration_images(

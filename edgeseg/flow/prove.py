@@ -10,6 +10,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, ModelChoice
 from edgeseg.errors import InputError
 from edgeseg.flow.data import open_data, parse_data
+from edgeseg.flow.verification import require_labels
 from edgeseg.flow.verify import Verification, verify
 
 
@@ -36,8 +37,10 @@ def verify_bundle(
             "verify got both --data and --images" if data else "verify got neither --data nor --images",
             expected="--data NAME[=ROOT] for labelled images, or --images FOLDER for images without labels",
         )
-    Bundle.open(bundle)
     dataset = open_data(parse_data(data), ModelChoice(name="")).dataset if data else None
+    labelled = dataset is not None and bool(dataset.classes)
+    require_labels(budget, labelled=labelled, where=f"--data {data}" if data else f"--images {images}")
+    Bundle.open(bundle)
     folder = writable_folder(Path(output)) if output else None
     result = verify(
         bundle,

@@ -65,7 +65,7 @@ def quantize(
         DataError: lists that overlap, do not fit the data, or leave no image.
         RecipeError: an unknown class in the budget, or settings that do not fit.
     """
-    _require_int8(recipe.targets)
+    _require_int8(tuple(choice.target for choice in recipe.choices))
     if not recipe.data.name:
         raise InputError(
             "quantize got no data to calibrate with",

@@ -10,7 +10,8 @@ from edgeseg.core.measurement import Measurement
 from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.device.report import judge as judge_latency
-from edgeseg.flow.verification import Verification, drop_verdicts, size_verdict
+from edgeseg.device.report import unjudged
+from edgeseg.flow.verification import IDLE, Verification, drop_verdicts, size_verdict
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,20 +51,26 @@ def judge(
     measurement: Measurement | None,
     budget: Budget,
     size_mb: float | None = None,
+    *,
+    absent: Verdict | None = None,
 ) -> Verdict:
     """Accuracy, latency and size against the budget.
 
-    An invalid measurement is never a pass, nor is a limit that nothing was measured for.
+    An invalid measurement is never a pass, nor is a limit that nothing was measured for: it is `unjudged`.
+
+    Args:
+        absent: says why the engine cannot run here, where it cannot.
     """
-    verdicts: list[Verdict] = []
+    told = verification is not None and not verification.frames
+    verdicts: list[Verdict] = [absent] if absent and not told else []
     if verification is not None:
         verdicts.append(verification.verdict)
     else:
-        verdicts += drop_verdicts(None, {}, budget, missing="accuracy was not scored: there is no data")
+        missing = IDLE if absent else "accuracy was not scored: there are no labels"
+        verdicts += drop_verdicts(None, {}, budget, missing=missing)
         verdicts += size_verdict(size_mb, budget)
     if measurement is not None:
         verdicts.append(judge_latency(measurement, budget.max_p99_ms))
-    elif budget.max_p99_ms is not None:
-        reason = f"p99: the budget limits it to {budget.max_p99_ms:g} ms, but latency was not measured"
-        verdicts.append(Verdict(status="unmeasured", reasons=(reason,)))
+    else:
+        verdicts += unjudged(budget.max_p99_ms, IDLE if absent else "latency was not measured")
     return combine(tuple(verdicts))

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
-from edgeseg.core.documents import read_json, writable_folder, write_document
+from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.measurement import Measurement
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
@@ -19,10 +19,10 @@ from edgeseg.errors import MissingDependency, MissingDevice
 from edgeseg.flow.baseline import NAME, torch_baseline
 from edgeseg.flow.data import Data, split_of
 from edgeseg.flow.make import Maker
-from edgeseg.flow.plan import Plan, make_plan
+from edgeseg.flow.plan import Plan, check_images, outline
 from edgeseg.flow.results import Row, RunResult, judge
-from edgeseg.flow.verification import size_verdict
 from edgeseg.flow.verify import Verification, verify, verify_call
+from edgeseg.flow.work import alone
 
 REPORT = "report.json"
 
@@ -43,17 +43,30 @@ def run(
 
     Accuracy is compared with the network's own FP32 graph; in a recipe that prunes, with the network before.
 
-    Raises what `make_plan` and the steps raise.
+    Raises what `make_plan` and the steps raise, and InputError when another process works in `folder`.
     """
-    plan, data = make_plan(recipe, base, progress=progress)
-    writable_folder(folder)
+    settings = settings or BenchSettings()
+    settings.require_sane()
+    plan, data = outline(recipe, base)
     maker = Maker(plan, data, folder / "steps", trust_file=trust_file, progress=progress)
+    maker.require_places(folder / "bundles")
+    for note in plan.notes:
+        progress(note)
+    check_images(plan, data, progress)
+    with alone(folder, "runs a recipe in"):
+        return _run(maker, data, folder, settings, progress)
+
+
+def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progress: Progress) -> RunResult:
+    plan, recipe = maker.plan, maker.plan.recipe
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
-    prove = Prover(plan, data, folder, settings or BenchSettings(), progress, unpruned)
+    prove = Prover(plan, data, folder, settings, progress, unpruned)
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
-        rows.append(prove.engine(maker.engine(graph, target.target, folder / "bundles")))
+        row = prove.engine(maker.engine(graph, target.target, folder / "bundles"))
+        verdict = row.verdict.allowed() if target.unmeasured == "allow" else row.verdict
+        rows.append(msgspec.structs.replace(row, verdict=verdict))
     result = RunResult(
         recipe=recipe.name,
         network=source.manifest.model.name,
@@ -113,17 +126,15 @@ class Prover:
     def engine(self, bundle: Bundle) -> Row:
         budget = self.plan.recipe.budget
         size_mb = bundle.engine_size() / 1e6 if bundle.engine.entry else None
-        verification = measurement = None
+        verification = measurement = absent = None
         if bundle.manifest.kind == "deferred":
-            verdict = Verdict(status="unmeasured", reasons=bundle.manifest.notes[-1:])
+            absent = Verdict(status="unmeasured", reasons=bundle.manifest.notes[-1:])
         else:
             try:
                 verification = self._verify(bundle)
                 measurement = self._bench(bundle)
-                verdict = judge(verification, measurement, budget, size_mb)
             except (MissingDependency, MissingDevice) as missing:
                 absent = Verdict(status="unmeasured", reasons=(missing.message,))
-                verdict = combine((absent, *size_verdict(size_mb, budget)))
         return Row(
             target=bundle.engine.target,
             bundle=str(bundle.path),
@@ -132,7 +143,7 @@ class Prover:
             miou=verification.miou if verification else None,
             verification=verification,
             measurement=measurement,
-            verdict=verdict,
+            verdict=judge(verification, measurement, budget, size_mb, absent=absent),
         )
 
     def _verify(self, bundle: Bundle) -> Verification | None:

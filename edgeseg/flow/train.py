@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.core.documents import convert, writable_folder
+from edgeseg.core.documents import convert
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
@@ -14,6 +15,7 @@ from edgeseg.core.samples import require_disjoint
 from edgeseg.errors import InputError
 from edgeseg.flow.data import open_data, parse_data
 from edgeseg.flow.plan import with_input_size
+from edgeseg.flow.work import alone
 
 if TYPE_CHECKING:
     from edgeseg.training.loop import TrainResult
@@ -37,31 +39,35 @@ def train(
     beside the weights.
 
     Raises:
-        InputError: a setting that does not fit, no data, splits that share an image.
+        InputError: a setting that does not fit, no data, splits that share an image, or another process that
+            trains in `folder`.
         ModelError, CheckpointError: see `edgeseg.models.load.resolve`.
     """
     from edgeseg.models.load import resolve
     from edgeseg.training.loop import train
+    from edgeseg.training.processes import first_process
     from edgeseg.training.settings import TrainSettings
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
     opened = open_data(parse_data(data), choice)
     if opened.dataset is None:
         raise InputError("train got no --data", expected="--data NAME[=ROOT]")
-    writable_folder(folder)
-    choice = with_input_size(choice, camera or opened.frame_size)
-    loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
-    train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
-    require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
-    result = train(
-        loaded.module,
-        train_split,
-        val_split,
-        loaded.spec,
-        typed,
-        folder,
-        progress,
-        resume=True,
-        command=command,
-    )
+    with alone(folder, "trains in") if first_process() else nullcontext():
+        choice = with_input_size(choice, camera or opened.frame_size)
+        loaded = resolve(
+            choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file
+        )
+        train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
+        require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
+        result = train(
+            loaded.module,
+            train_split,
+            val_split,
+            loaded.spec,
+            typed,
+            folder,
+            progress,
+            resume=True,
+            command=command,
+        )
     return dataclasses.replace(result, notes=loaded.notes) if loaded.spec.weights else result

@@ -13,6 +13,10 @@ from edgeseg.core.plugins import unknown
 from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
 from edgeseg.core.verdict import Verdict
+from edgeseg.errors import InputError
+
+IDLE = "the engine did not run"
+"""Why nothing was measured for a limit."""
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,15 +134,27 @@ def check_budget(budget: Budget, spec: ModelSpec) -> None:
             raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
 
 
-def trust_verdict(bundle: Bundle) -> tuple[Verdict, ...]:
-    """`unmeasured`, with the reason, where scores say nothing about a network: nothing can pass then."""
+def require_labels(budget: Budget, *, labelled: bool, where: str) -> None:
+    """Raise InputError for a limit on drops where no label will be read."""
+    if budget.limits_drops and not labelled:
+        name = "--max-drop" if budget.max_drop is not None else "--max-class-drop"
+        raise InputError(
+            f"{name} was given, and {where} has no labels to measure a drop against",
+            expected="labelled images: --data NAME[=ROOT]",
+            hint="leave the limit out to compare class maps with those of FP32",
+        )
+
+
+def trust_verdict(bundle: Bundle, budget: Budget) -> tuple[Verdict, ...]:
+    """Where scores say nothing about a network, the reason: `unjudged` if drops are limited, else
+    `unmeasured`. Nothing can pass then."""
     if not backend_for(Target.parse(bundle.engine.target)).computes:
         reason = f"{bundle.engine.target} computes nothing: its class maps mean nothing"
     elif has_random_weights(bundle.manifest.model):
         reason = "the network has random weights: its class maps mean nothing; give it some with --weights"
     else:
         return ()
-    return (Verdict(status="unmeasured", reasons=(reason,)),)
+    return (Verdict(status="unjudged" if budget.limits_drops else "unmeasured", reasons=(reason,)),)
 
 
 def has_random_weights(spec: ModelSpec) -> bool:
@@ -153,7 +169,7 @@ def size_verdict(size_mb: float | None, budget: Budget) -> tuple[Verdict, ...]:
         return ()
     if size_mb is None:
         reason = f"engine size: the budget limits it to {limit:g} MB, but the engine is not built yet"
-        return (Verdict(status="unmeasured", reasons=(reason,)),)
+        return (Verdict(status="unjudged", reasons=(reason,)),)
     reason = f"engine size {size_mb:.2f} MB, the budget is {limit:g} MB"
     return (Verdict(status="fail" if size_mb > limit else "pass", reasons=(reason,)),)
 
@@ -166,7 +182,7 @@ def drop_verdicts(
 ) -> tuple[Verdict, ...]:
     """The losses against their limits: one verdict each.
 
-    A class that is in the budget but not in the data cannot be judged: `unmeasured`, never a pass.
+    A class that is in the budget but not in the data cannot be judged: `unjudged`, never a pass.
 
     Args:
         missing: why there is no loss, where there is none.
@@ -179,7 +195,7 @@ def drop_verdicts(
 def _judge(name: str, limit: float, drop: Drop | None, missing: str) -> Verdict:
     if drop is None:
         reason = f"{name}: the budget limits its drop to {limit:g} points, but {missing}"
-        return Verdict(status="unmeasured", reasons=(reason,))
+        return Verdict(status="unjudged", reasons=(reason,))
     told = f"95% interval {drop.interval}{', ' if drop.caveat else ''}{drop.caveat}"
     value = round(drop.value, 2) + 0.0
     reason = f"{name} drops {value:.2f} points ({told}), the budget is {limit:g}"

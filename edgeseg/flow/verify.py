@@ -27,6 +27,7 @@ from edgeseg.flow.reference import NAME as OWN
 from edgeseg.flow.reference import open_reference
 from edgeseg.flow.scoring import Comparison, Tally, drops, known
 from edgeseg.flow.verification import (
+    IDLE,
     Agreement,
     Drop,
     Scores,
@@ -34,6 +35,7 @@ from edgeseg.flow.verification import (
     WorstFrame,
     check_budget,
     drop_verdicts,
+    require_labels,
     size_verdict,
     trust_verdict,
 )
@@ -76,7 +78,7 @@ def verify(
     """Score a bundle's engine against labels, or its agreement with FP32 on images without labels.
 
     An engine that cannot run here or computes nothing, and random weights, give the verdict `unmeasured`,
-    never a pass.
+    with a limit `unjudged`; never a pass.
 
     Args:
         dataset, split: labelled images, or
@@ -88,14 +90,16 @@ def verify(
         reference: another engine bundle to compare with instead of the bundle's own FP32 graph.
 
     Raises:
-        InputError: an unknown class in the budget, a multi-label network with labels, or not exactly one
-            of `dataset` and `images`.
+        InputError: an unknown class in the budget, a limit on drops without labels, a multi-label network
+            with labels, or not exactly one of `dataset` and `images`.
         DataError: images or labels that cannot be read, or classes that are not the network's.
         BundleError, EngineMismatch: a bundle that is broken, without engine, or made for another device.
         MissingDependency: the FP32 reference needs a package that is not installed.
     """
     if (dataset is None) == (images is None):
         raise InputError("verify got both or neither of dataset and images", expected="exactly one of them")
+    has_labels = dataset is not None and bool(dataset.classes)
+    require_labels(budget, labelled=has_labels, where=str(images or "this data"))
     bundle = Bundle.open(bundle_path)
     record, spec = bundle.engine, bundle.manifest.model
     check_budget(budget, spec)
@@ -120,8 +124,9 @@ def verify(
     with ExitStack() as stack:
         session, reason = _open(bundle, threads)
         if session is None:
-            verdicts = (Verdict(status="unmeasured", reasons=(reason,)), *size_verdict(size_mb, budget))
-            return msgspec.structs.replace(base, verdict=combine(verdicts))
+            absent = Verdict(status="unmeasured", reasons=(reason,))
+            limits = (*drop_verdicts(None, {}, budget, IDLE), *size_verdict(size_mb, budget))
+            return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
         stack.enter_context(session)
         proof = _Proof(
             engine=Fitted(session, spec, record.camera_size),
@@ -232,7 +237,7 @@ class _Proof:
 def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
     without = ("no budget was given: nothing was held against a limit",) if budget == NO_LIMITS else ()
     verdicts = (
-        *trust_verdict(bundle),
+        *trust_verdict(bundle, budget),
         *drop_verdicts(result.drop, result.class_drop, budget),
         *size_verdict(result.size_mb, budget),
     )

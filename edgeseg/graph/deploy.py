@@ -22,7 +22,7 @@ from edgeseg.graph._edit import Editor, opset_of, shape_of
 from edgeseg.graph._shapes import static_shapes, with_shapes
 from edgeseg.graph._writer import Writer
 from edgeseg.graph.cropping import crop
-from edgeseg.runtime.postprocess import MAX_CLASSES
+from edgeseg.runtime.postprocess import require_classes
 
 FRAMES, CLASS_MAP, CONFIDENCE = "frames", "class_map", "confidence"
 PREPROCESS, POSTPROCESS = "preprocess/", "postprocess/"
@@ -114,12 +114,7 @@ def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tu
         raise GraphError(
             f"the output '{wanted}' has the shape {list(shape)}", expected="[N,C,H,W], all of them fixed"
         )
-    limit = MAX_CLASSES[spec.task]
-    if int(shape[1]) > limit:
-        raise GraphError(
-            f"'{spec.name}' is a {spec.task} network of {shape[1]} classes",
-            expected=f"at most {limit}: class maps are uint8",
-        )
+    require_classes(f"'{spec.name}'", spec.task, int(shape[1]), GraphError)
     return tuple(int(d) for d in size), wanted, tuple(int(d) for d in shape)
 
 

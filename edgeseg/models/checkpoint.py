@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import pickletools
 import re
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.files import require_file
 from edgeseg.core.formats import content_of
+from edgeseg.core.whole import replacing
 from edgeseg.errors import CheckpointError
 from edgeseg.models.wrappings import choose_weights
 from edgeseg.runtime.finite import broken
@@ -163,18 +163,14 @@ def write_safetensors(path: Path | str, module: nn.Module, half: bool = False) -
 
 
 def write_tensors(path: Path, state: State, metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors that share no memory under a temporary name, flush, rename."""
+    """Write tensors that share no memory whole or not at all."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(state, str(partial), metadata=dict(metadata or {}))
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        with replacing(path) as new:
+            save_file(state, str(new), metadata=dict(metadata or {}))
     except (OSError, SafetensorError) as fault:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path} could not be written: {fault}", hint="free space or choose another folder"
         ) from fault

@@ -63,6 +63,13 @@ def from_zoo(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_
     return Loaded(spec, network.eval(), notes=notes)
 
 
+def known_contract(choice: ModelChoice) -> Preprocess:
+    """The pixels a network of the zoo will be fed, by the card beside its weights, which are not read."""
+    entry = family(choice.name)
+    card = _card(entry, Path(choice.weights) if choice.weights else entry.shipped)
+    return preprocess_of(choice, card.preprocess if card else Preprocess())
+
+
 def _card(entry: Family, file: Path | None) -> Card | None:
     card = card_of(file) if file else None
     return card if card and (card.model == entry.name or file == entry.shipped) else None

@@ -49,6 +49,7 @@ class PruneSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         _require("layer_keep", self.layer_keep, 0.0 < self.layer_keep <= 1.0, "above 0, at most 1")
         for name in ("rounds", "multiple", "images"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        _require("seed", self.seed, self.seed >= 0, "0 or more")
         if self.measures:
             _require(
                 "target",

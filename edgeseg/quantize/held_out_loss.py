@@ -16,7 +16,7 @@ from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
 from edgeseg.datasets.nearer import picture_of
-from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_frame_color
+from edgeseg.datasets.pictures import seen_by, to_frame_color
 from edgeseg.datasets.split import Split
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
@@ -75,7 +75,7 @@ class HeldOut:
         self.camera = camera
         self.labelled = bool(images.classes) and spec.task == "semantic"
         self._reference = reference
-        self._images = images
+        self._images = seen_by(images, camera)
         self._engine = engine
         self._threads = threads
         self._progress = progress
@@ -156,7 +156,7 @@ class HeldOut:
     @cached_property
     def _labels(self) -> Remembered:
         """Class ids at camera size."""
-        return Remembered(len(self._images), lambda i: resize_class_map(self._images.label(i), self.camera))
+        return Remembered(len(self._images), self._images.label)
 
     @cached_property
     def _masks(self) -> Remembered:
@@ -172,8 +172,7 @@ class HeldOut:
 
     def _frame(self, index: int) -> Array:
         self._progress("reading the held-out images", index, len(self._images))
-        image = resize_frame(self._images.image(index), self.camera)
-        return to_frame_color([image], self.spec.preprocess)[0]
+        return to_frame_color([self._images.image(index)], self.spec.preprocess)[0]
 
     @property
     def _quick(self) -> Sequence[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import numpy as np
 from onnx import ModelProto
@@ -44,14 +46,14 @@ class PtqSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     ranges: RangeMethod = "min-max"
-    percentile: float = 99.99
+    percentile: Annotated[float, msgspec.Meta(gt=50, le=100)] = 99.99
     weights: WeightMethod = "min-max"
-    weight_bits: int = 8
+    weight_bits: Annotated[int, msgspec.Meta(ge=2, le=8)] = 8
     per_channel: bool = True
     equalize: bool = False
     correct_bias: bool = True
     engine: ProbeEngine | None = None
-    threads: int = 2
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 2
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,14 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
             f"[N,{height},{width}]",
             hint="make the bundle again",
         )
+    highest, values = int(found.class_map.max(initial=0)), bundle.manifest.model.map_values
+    if highest >= values:
+        raise BundleError(
+            f"{file} holds the value {highest}, and the manifest names {len(bundle.manifest.model.classes)} "
+            "classes",
+            expected=f"values below {values}",
+            hint="make the bundle again",
+        )
     return found
 
 

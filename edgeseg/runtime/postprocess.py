@@ -5,13 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.model_spec import ModelSpec, Task
 from edgeseg.core.preprocess import Placement
-from edgeseg.errors import ModelError
+from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.runtime.resize import bilinear, nearest
 
 MAX_CLASSES = {"semantic": 256, "multilabel": 8}
 """What a uint8 holds: one index, or one bit per class."""
+
+
+def require_classes(name: str, task: Task, count: int, error: type[EdgesegError] = ModelError) -> None:
+    """Raise `error` for more classes than a class map holds."""
+    if count > MAX_CLASSES[task]:
+        raise error(
+            f"{name} is a {task} network of {count} classes",
+            expected=f"at most {MAX_CLASSES[task]}: class maps are uint8",
+        )
 
 
 def class_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement) -> NDArray[np.uint8]:
@@ -45,11 +54,7 @@ def class_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement
 def decide(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.uint8]:
     """float32 [N,C,H,W] scores to a uint8 [N,H,W] class map or bit mask of the same size."""
     channels = scores.shape[1]
-    if channels > MAX_CLASSES[spec.task]:
-        raise ModelError(
-            f"'{spec.name}' is a {spec.task} network of {channels} classes",
-            expected=f"at most {MAX_CLASSES[spec.task]}: class maps are uint8",
-        )
+    require_classes(f"'{spec.name}'", spec.task, channels)
     if spec.task == "semantic" and channels > 1:
         return np.asarray(scores.argmax(axis=1), np.uint8)
     above = scores > np.float32(spec.postprocess.score_threshold())

@@ -16,6 +16,7 @@ from edgeseg.core.model_spec import Task
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.runtime.activation import Activation
+from edgeseg.runtime.postprocess import require_classes
 
 Outputs = Mapping[str, NDArray[Any]]
 """What a network returned for one image, by name, in its order."""
@@ -84,7 +85,8 @@ def settled_task(stated: Task | None, activation: Activation, channels: int) -> 
     """What the scores decide: `semantic` unless stated.
 
     Raises:
-        ModelError: several sigmoid channels and no task: the largest of them, or each for itself?
+        ModelError: several sigmoid channels and no task: the largest of them, or each for itself? Or more of
+            them than a class map holds.
     """
     if stated is None and activation == "sigmoid" and channels > 1:
         raise ModelError(
@@ -92,7 +94,9 @@ def settled_task(stated: Task | None, activation: Activation, channels: int) -> 
             expected="task semantic (one class per pixel) or multilabel (one bit per class)",
             hint="state it: --set task=semantic or --set task=multilabel (in a recipe: model.task)",
         )
-    return stated or "semantic"
+    task = stated or "semantic"
+    require_classes("the network", task, channels)
+    return task
 
 
 def listing(outputs: Outputs) -> str:

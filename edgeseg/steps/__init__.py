@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest
+from edgeseg.core.bundle import Bundle, Kind, Manifest
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
@@ -66,6 +67,12 @@ class Context:
     stopwatch: Stopwatch | None = None
     progress: Progress = silent
 
+    def outlook(self, parent: Bundle) -> Outlook:
+        """What a step on `parent` finds."""
+        data = self.dataset is not None
+        labelled = self.dataset is not None and bool(self.dataset.classes)
+        return Outlook(parent.manifest.kind, data, labelled, parent.manifest.model.input_size)
+
 
 class Step(Protocol):
     """One kind of work.
@@ -81,6 +88,31 @@ class Step(Protocol):
 
     def run(self, parent: Bundle, settings: Any, draft: BundleDraft, context: Context) -> Manifest:
         """Write the child's files into `draft.path` and return its manifest, without `files` and `parent`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a step will find, as far as it is known before any work.
+
+    Attributes:
+        kind: of its parent.
+        data: there are images; `labelled`: with labels.
+        input_size: (height, width) of the network; None: not known yet.
+    """
+
+    kind: str
+    data: bool
+    labelled: bool
+    input_size: Size | None = None
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A step that can tell beforehand that it cannot work."""
+
+    def require(self, settings: Any, outlook: Outlook) -> None:
+        """Raise what `run` would raise, as far as this tells."""
         ...
 
 

@@ -6,11 +6,11 @@ import copy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
-from edgeseg.core.documents import encode, read_json
+from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.model_spec import ModelSpec, Pruned
 from edgeseg.core.target import Target
 from edgeseg.prune.settings import PruneSettings
@@ -39,7 +39,7 @@ class Settings(PruneSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     finetune: TrainSettings | None = None
-    held_out: int = 40
+    held_out: Annotated[int, msgspec.Meta(ge=1)] = 40
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,9 +85,7 @@ class Pruning:
         if not record.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             cuts = self._choose(self.settings.keep ** (number / self.settings.rounds))
-            part = record.with_suffix(".part")
-            part.write_bytes(encode(Round(pruning=cuts)))
-            part.replace(record)
+            write_document(record, Round(pruning=cuts))
         cuts = read_json(record, Round).pruning
         replay(self.module, cuts, self.spec.input_size)
         self.history += cuts
@@ -204,7 +202,9 @@ class Pruning:
 
 
 def _splits(settings: Settings, context: Context) -> tuple[Split, Split]:
-    """The images to learn from, and those that choose the weights."""
+    """The frames to learn from, and those that choose the weights."""
+    from edgeseg.datasets.pictures import seen_by
+
     assert context.dataset is not None
     images = context.dataset.split(context.train).limit(context.limit)
-    return images.hold_out(settings.held_out)
+    return seen_by(images, context.camera_size).hold_out(settings.held_out)

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import (
-    Bundle,
-    BundleDraft,
-    EngineRecord,
-    Golden,
-    Kind,
-    Manifest,
-    Rival,
-    StepRecord,
-)
+from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Kind, Manifest, Rival, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
 from edgeseg.core.quantization import Quantization
@@ -56,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     target: str
     confidence: bool = False
-    workspace_mb: int = 0
+    workspace_mb: Annotated[int, msgspec.Meta(ge=0)] = 0
     cuda_graph: bool = True
 
 
@@ -184,7 +176,7 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
     """
     draft.finish(manifest)
     assert draft.manifest is not None
-    bundle = Bundle(draft.path, draft.manifest, "")
+    bundle = Bundle(draft.path, draft.manifest)
     target = Target.parse(bundle.engine.target)
     context.progress(f"{target}: self-check")
     if bundle.engine.entry and backend_for(target).availability(target).run:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord
+from edgeseg.core.bundle import Bundle, Check, Kind, Manifest, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.versions import versions
@@ -24,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         batch: frames per call; fixed in the graph.
     """
 
-    batch: int = 1
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Export:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.bundle import Bundle, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec, Weights
 from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
+from edgeseg.device.measurable import require_measurable
 from edgeseg.errors import RecipeError
-from edgeseg.steps import GRAPH, SAME, Context
+from edgeseg.steps import GRAPH, SAME, Context, Outlook
 from edgeseg.steps._pruning import Pruning, Settings
 
 if TYPE_CHECKING:
@@ -35,11 +38,34 @@ class Prune:
     produces = SAME
     settings = Settings
 
+    def require(self, settings: Settings, outlook: Outlook) -> None:
+        from edgeseg.training.losses import parse_loss
+
+        if (settings.finetune or settings.importance == "taylor") and not outlook.labelled:
+            what = "fine-tunes" if settings.finetune else "ranks channels by 'taylor'"
+            raise RecipeError(
+                f"the step 'prune' {what} without labelled data", hint="add a [data] section to the recipe"
+            )
+        if settings.measures:
+            require_measurable(Target.parse(settings.target))
+        if settings.finetune is None:
+            return
+        parse_loss(settings.finetune.loss)
+        crop, size = settings.finetune.crop, outlook.input_size
+        if outlook.kind == "onnx" and crop is not None and size is not None and crop != size:
+            raise RecipeError(
+                f"the step 'prune' fine-tunes an ONNX file on crops of {crop}",
+                expected=f"its input size {size}, which is fixed in the file",
+                hint="leave crop out",
+            )
+
     def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
         from edgeseg.models.load import open_network
 
         kind, spec = parent.manifest.kind, parent.manifest.model
-        _require(settings, spec, kind, context)
+        self.require(settings, context.outlook(parent))
+        if settings.measures and context.stopwatch is None:
+            raise RecipeError(f"the step 'prune' measures {settings.target}, and nothing here measures")
         if kind == "onnx":
             module = _lifted(parent)
             named = tuple(module.fx_names.get(name, name) for name in settings.protect)
@@ -71,23 +97,6 @@ class Prune:
 
 def step(name: str) -> Prune:
     return Prune()
-
-
-def _require(settings: Settings, spec: ModelSpec, kind: Kind, context: Context) -> None:
-    learns = settings.finetune is not None or settings.importance == "taylor"
-    if learns and (context.dataset is None or not context.dataset.classes):
-        what = "fine-tunes" if settings.finetune else "ranks channels by 'taylor'"
-        raise RecipeError(
-            f"the step 'prune' {what} without labelled data", hint="add a [data] section to the recipe"
-        )
-    if settings.measures and context.stopwatch is None:
-        raise RecipeError(f"the step 'prune' measures {settings.target}, and nothing here measures")
-    if kind == "onnx" and settings.finetune and settings.finetune.crop not in (None, spec.input_size):
-        raise RecipeError(
-            f"the step 'prune' fine-tunes an ONNX file on crops of {settings.finetune.crop}",
-            expected=f"its input size {spec.input_size}, which is fixed in the file",
-            hint="leave crop out",
-        )
 
 
 def _contract(spec: ModelSpec, kind: Kind) -> Postprocess:

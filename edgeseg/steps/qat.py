@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord
+from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.versions import versions
 from edgeseg.datasets.nearer import with_nearer
+from edgeseg.datasets.pictures import seen_by
 from edgeseg.errors import BundleError, InputError, RecipeError
-from edgeseg.steps import Context
+from edgeseg.steps import Context, Outlook
 from edgeseg.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -71,6 +73,13 @@ class Qat:
     produces: Kind = "qdq"
     settings = Settings
 
+    def require(self, settings: Settings, outlook: Outlook) -> None:
+        from edgeseg.training.losses import parse_loss
+
+        if not outlook.data:
+            raise RecipeError("the step 'qat' has no data", hint="add a [data] section to the recipe")
+        parse_loss(settings.loss)
+
     def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
         import onnx
 
@@ -80,6 +89,7 @@ class Qat:
                 f"{parent.path} has no Q/DQ graph",
                 expected="a bundle of kind 'qdq', from the step 'quantize'",
             )
+        self.require(settings, context.outlook(parent))
         plain, quantized = (onnx.load(str(parent.file(n))) for n in (parent.manifest.graph, made.graph))
         spec, images = parent.manifest.model, splits(settings, context)
         trained, notes = train_graph(plain, quantized, made.scheme, spec, settings, context, *images)
@@ -105,17 +115,17 @@ def step(name: str) -> Qat:
 
 
 def splits(settings: Settings, context: Context) -> tuple[Split, Split]:
-    """The images to train on, and those at the end of the training split that choose the weights.
+    """The frames to train on, and those of the end of the training split that choose the weights.
 
     Raises:
-        RecipeError: no data. DataError: fewer than two images.
+        DataError: fewer than two images.
     """
     dataset = context.dataset
-    if dataset is None:
-        raise RecipeError("the step 'qat' has no data", hint="add a [data] section to the recipe")
+    assert dataset is not None
     name = context.train if context.train in dataset.splits() or dataset.classes else dataset.splits()[0]
     images, held_out = dataset.split(name).limit(context.limit).hold_out(settings.held_out)
-    return images, with_nearer(held_out) if settings.nearer else held_out
+    held_out = with_nearer(held_out) if settings.nearer else held_out
+    return seen_by(images, context.camera_size), seen_by(held_out, context.camera_size)
 
 
 def train_graph(

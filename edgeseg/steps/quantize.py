@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from edgeseg.core.bundle import (
-    Bundle,
-    BundleDraft,
-    Kind,
-    Manifest,
-    StepRecord,
-)
+from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
 from edgeseg.core.documents import write_document
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import unknown
 from edgeseg.core.quantization import NodePrecision, Quantization
@@ -54,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         target, budget: what is planned for; the target and the budget of the recipe.
     """
 
-    images: int = 64
+    images: Annotated[int, msgspec.Meta(ge=1)] = 64
     list: str = ""
     keep: tuple[str, ...] = ()
     ptq: PtqSettings = PtqSettings()

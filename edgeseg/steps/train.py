@@ -6,11 +6,12 @@ import shutil
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import Weights
 from edgeseg.core.versions import versions
 from edgeseg.errors import RecipeError
-from edgeseg.steps import Context
+from edgeseg.steps import Context, Outlook
 from edgeseg.training.settings import TrainSettings
 
 NAMES = ("train",)
@@ -23,16 +24,28 @@ class Train:
     produces: Kind = "torch"
     settings = TrainSettings
 
+    def require(self, settings: TrainSettings, outlook: Outlook) -> None:
+        from edgeseg.training.losses import parse_loss
+
+        if not outlook.labelled:
+            raise RecipeError(
+                "the step 'train' has no labelled data", hint="add a [data] section with labels to the recipe"
+            )
+        parse_loss(settings.loss).require_teacher(there=False)
+
     def run(self, parent: Bundle, settings: TrainSettings, draft: BundleDraft, context: Context) -> Manifest:
+        from edgeseg.datasets.pictures import seen_by
         from edgeseg.models.load import open_network
         from edgeseg.training.loop import train
 
-        if context.dataset is None:
-            raise RecipeError("the step 'train' has no data", hint="add a [data] section to the recipe")
+        self.require(settings, context.outlook(parent))
+        assert context.dataset is not None
         spec = parent.manifest.model
         module = open_network(parent, trust_file=context.trust_file)
-        images = context.dataset.split(context.train).limit(context.limit)
-        checked = context.dataset.split(context.validation).limit(context.limit)
+        images, checked = (
+            seen_by(context.dataset.split(name).limit(context.limit), context.camera_size)
+            for name in (context.train, context.validation)
+        )
         result = train(module, images, checked, spec, settings, context.work, context.progress, resume=True)
         shutil.copyfile(result.weights, draft.path / WEIGHTS)
         weights = Weights(file=WEIGHTS, sha256=file_sha256(draft.path / WEIGHTS))

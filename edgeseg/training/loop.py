@@ -114,12 +114,7 @@ class _Run:
     ) -> None:
         _check(train, val, spec)
         self.loss = parse_loss(settings.loss)
-        if self.loss.distils and teacher is None:
-            raise InputError(
-                f"the loss '{settings.loss}' has no network to distil from",
-                expected="ce, dice, focal and their sums",
-                hint="distil in the steps 'prune' and 'qat', which have the network before",
-            )
+        self.loss.require_teacher(there=teacher is not None)
         if self.loss.compares_features and not features:
             raise InputError(
                 f"the loss '{settings.loss}' has no inner maps to compare", hint="name some as features"
@@ -129,8 +124,8 @@ class _Run:
         self.accelerator = accelerator_for(settings)
         self.main = self.accelerator.is_main_process
         self.progress = progress if self.main else silent
-        self.origin = saved.origin_of(module, train, val, spec, features, self.progress)
         self.share = share_of(settings, self.accelerator.process_index, self.accelerator.num_processes)
+        self.origin = saved.origin_of(module, train, val, spec, features, self.progress)
         self.total, self.interval = settings.total_steps(len(train)), settings.validation_interval(len(train))
         self.layout = fast_layout(module, settings.crop or spec.input_size)
         self.step = 0

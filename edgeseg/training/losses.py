@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,18 @@ class LossSum:
     def compares_features(self) -> bool:
         return any(name == FEATURES for _, name in self.terms)
 
+    def require_teacher(self, *, there: bool) -> None:
+        """Raise InputError for a loss that learns from a network where there is none."""
+        if self.distils and not there:
+            raise InputError(
+                f"the loss '{self}' has no network to distil from",
+                expected="ce, dice, focal and their sums",
+                hint="distil in the steps 'prune' and 'qat', which have the network before",
+            )
+
+    def __str__(self) -> str:
+        return "+".join(name if weight == 1 else f"{weight:g}*{name}" for weight, name in self.terms)
+
     def __call__(
         self,
         logits: torch.Tensor,
@@ -133,7 +146,7 @@ def _term(part: str, text: str) -> tuple[float, str]:
         factor = float(weight) if times else 1.0
     except ValueError:
         factor = 0.0
-    if name.strip() not in NAMES or not factor > 0.0:
+    if name.strip() not in NAMES or not 0.0 < factor < math.inf:
         raise InputError(
             f"loss '{text}' has the term '{part}'",
             expected=f"{', '.join(NAMES)} and their sums, as in 0.5*ce+dice",

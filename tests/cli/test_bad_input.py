@@ -335,3 +335,23 @@ def test_a_full_device(refused, bundle):
     quick = ("--min-runs", "1", "--min-seconds", "0", "--warmup", "0")
     assert "/dev/full" in refused("bench", bundle, *quick, "-o", "/dev/full")
     assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("limit", [("--max-drop", "1"), ("--max-class-drop", "road=1")])
+def test_a_limit_on_drops_without_labels_is_refused_at_once(refused, bundle, tmp_path, limit):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    (bundle / "deploy.onnx").write_bytes(b"not even read")
+    for images in (("--images", tmp_path), ("--data", f"images={tmp_path}")):
+        message = refused("verify", bundle, *images, *limit)
+        assert limit[0] in message and f"{tmp_path} has no labels" in message
+
+
+def test_a_limit_on_what_cannot_be_timed_here_exits_with_4(edgeseg, refused, tmp_path):
+    made = edgeseg("export", "--model", "demo", "--input-size", "64x64", "--target", "trt-fp16")
+    assert made.code == 0, made.err
+    later = tmp_path / "bundles" / "demo-trt-fp16"
+    assert edgeseg("bench", later).code == 0
+    judged = edgeseg("bench", later, "--max-p99-ms", "5")
+    assert judged.code == 4 and "p99: the budget limits it to 5 ms" in judged.out
+    drop = edgeseg("verify", later, "--data", "synthetic-streets", "--limit", "1", "--max-drop", "1")
+    assert drop.code == 4 and "mIoU: the budget limits its drop" in drop.out

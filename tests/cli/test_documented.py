@@ -53,7 +53,8 @@ def test_example(edgeseg, monkeypatch, example):
     for recipe in (a for a in reached.value.arguments if isinstance(a, Recipe)):
         convert(recipe.model.preprocess, Preprocess, where="preprocess")
         convert(recipe.model.postprocess, Postprocess, where="postprocess")
-        assert [planned_target(text).target for text in recipe.targets] == list(recipe.targets)
+        given = [choice.target for choice in recipe.choices]
+        assert [planned_target(choice).target for choice in recipe.choices] == given
 
 
 def test_every_command_has_an_example():

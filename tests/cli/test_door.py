@@ -34,7 +34,7 @@ def test_an_exception_becomes_an_error_of_exit_2(edgeseg, monkeypatch, fault, sa
 
 
 def test_the_commands_of_the_device_have_the_same_door(monkeypatch, capsys, tmp_path):
-    from edgeseg.device import __main__ as door
+    from edgeseg.device import commands as door
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("nobody foresaw it")

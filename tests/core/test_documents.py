@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import msgspec
 import pytest
 
-from edgeseg.core.documents import convert, encode, read_json, read_toml
+from edgeseg.core.documents import convert, encode, read_json, read_toml, write_document
 from edgeseg.core.recipe import Recipe
 from edgeseg.errors import BundleError, InputError, RecipeError
 
@@ -173,3 +174,22 @@ def test_text_that_cannot_be_written_is_refused():
     data = {"schema_version": 2, "inner": {"mode": "a\udcff"}}
     with pytest.raises(InputError, match=re.escape(r"x: inner.mode is 'a\udcff', which is not text")):
         convert(data, Noun, where="x")
+
+
+def test_a_planted_link_is_not_written_through(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "noun.json.part").symlink_to(victim)
+    (tmp_path / "noun.json").symlink_to(victim)
+    write_document(tmp_path / "noun.json", Noun(schema_version=2))
+    assert victim.read_text() == "precious"
+    assert read_json(tmp_path / "noun.json", Noun) == Noun(schema_version=2)
+
+
+def test_writers_of_one_document_do_not_meet(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        written = [
+            pool.submit(write_document, tmp_path / "n.json", Noun(schema_version=2)) for _ in range(200)
+        ]
+        assert [future.exception() for future in written] == [None] * 200
+    assert [p.name for p in tmp_path.iterdir()] == ["n.json"]

@@ -6,7 +6,7 @@ import pytest
 
 from edgeseg.core.verdict import Verdict, combine
 
-ORDER = ("pass", "unmeasured", "invalid", "fail")
+ORDER = ("pass", "unmeasured", "unjudged", "invalid", "fail")
 
 
 @pytest.mark.parametrize("pair", list(itertools.product(ORDER, repeat=2)))
@@ -28,6 +28,15 @@ def test_nothing_measured_is_not_a_pass():
     assert combine(()).reasons
 
 
-@pytest.mark.parametrize(("status", "code"), [("pass", 0), ("unmeasured", 0), ("fail", 1), ("invalid", 3)])
+@pytest.mark.parametrize(
+    ("status", "code"), [("pass", 0), ("unmeasured", 0), ("fail", 1), ("invalid", 3), ("unjudged", 4)]
+)
 def test_exit_codes(status, code):
     assert Verdict(status=status).exit_code == code
+
+
+def test_only_a_limit_without_an_answer_can_be_allowed():
+    assert [Verdict(status=s, reasons=("why",)).allowed().status for s in ORDER] == [
+        "pass", "unmeasured", "unmeasured", "invalid", "fail",
+    ]  # fmt: skip
+    assert Verdict(status="unjudged", reasons=("why",)).allowed().reasons == ("why",)

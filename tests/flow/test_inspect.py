@@ -8,7 +8,8 @@ import struct
 import msgspec
 import pytest
 
-from edgeseg.core.bundle import Bundle, Check, Manifest, Parent, StepRecord, draft
+from edgeseg.core.bundle import Bundle, Check, Manifest, Parent, StepRecord
+from edgeseg.core.drafts import draft
 from edgeseg.errors import (
     BundleError,
     CheckpointError,

@@ -8,8 +8,9 @@ import pytest
 from small import save, write_recipe
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe
+from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe, TargetChoice
 from edgeseg.device.bench import BenchSettings
+from edgeseg.errors import MissingDevice
 from edgeseg.flow import run as run_module
 from edgeseg.flow.results import judge
 from edgeseg.flow.run import run
@@ -19,7 +20,7 @@ RECIPE = Recipe(
     name="small",
     model=ModelChoice(name="demo"),
     data=DataChoice(limit=6),
-    targets=("ort-fp32", "openvino-bf16", "rtx-fp16", "trt-fp16"),
+    targets=("ort-fp32", "openvino-bf16", "rtx-fp16", TargetChoice(target="trt-fp16", unmeasured="allow")),
     budget=Budget(max_drop=1.0),
 )
 QUICK = BenchSettings(min_runs=5, min_seconds=0.0)
@@ -37,7 +38,7 @@ def row(result, target):
 
 def test_every_target_has_a_row_beside_the_baseline(result):
     rows = result[0].rows
-    assert [r.target for r in rows] == ["torch-fp32", *RECIPE.targets]
+    assert [r.target for r in rows] == ["torch-fp32", *(choice.target for choice in RECIPE.choices)]
 
 
 def test_fp32_engine_scores_like_the_baseline(result):
@@ -46,12 +47,33 @@ def test_fp32_engine_scores_like_the_baseline(result):
     assert row(rows, "openvino-bf16").miou == pytest.approx(row(rows, "torch-fp32").miou, abs=1e-2)
 
 
-def test_what_cannot_run_here_is_unmeasured_and_never_a_pass(result):
-    for target in ("rtx-fp16", "trt-fp16"):
+def test_a_limit_on_what_cannot_run_here_is_unjudged_unless_the_recipe_allows_it(result):
+    for target, status in (("rtx-fp16", "unjudged"), ("trt-fp16", "unmeasured")):
         unmeasured = row(result[0], target)
-        assert unmeasured.verdict.status == "unmeasured"
+        assert unmeasured.verdict.status == status
         assert unmeasured.miou is None and unmeasured.measurement is None
-        assert unmeasured.verdict.reasons
+        assert "mIoU: the budget limits its drop to 1 points" in unmeasured.verdict.reasons[1]
+    assert result[0].verdict.exit_code in (3, 4), "3: a machine too noisy to time anything"
+
+
+@pytest.mark.parametrize(
+    ("unmeasured", "budget", "code"),
+    [
+        ("refuse", Budget(), 0),
+        ("refuse", Budget(max_drop=1.0), 4),
+        ("refuse", Budget(max_p99_ms=1e6), 4),
+        ("allow", Budget(max_drop=1.0, max_p99_ms=1e6), 0),
+        ("allow", Budget(max_drop=1.0, max_size_mb=1e-6), 1),
+    ],
+)
+def test_exit_codes_of_a_target_that_cannot_run_here(tmp_path, monkeypatch, unmeasured, budget, code):
+    def absent(*_, **__):
+        raise MissingDevice("no such device")
+
+    monkeypatch.setattr(run_module, "verify", absent)
+    targets = (TargetChoice(target="ort-fp32", unmeasured=unmeasured),)
+    recipe = write_recipe(tmp_path, budget=budget, targets=targets)
+    assert run(recipe, tmp_path, tmp_path / "out").verdict.exit_code == code
 
 
 def test_rtx_is_built_and_trt_is_complete_for_the_device(result):
@@ -107,7 +129,7 @@ def test_changed_labels_are_scored_again(tmp_path):
 )
 def test_a_limit_that_nothing_was_measured_for_is_no_pass(budget, said):
     verdict = judge(None, None, budget)
-    assert verdict.status == "unmeasured" and verdict.reasons[0].startswith(said)
+    assert verdict.exit_code == 4 and verdict.reasons[0].startswith(said)
 
 
 def test_size_is_judged_without_data(tmp_path):

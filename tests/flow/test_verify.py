@@ -12,6 +12,7 @@ from PIL import Image
 from edgeseg.core.documents import convert, encode, read_json
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.recipe import Budget
+from edgeseg.datasets.images import ImageFolder
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency, MissingDevice
 from edgeseg.flow import verify as subject
 from edgeseg.flow.verify import Verification, verify, verify_call
@@ -62,13 +63,13 @@ def test_an_interval_that_crosses_the_limit_is_said():
     assert "crosses" not in verdict.reasons[0]
 
 
-def test_a_class_the_data_does_not_show_is_unmeasured_not_passed(make_bundle, colors):
+def test_a_class_the_data_does_not_show_is_unjudged_not_passed(make_bundle, colors):
     class NoBlue(type(colors)):
         def truth(self, identity):
             return np.minimum(super().truth(identity), 1)
 
     result = verify(make_bundle(), dataset=NoBlue(), budget=Budget(max_class_drop={"blue": 1.0}))
-    assert result.verdict.status == "unmeasured" and "blue" in result.verdict.reasons[0]
+    assert result.verdict.status == "unjudged" and "blue" in result.verdict.reasons[0]
     assert result.engine.class_iou["blue"] is None and result.miou == 1.0
 
 
@@ -127,11 +128,22 @@ def test_without_labels_agreement_is_measured(make_bundle, colors, tmp_path):
     assert len(list((tmp_path / "worst").glob("*.png"))) == 3
 
 
-def test_a_drop_budget_without_labels_is_unmeasured(make_bundle, colors, tmp_path):
-    result = verify(
-        make_bundle(), images=save_frames(tmp_path / "frames", colors), budget=Budget(max_drop=1.0)
-    )
-    assert result.verdict.status == "unmeasured"
+@pytest.mark.parametrize("budget", [Budget(max_drop=1.0), Budget(max_class_drop={"red": 1.0})])
+def test_a_limit_on_drops_without_labels_is_refused_before_an_engine_opens(
+    make_bundle, colors, tmp_path, monkeypatch, budget
+):
+    monkeypatch.setattr(subject, "load", lambda *_, **__: pytest.fail("opened"))
+    frames = save_frames(tmp_path / "frames", colors)
+    with pytest.raises(InputError, match=r"--max-(class-)?drop was given, and .*frames has no labels"):
+        verify(make_bundle(), images=frames, budget=budget)
+    with pytest.raises(InputError, match="has no labels"):
+        verify(make_bundle("other"), dataset=ImageFolder(frames), split="images", budget=budget)
+
+
+def test_data_without_labels_says_how_it_is_compared(make_bundle, colors, tmp_path):
+    frames = save_frames(tmp_path / "frames", colors)
+    with pytest.raises(DataError, match=r"'frames' has no labels(.|\n)*--images"):
+        verify(make_bundle(), dataset=ImageFolder(frames), split="images")
 
 
 def test_the_worst_frames_are_named_and_saved_as_pictures(make_bundle, colors, tmp_path):
@@ -148,17 +160,22 @@ def test_the_worst_frames_are_named_and_saved_as_pictures(make_bundle, colors, t
 
 
 def test_what_cannot_run_here_is_unmeasured(make_bundle, colors, monkeypatch):
-    deferred = verify(make_bundle("deferred", kind="deferred"), dataset=colors)
+    later = make_bundle("deferred", kind="deferred")
+    deferred = verify(later, dataset=colors)
     assert deferred.verdict.status == "unmeasured" and deferred.verdict.exit_code == 0
     assert "edgeseg build" in deferred.verdict.reasons[0] and deferred.size_mb is None
+    for budget in (Budget(max_drop=1.0), Budget(max_class_drop={"red": 1.0}), Budget(max_size_mb=1.0)):
+        limited = verify(later, dataset=colors, budget=budget).verdict
+        assert (limited.status, limited.exit_code) == ("unjudged", 4), budget
 
     def no_device(*args, **kwargs):
         raise MissingDevice("no NVIDIA driver", hint="attach a GPU")
 
     monkeypatch.setattr(subject, "load", no_device)
     bundle = make_bundle("absent")
+    assert verify(bundle, dataset=colors).verdict.exit_code == 0
     absent = verify(bundle, dataset=colors, budget=Budget(max_drop=1.0))
-    assert absent.verdict.status == "unmeasured" and absent.engine is None
+    assert absent.verdict.status == "unjudged" and absent.engine is None
     assert "no NVIDIA driver; to fix: attach a GPU" in absent.verdict.reasons[0]
     assert verify(bundle, dataset=colors, budget=Budget(max_size_mb=1e-9)).verdict.status == "fail"
 
@@ -227,7 +244,7 @@ def test_a_class_that_no_label_shows_stays_out_of_mean_and_drop(make_bundle, col
     assert any(
         note.startswith(f"no pixel of these frames is labelled {classes[2].name}") for note in result.notes
     )
-    assert result.verdict.status == "unmeasured"
+    assert result.verdict.status == "unjudged" and result.verdict.exit_code == 4
 
 
 def test_the_ignored_value_may_be_a_class_of_the_network(make_bundle, colors):
@@ -308,7 +325,7 @@ def test_random_weights_are_called_meaningless_and_never_pass(make_bundle, color
     held = verify(
         make_bundle("held", weights=False, source="zoo"), dataset=colors, budget=Budget(max_drop=9.0)
     )
-    assert held.verdict.status == "unmeasured"
+    assert held.verdict.status == "unjudged" and held.verdict.exit_code == 4
     own = verify(make_bundle("onnx", weights=False, source="onnx"), dataset=colors)
     assert not own.notes, "an ONNX file holds its own weights"
 
@@ -317,6 +334,8 @@ def test_an_engine_that_computes_nothing_never_passes(make_bundle, colors):
     result = verify(make_bundle(target="null-fp32"), dataset=colors)
     assert result.verdict.status == "unmeasured"
     assert "null-fp32 computes nothing" in result.verdict.reasons[0]
+    held = verify(make_bundle("null", target="null-fp32"), dataset=colors, budget=Budget(max_drop=100.0))
+    assert held.verdict.exit_code == 4
 
 
 def test_without_a_budget_a_pass_says_that_nothing_was_held_against_a_limit(make_bundle, colors):

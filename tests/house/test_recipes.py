@@ -25,7 +25,8 @@ def test_a_recipe_plans(path, tmp_path, camvid_like, network_file):
     plan, _ = make_plan(recipe, path.parent)
     uses = [step.use for step in (*plan.steps, *plan.int8_steps)]
     assert uses == [step.use for step in recipe.steps]
-    assert {t.target for t in plan.targets} == set(recipe.targets)
+    assert {t.target for t in plan.targets} == {choice.target for choice in recipe.choices}
+    assert plan.notes == (), "limits that a clone of this recipe would leave unjudged"
 
 
 @pytest.fixture

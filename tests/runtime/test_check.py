@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.bundle import Bundle, draft
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import draft
 from edgeseg.errors import BundleError
 from edgeseg.runtime import load
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 
+from edgeseg.core.bundle import Bundle, TensorInfo, sealed
+from edgeseg.core.documents import encode
 from edgeseg.errors import BundleError, InputError
 from edgeseg.runtime import load
 
@@ -70,6 +74,38 @@ def test_a_changed_byte_is_refused(make_bundle):
     engine = path / "engine" / "toy.json"
     engine.write_text(engine.read_text().replace('"shift": 0', '"shift": 1'))
     with pytest.raises(BundleError, match=r"toy.json was changed"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "told"),
+    [
+        ("inputs", TensorInfo("frames", "uint8", (1, 12, 8, 3)), r"expected: one uint8 \[1, 8, 12, 3\]"),
+        ("inputs", TensorInfo("frames", "float32", (1, 8, 12, 3)), r"expected: one uint8 \[1, 8, 12, 3\]"),
+        ("outputs", TensorInfo("class_map", "int64", (1, 8, 12)), r"class_map uint8 \[1, 8, 12\]"),
+        (
+            "outputs",
+            TensorInfo("class_map", "uint8", (1, 16, 24)),
+            r"expected: class_map uint8 \[1, 16, 24\]",
+        ),
+    ],
+)
+def test_an_engine_with_other_tensors_than_the_manifest_says_is_refused(make_bundle, field, wrong, told):
+    path = make_bundle()
+    manifest = Bundle.open(path).manifest
+    engine = msgspec.structs.replace(manifest.engine, **{field: (wrong,)})
+    changed = sealed(msgspec.structs.replace(manifest, engine=engine))
+    (path / "manifest.json").write_bytes(encode(changed))
+    with pytest.raises(BundleError, match=told):
+        load(path)
+
+
+def test_a_manifest_with_fewer_classes_than_its_class_maps_is_refused(make_bundle):
+    path = make_bundle()
+    manifest = Bundle.open(path).manifest
+    model = msgspec.structs.replace(manifest.model, classes=manifest.model.classes[:2])
+    (path / "manifest.json").write_bytes(encode(sealed(msgspec.structs.replace(manifest, model=model))))
+    with pytest.raises(BundleError, match=r"holds the value 3, and the manifest names 2 classes"):
         load(path)
 
 
@@ -239,3 +275,16 @@ def test_more_frames_than_the_memory_holds(make_bundle):
         with pytest.raises(InputError, match=r"memory is not enough for \[10000000000000, ") as refusal:
             session(many)
         assert "fewer" in refusal.value.hint
+
+
+def test_a_session_from_before_a_fork_says_to_load_after_it(make_bundle, frames, monkeypatch):
+    session = load(make_bundle())
+    here = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: here + 1)
+    with pytest.raises(InputError, match="before this process was forked") as refusal:
+        session(frames(1)[0])
+    assert "load after the fork" in refusal.value.hint
+    session.close()
+    monkeypatch.undo()
+    assert session(frames(1)[0]).shape == (8, 12)
+    session.close()

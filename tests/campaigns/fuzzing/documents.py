@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from edgeseg.core.bundle import manifest_digest
 from fuzzing.case import ANY, Bad, content, cut, flipped, void
 
 RECIPE = """schema_version = 1
@@ -175,6 +176,7 @@ def _json(good: bytes, change: Callable[[Any], object]) -> Bad:
     def write(path: Path, _: Random) -> None:
         data = json.loads(good)
         change(data)
+        data["digest"] = manifest_digest(data)  # what stands behind the digest is asked too
         void(path.write_text(json.dumps(data)))
 
     return write

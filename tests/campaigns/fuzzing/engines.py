@@ -12,7 +12,8 @@ from random import Random
 import numpy as np
 from onnx import ModelProto
 
-from edgeseg.core.bundle import Bundle, draft
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import draft
 from fuzzing.case import flipped, void
 
 Change = Callable[[Path, Bundle, Random], object]

@@ -1,0 +1,172 @@
+"""What can be told of a network, its pixels and its output folder before any work: by `plan`, and by every
+command that would else find out after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeseg.core.documents import convert
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.recipe import FILES, ModelChoice, Recipe
+from edgeseg.errors import InputError
+from edgeseg.runtime.postprocess import require_classes
+from edgeseg.steps import STEPS, Foreseeing, Outlook
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from edgeseg.flow.data import Data
+    from edgeseg.flow.plan import Plan, PlannedTarget
+
+
+def require_network(choice: ModelChoice) -> None:
+    """
+    Raises:
+        InputError: a pixel contract that makes no sense, options that do not belong to an ONNX file.
+        ModelError: no such network in the zoo, or options that it does not have.
+    """
+    convert(choice.preprocess, Preprocess, where="preprocess")
+    convert(choice.postprocess, Postprocess, where="postprocess")
+    if choice.name.endswith(".onnx"):
+        _require_bare(choice)
+    elif is_zoo(choice):
+        from edgeseg.models import family
+        from edgeseg.models.options import checked
+
+        entry = family(choice.name)
+        checked(entry.name, choice.options, entry.options)
+
+
+def is_zoo(choice: ModelChoice) -> bool:
+    return not choice.name.endswith(FILES) and ".py:" not in choice.name
+
+
+def _require_bare(choice: ModelChoice) -> None:
+    for option, text in (("--weights", choice.weights), ("--weights-key", choice.weights_key)):
+        if text:
+            raise InputError(
+                f"{option} {text} with {choice.name}", expected="an ONNX file holds its own weights"
+            )
+    if choice.options:
+        raise InputError(
+            f"--option {next(iter(choice.options))} with {choice.name}",
+            expected="no option: the network of an ONNX file is as it was exported",
+        )
+
+
+def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
+    """
+    Raises:
+        InputError: frames that the pixel contract does not lay into the input.
+        ModelError: more classes than a class map holds.
+    """
+    count = choice.classes if isinstance(choice.classes, int) else len(data.classes or ())
+    require_classes(f"'{choice.network}'", choice.task or "semantic", count)
+    if camera is not None and choice.input_size is not None:
+        contract(choice).place(camera, choice.input_size)
+
+
+def contract(choice: ModelChoice) -> Preprocess:
+    """The pixel contract of a network, as far as it is known before it is loaded."""
+    if is_zoo(choice) and "resize" not in choice.preprocess:
+        from edgeseg.models.zoo import known_contract
+
+        return known_contract(choice)
+    return convert(choice.preprocess, Preprocess, where="preprocess")
+
+
+def require_steps(plan: Plan, data: Data) -> None:
+    """Each step with what it will find. Raises what `Foreseeing.require` raises."""
+    labelled = data.dataset is not None and bool(data.dataset.classes)
+    kind = "onnx" if plan.model.name.endswith(".onnx") else "torch"
+    for planned in (*plan.steps, *(plan.int8_steps if plan.calibrates else ())):
+        step = STEPS.load(planned.use).step(planned.use)
+        settings = msgspec.convert(planned.settings, step.settings)
+        if isinstance(step, Foreseeing):
+            outlook = Outlook(kind, data.dataset is not None, labelled, plan.model.input_size)
+            step.require(settings, outlook)
+        kind = planned.produces
+
+
+def require_graph(plan: Plan) -> None:
+    """Read the ONNX file of a plan as its steps will.
+
+    Raises:
+        GraphError: a file that cannot be used.
+        UnsupportedOperator: see `require_operators`.
+        InputError: frames that do not fit its input.
+    """
+    from edgeseg.graph.fold import fold
+    from edgeseg.graph.onnx_file import read_onnx
+    from edgeseg.graph.simplify import simplify
+    from edgeseg.graph.source import make_static
+
+    choice = plan.model
+    file = make_static(read_onnx(choice.name), input_size=choice.input_size, batch=plan.recipe.batch)
+    dims = file.graph.input[0].type.tensor_type.shape.dim
+    if plan.camera_size is not None:
+        contract(choice).place(plan.camera_size, (dims[2].dim_value, dims[3].dim_value))
+    output = choice.postprocess.get("output", "")
+    known = bool(output) or len(file.graph.output) == 1
+    prunes = any(step.use == "prune" for step in plan.steps)
+    require_operators(
+        fold(simplify(file)),
+        tuple(target.target for target in plan.targets),
+        trained=known and (prunes or plan.trains_int8),
+        output=output,
+    )
+
+
+def require_operators(
+    network: ModelProto, targets: Sequence[str], *, trained: bool, output: str = ""
+) -> None:
+    """Ask for every operator before anything is calibrated, trained or built.
+
+    Args:
+        network: static, float32.
+        targets: of engines that may be installed here.
+        trained: the network will be lifted to torch; `output`: the one that counts.
+
+    Raises:
+        UnsupportedOperator: names operators and nodes.
+    """
+    from edgeseg.graph.accepted import require_accepted
+
+    require_accepted(network, targets)
+    if trained:
+        from edgeseg.quantize.qat import lift_output
+
+        lift_output(network, output)
+
+
+def unanswered(recipe: Recipe, data: Data, targets: tuple[PlannedTarget, ...]) -> tuple[str, ...]:
+    """Limits of the budget that nothing will be measured for here, one sentence each."""
+    budget = recipe.budget
+    found = []
+    if budget.limits_drops and not (data.dataset is not None and data.dataset.classes):
+        found.append("the budget limits drops, and there are no labels to measure them on")
+    if budget.max_p99_ms is not None and not recipe.bench:
+        found.append("the budget limits p99, and bench = false measures no latency")
+    limited = budget.limits_drops or budget.max_p99_ms is not None
+    absent = [t.target for t in targets if limited and not t.availability.run and t.unmeasured == "refuse"]
+    if absent:
+        found.append(f"the budget has limits that cannot be measured here on {', '.join(absent)}")
+    if not found or all(t.unmeasured == "allow" for t in targets):
+        return ()
+    return (*found, 'so the run will end with exit code 4; a target may say unmeasured = "allow"')
+
+
+def require_folder(path: Path) -> None:
+    """Raise InputError when no folder can be made at `path`; nothing is made."""
+    place = path.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        why = "no folder may be made there" if place.is_dir() else f"{place} is no folder"
+        raise InputError(f"no files can be made in {path}: {why}", expected="a folder to write to")
