@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench gpu clean
+.PHONY: help setup demo check test fuzz bench gpu clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +28,9 @@ check: setup ## format, lint, types, import direction
 
 test: setup ## the whole test suite; real data where EDGESEG_DATA points to it
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+fuzz: setup ## 1,000 bad inputs for every command and file format (FUZZ="--seed 7 --count 200 --only export onnx")
+	$(BIN)/python tests/campaigns/fuzz.py $(FUZZ)
 
 bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
 	@mkdir -p benchmarks/results

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,9 @@ def _with(state: State, value: Any) -> State:
 
 
 def _quantised(weight: torch.Tensor) -> torch.Tensor:
-    return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
 
 
 def _header(header: bytes, length: int | None = None, body: bytes = b"") -> Bad:

@@ -54,6 +54,7 @@ def _all(material: Path) -> Iterator[Kind]:
         "image": pictures.IMAGES,
         "mask": pictures.MASKS,
         "mask array": pictures.MASK_ARRAYS,
+        "key": documents.keys((material / "key.pem").read_bytes()),
     }
     for format, write in _FILES.items():
         for command, words in write.items():
@@ -173,7 +174,22 @@ def _list(words: Words) -> Placed:
     return write
 
 
+def _key(*words: str) -> Placed:
+    def write(place: Place, bad: Bad) -> Case:
+        _whole(place)
+        bad(place.folder / "bad.pem", place.random)
+        return Case(words, ("bad.pem",))
+
+    return write
+
+
 _FILES: dict[str, dict[str, Placed]] = {
+    "key": {
+        "sign": _key("sign", "bundle", "--key", "bad.pem"),
+        "bench": _key(*BENCH, "--require-signature", "bad.pem"),
+        "predict": _key(*PREDICT, "--require-signature", "bad.pem"),
+        "verify": _key(*VERIFY, "--require-signature", "bad.pem"),
+    },
     "checkpoint .pt": {
         "export": _beside("bad.pt", (*EXPORT, "--weights")),
         "train": _beside("bad.pt", (*TRAIN, "--weights")),
@@ -230,6 +246,7 @@ _BUNDLES: tuple[tuple[str, Words, Words], ...] = (
     ("predict", PREDICT, ("ort", "openvino")),
     ("inspect", ("inspect", "bundle"), ("ort", "openvino", "deferred")),
     ("build", ("build", "bundle", "-o", "out"), ("deferred", "ort")),
+    ("sign", ("sign", "bundle", "--key", "key.pem"), ("ort",)),
     ("calibrate check", (*CHECK, "--bundle", "bundle"), ("deferred",)),
 )
 
@@ -238,6 +255,7 @@ def _bundle_kinds(command: str, words: Words, material: Path, name: str) -> Iter
     def placed(place: Place) -> None:
         _network(place)
         place.copy("list.txt")
+        place.copy("key.pem")
 
     def manifest(place: Place, bad: Bad) -> Case:
         placed(place)
@@ -276,6 +294,7 @@ _PLAIN: dict[str, Words] = {
     "targets": ("targets",),
     "doctor": ("doctor",),
     "schema": ("schema", "recipe"),
+    "sign": ("sign", "bundle", "--key", "key.pem"),
     "calibrate select": SELECT,
     "calibrate check": CHECK,
 }
@@ -286,6 +305,7 @@ def _whole(place: Place) -> None:
     _network(place)
     place.copy("list.txt")
     place.copy("null", "bundle")
+    place.copy("key.pem")
     (place.folder / "good.toml").write_text(documents.RECIPE)
 
 
@@ -332,55 +352,6 @@ def _word_kinds() -> Iterator[Kind]:
                     yield Kind(command, "words", f"instead: {extra[0]!r:.60}", instead(command, extra[0]))
 
 
-_SETTINGS = ("lr", "batch", "crop", "scale", "seed", "workers", "weight_decay", "warmup", "loss", "ema_decay")
-_SETTING_VALUES = ("nan", "inf", "-1", "0", "1e300", "9" * 30, "x", "none", "1,2,3", "")
-_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
-    "export": {
-        "--input-size": numbers.SIZES, "--camera-size": numbers.SIZES, "--classes": numbers.NUMBERS,
-        "--batch": numbers.NUMBERS + numbers.ABSURD, "--option": numbers.PAIRS, "--set": numbers.PAIRS,
-        "--target": numbers.TARGETS,
-    },
-    "train": {
-        "--limit": numbers.NUMBERS, "--set": numbers.PAIRS, "--input-size": numbers.SIZES,
-        "--train": (
-            *numbers.PAIRS,
-            *(f"{name}={value}" for name in _SETTINGS for value in _SETTING_VALUES),
-            "epochs=1000000000", "crop=1000000,1000000", "scale=1,1000000", "loss=ce+", "loss=inf*ce",
-            "loss=nan*dice", "loss=-1*ce", "batch=1000000000", "workers=100000", "precision=fp4",
-        ),
-    },
-    "quantize": {
-        "--budget-drop": numbers.NUMBERS, "--blocks": numbers.NUMBERS, "--calibration": numbers.NUMBERS,
-        "--budget-class": (*numbers.PAIRS, "thing=nan", "thing=-1", "thing=x"), "--ptq": numbers.PAIRS,
-        "--target": numbers.TARGETS, "--swish": ("soft", "", "EXACT"),
-    },
-    "build": {"--workspace-mb": numbers.NUMBERS + numbers.ABSURD},
-    "bench": {
-        "--min-runs": numbers.NUMBERS + numbers.ABSURD, "--min-seconds": (*numbers.NUMBERS, "1e15", "1e300"),
-        "--streams": numbers.NUMBERS + numbers.ABSURD, "--threads": numbers.NUMBERS + numbers.ABSURD,
-        "--warmup": (*numbers.NUMBERS, *numbers.ABSURD[:3]), "--max-p99-ms": numbers.NUMBERS,
-        "--cpus": (*numbers.NUMBERS, "3-1", "0-99999999999", "0,", "9000"),
-        "--openings": numbers.NUMBERS, "--blocks": numbers.NUMBERS,
-    },
-    "verify": {
-        "--limit": numbers.NUMBERS, "--threads": numbers.NUMBERS + numbers.ABSURD, "--worst": numbers.NUMBERS,
-        "--max-drop": numbers.NUMBERS, "--max-class-drop": (*numbers.PAIRS, "thing=nan", "thing=-1"),
-        "--split": ("", "no", "../val", "val\n"),
-    },
-    "predict": {"--alpha": numbers.NUMBERS},
-    "plan": {"--data": ("", "no", "folders=", "=", "folders=/dev/zero", "camvid", "x=y")},
-    "run": {
-        "--min-runs": numbers.NUMBERS, "--min-seconds": (*numbers.NUMBERS, "1e15"),
-        "--data": ("no", "folders=", "=", "folders=/dev/zero", "camvid", "x=y"),
-    },
-    "calibrate select": {
-        "--count": numbers.NUMBERS, "--seed": numbers.NUMBERS, "--every": numbers.NUMBERS,
-        "--strategy": ("best", "", "k-centre"), "--split": ("no", "../train"),
-    },
-    "calibrate check": {"--limit": numbers.NUMBERS, "--not-in": ("no", "=", "folders=pairs:no", ":")},
-}  # fmt: skip
-
-
 def _value_kinds() -> Iterator[Kind]:
     def given(command: str, option: str, value: str) -> Make:
         def make(place: Place) -> Case:
@@ -397,42 +368,17 @@ def _value_kinds() -> Iterator[Kind]:
 
         return make
 
-    for command, options in _VALUES.items():
+    for command, options in numbers.VALUES.items():
         for option, values in options.items():
             for value in dict.fromkeys(values):
                 yield Kind(command, "numbers", f"{option} {value!r:.40}", given(command, option, value))
-
-
-_ENVIRONMENTS: dict[str, tuple[dict[str, str | None], tuple[int, ...]]] = {
-    "no home": ({"HOME": None, "XDG_CACHE_HOME": None}, ()),
-    "a home that is a file": ({"HOME": "good.toml", "XDG_CACHE_HOME": None}, ()),
-    "an empty home": ({"HOME": "", "XDG_CACHE_HOME": ""}, ()),
-    "a cache that is a file": ({"XDG_CACHE_HOME": "good.toml"}, ()),
-    "a cache that is a device": ({"XDG_CACHE_HOME": "/dev/null"}, ()),
-    "a cache in /proc": ({"XDG_CACHE_HOME": "/proc/none"}, ()),
-    "a cache at a pipe": ({"XDG_CACHE_HOME": "pipe"}, ()),
-    "a cache with a long name": ({"XDG_CACHE_HOME": "x" * 5_000}, ()),
-    "no temporary folder": ({"TMPDIR": "/proc/none"}, ()),
-    "an ASCII terminal": ({"PYTHONIOENCODING": "ascii", "LANG": "C"}, ()),
-    "no columns": ({"COLUMNS": "0"}, ()),
-    "columns of words": ({"COLUMNS": "wide"}, ()),
-    "a terminal of words": ({"TERM": "nonsense", "FORCE_COLOR": "1"}, ()),
-    "threads of words": ({"OMP_NUM_THREADS": "many", "MKL_NUM_THREADS": "-3"}, ()),
-    "instruction sets of words": ({"ONEDNN_MAX_CPU_ISA": "nonsense"}, ()),
-    "no path": ({"PATH": ""}, ()),
-    "no output": ({}, (1,)),
-    "no errors": ({}, (2,)),
-    "no output and no errors": ({}, (1, 2)),
-    "debugging": ({"EDGESEG_DEBUG": "1"}, ()),
-    "GPUs of words": ({"CUDA_VISIBLE_DEVICES": "seven"}, ()),
-}
 
 
 def _environment_kinds() -> Iterator[Kind]:
     def made(words: Words, fault: str) -> Make:
         def make(place: Place) -> Case:
             _whole(place)
-            env, closed = _ENVIRONMENTS[fault]
+            env, closed = numbers.ENVIRONMENTS[fault]
             return Case(
                 words, ("HOME", "cache", "CACHE", *(v[:20] for v in env.values() if v), "bundle"), env, closed
             )
@@ -440,5 +386,5 @@ def _environment_kinds() -> Iterator[Kind]:
         return make
 
     for command, words in _PLAIN.items():
-        for fault in _ENVIRONMENTS:
+        for fault in numbers.ENVIRONMENTS:
             yield Kind(command, "environment", fault, made(words, fault))

@@ -156,6 +156,24 @@ def lists(good: str) -> dict[str, Bad]:
     }
 
 
+def keys(good: bytes) -> dict[str, Bad]:
+    """Of a private key in PEM."""
+    return {
+        **ANY,
+        "cut": cut(good),
+        "flipped": flipped(good, 3),
+        "no UTF-8": content(b"\xff\xfe" + good),
+        "twice": content(good + good),
+        "of another kind": content(good.replace(b"PRIVATE KEY", b"RSA PRIVATE KEY")),
+        "a certificate": content(good.replace(b"PRIVATE KEY", b"CERTIFICATE")),
+        "without a body": content(b"".join(good.splitlines(keepends=True)[::2])),
+        "without an end": content(good.rpartition(b"-----END")[0]),
+        "brackets": content(b"[" * 100_000),
+        "too long": content(good + b"A" * (2 << 20)),
+        "raw": content(bytes(32)),
+    }
+
+
 def manifests(good: bytes) -> dict[str, Bad]:
     """Of a good manifest: faults of JSON, and fields that make no sense."""
     return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from PIL import Image
 
 from fuzzing.documents import CLASSES
@@ -43,6 +45,8 @@ def make_material(folder: Path, worker: Worker) -> Path:
             mask = (image[..., 0] > 127).astype(np.uint8)
             Image.fromarray(mask).save(folder / "pairs" / "masks" / split / f"{stem}{split}.png")
     (folder / "pairs" / "dataset.toml").write_text(CLASSES)
+    private = Ed25519PrivateKey.generate()
+    (folder / "key.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     export = ("export", *SMALL, "--weights", "w.pt", "--data", "folders=pairs")
     for name, target in BUNDLES.items():
         _do(worker, folder, (*export, "--target", target, "-o", "made"))

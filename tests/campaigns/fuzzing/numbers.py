@@ -1,4 +1,4 @@
-"""Words of the command line: numbers that are none, absurd ones, options that do not exist."""
+"""Words of the command line and variables around it: numbers that are none, absurd ones, unknown options."""
 
 from __future__ import annotations
 
@@ -25,3 +25,75 @@ WORDS: tuple[tuple[str | bytes, ...], ...] = (
     ("/dev/null",), ("/dev/zero",), ("/",), (".",), ("\n",), ("--output",), ("-o",), ("😀",), ("%s%n{0}",),
     ("[red]x[/red]",), ("\x1b[31m",), ("~nobody/x",), ("http://example.com/x",),
 )  # fmt: skip
+
+SETTINGS = ("lr", "batch", "crop", "scale", "seed", "workers", "weight_decay", "warmup", "loss", "ema_decay")
+SETTING_VALUES = ("nan", "inf", "-1", "0", "1e300", "9" * 30, "x", "none", "1,2,3", "")
+VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+    "export": {
+        "--input-size": SIZES, "--camera-size": SIZES, "--classes": NUMBERS,
+        "--batch": NUMBERS + ABSURD, "--option": PAIRS, "--set": PAIRS,
+        "--target": TARGETS,
+    },
+    "train": {
+        "--limit": NUMBERS, "--set": PAIRS, "--input-size": SIZES,
+        "--train": (
+            *PAIRS,
+            *(f"{name}={value}" for name in SETTINGS for value in SETTING_VALUES),
+            "epochs=1000000000", "crop=1000000,1000000", "scale=1,1000000", "loss=ce+", "loss=inf*ce",
+            "loss=nan*dice", "loss=-1*ce", "batch=1000000000", "workers=100000", "precision=fp4",
+        ),
+    },
+    "quantize": {
+        "--budget-drop": NUMBERS, "--blocks": NUMBERS, "--calibration": NUMBERS,
+        "--budget-class": (*PAIRS, "thing=nan", "thing=-1", "thing=x"), "--ptq": PAIRS,
+        "--target": TARGETS, "--swish": ("soft", "", "EXACT"),
+    },
+    "build": {"--workspace-mb": NUMBERS + ABSURD},
+    "bench": {
+        "--min-runs": NUMBERS + ABSURD, "--min-seconds": (*NUMBERS, "1e15", "1e300"),
+        "--streams": NUMBERS + ABSURD, "--threads": NUMBERS + ABSURD,
+        "--warmup": (*NUMBERS, *ABSURD[:3]), "--max-p99-ms": NUMBERS,
+        "--cpus": (*NUMBERS, "3-1", "0-99999999999", "0,", "9000"),
+        "--openings": NUMBERS, "--blocks": NUMBERS,
+    },
+    "verify": {
+        "--limit": NUMBERS, "--threads": NUMBERS + ABSURD, "--worst": NUMBERS,
+        "--max-drop": NUMBERS, "--max-class-drop": (*PAIRS, "thing=nan", "thing=-1"),
+        "--split": ("", "no", "../val", "val\n"),
+    },
+    "predict": {"--alpha": NUMBERS},
+    "plan": {"--data": ("", "no", "folders=", "=", "folders=/dev/zero", "camvid", "x=y")},
+    "run": {
+        "--min-runs": NUMBERS, "--min-seconds": (*NUMBERS, "1e15"),
+        "--data": ("no", "folders=", "=", "folders=/dev/zero", "camvid", "x=y"),
+    },
+    "calibrate select": {
+        "--count": NUMBERS, "--seed": NUMBERS, "--every": NUMBERS,
+        "--strategy": ("best", "", "k-centre"), "--split": ("no", "../train"),
+    },
+    "calibrate check": {"--limit": NUMBERS, "--not-in": ("no", "=", "folders=pairs:no", ":")},
+}  # fmt: skip
+
+ENVIRONMENTS: dict[str, tuple[dict[str, str | None], tuple[int, ...]]] = {
+    "no home": ({"HOME": None, "XDG_CACHE_HOME": None}, ()),
+    "a home that is a file": ({"HOME": "good.toml", "XDG_CACHE_HOME": None}, ()),
+    "an empty home": ({"HOME": "", "XDG_CACHE_HOME": ""}, ()),
+    "a cache that is a file": ({"XDG_CACHE_HOME": "good.toml"}, ()),
+    "a cache that is a device": ({"XDG_CACHE_HOME": "/dev/null"}, ()),
+    "a cache in /proc": ({"XDG_CACHE_HOME": "/proc/none"}, ()),
+    "a cache at a pipe": ({"XDG_CACHE_HOME": "pipe"}, ()),
+    "a cache with a long name": ({"XDG_CACHE_HOME": "x" * 5_000}, ()),
+    "no temporary folder": ({"TMPDIR": "/proc/none"}, ()),
+    "an ASCII terminal": ({"PYTHONIOENCODING": "ascii", "LANG": "C"}, ()),
+    "no columns": ({"COLUMNS": "0"}, ()),
+    "columns of words": ({"COLUMNS": "wide"}, ()),
+    "a terminal of words": ({"TERM": "nonsense", "FORCE_COLOR": "1"}, ()),
+    "threads of words": ({"OMP_NUM_THREADS": "many", "MKL_NUM_THREADS": "-3"}, ()),
+    "instruction sets of words": ({"ONEDNN_MAX_CPU_ISA": "nonsense"}, ()),
+    "no path": ({"PATH": ""}, ()),
+    "no output": ({}, (1,)),
+    "no errors": ({}, (2,)),
+    "no output and no errors": ({}, (1, 2)),
+    "debugging": ({"EDGESEG_DEBUG": "1"}, ()),
+    "GPUs of words": ({"CUDA_VISIBLE_DEVICES": "seven"}, ()),
+}
