@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench gpu clean flip
+.PHONY: help setup demo check test bench gpu clean flip fuzz
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,9 @@ test: setup ## the whole test suite; real data where EDGESEG_DATA points to it
 
 flip: setup ## flip 1,000 bits in bundles of every kind and in caches (FLIP="--flips 200 --seed 7")
 	$(BIN)/python tests/campaigns/flip.py $(FLIP)
+
+fuzz: setup ## 1,000 bad inputs for every command and file format (FUZZ="--seed 7 --count 200 --only export onnx")
+	$(BIN)/python tests/campaigns/fuzz.py $(FUZZ)
 
 bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
 	@mkdir -p benchmarks/results

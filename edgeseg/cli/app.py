@@ -36,6 +36,8 @@ Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
 """
 
 INTERRUPTED = 130
+LONGEST_WORD = 4096
+"""Characters of one argument: no path is longer."""
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -131,8 +133,9 @@ def main() -> NoReturn:
     warnings.formatwarning = _one_line
     _open_streams()
     for given in sys.argv[1:]:
-        if not is_text(given):
-            typer.echo(f"error: the argument {given!a} is not text\nexpected: UTF-8", err=True)
+        if not is_text(given) or len(given) > LONGEST_WORD:
+            told = f"the argument {given[:60]!a} is not text, or has {len(given):,} characters"
+            typer.echo(f"error: {told}\nexpected: UTF-8, at most {LONGEST_WORD:,}", err=True)
             sys.exit(EdgesegError.exit_code)
     app()
     sys.exit(0)

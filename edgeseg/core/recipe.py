@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from edgeseg.core.bounds import FITTING, fits
+from edgeseg.core.bounds import FITTING, MOST_CLASSES, fits
 from edgeseg.core.model_spec import Task
 from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
@@ -72,8 +72,8 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         _require_size("input_size", self.input_size)
-        if isinstance(self.classes, int) and self.classes < 1:
-            raise ValueError(f"classes is {self.classes}, expected 1 or more")
+        if isinstance(self.classes, int) and not 1 <= self.classes <= MOST_CLASSES:
+            raise ValueError(f"classes is {self.classes}, expected 1 to {MOST_CLASSES}")
 
     @property
     def network(self) -> str:

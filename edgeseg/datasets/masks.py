@@ -75,9 +75,10 @@ def _array(path: Path) -> NDArray[Any]:
     try:
         with path.open("rb") as file:
             values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as fault:
+    except Exception as fault:  # the header is Python text, which NumPy parses
         raise DataError(
-            f"{path} cannot be read as an array: {fault}", expected="an array of class ids [H,W]"
+            f"{path} cannot be read as an array: {str(fault)[:200] or type(fault).__name__}",
+            expected="an array of class ids [H,W]",
         ) from None
     if values.ndim != 2 or values.dtype.kind not in "buif":
         raise DataError(

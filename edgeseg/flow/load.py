@@ -63,14 +63,15 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
 
 def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.graph.contract import resolve_output
-    from edgeseg.graph.onnx_file import content_sha256, read_onnx, write_onnx
+    from edgeseg.graph.onnx_file import about, content_sha256, read_onnx, write_onnx
     from edgeseg.graph.source import make_static
     from edgeseg.runtime.score_map import settled_task
 
     path = Path(choice.name)
-    static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
     wanted = convert(choice.postprocess, Postprocess, where="postprocess")
-    contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
+    with about(path):
+        static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
+        contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
     task = settled_task(choice.task, contract.activation, scores)
     digest = content_sha256(path)
     spec = ModelSpec(

@@ -91,6 +91,17 @@ def readable(path: Path) -> Iterator[None]:
         ) from fault
 
 
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Errors about a graph name the file that it was read from."""
+    try:
+        yield
+    except GraphError as fault:
+        if path.name not in fault.message:
+            fault.message = f"{path}: {fault.message}"
+        raise
+
+
 def external_files(path: Path) -> tuple[Path, ...]:
     """The files beside an ONNX file that hold its weights; none for most.
 

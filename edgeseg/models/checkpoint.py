@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
 import warnings
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 _SHOWN = 4
 MOST_EXPANDED = 1 << 24
 """Numbers of a tensor that was expanded; some networks have small ones."""
+LEGACY_PICKLES = 4
+"""Magic number, version, system and content; behind them stand the values."""
 _FP16_MAX = 65504.0
 _COUNTER = "num_batches_tracked"
 _SIGNS = (
@@ -225,7 +228,7 @@ def _plain_data() -> list[Any]:
 
 def _refused(path: Path, reason: str) -> CheckpointError:
     found = re.search(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", reason)
-    if not _is_pickle(path) or ("Unsupported" not in reason and found is None):
+    if not _is_pickle(path) or _is_cut(path) or ("Unsupported" not in reason and found is None):
         return CheckpointError(f"{path} is truncated, corrupt or no PyTorch checkpoint", hint=_again(path))
     what = f": {found.group(1)}" if found else ""
     return CheckpointError(
@@ -233,6 +236,23 @@ def _refused(path: Path, reason: str) -> CheckpointError:
         expected="a state dict of tensors",
         hint="where you trust the file, save its state_dict() again, best as safetensors",
     )
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a file that is no zip archive ends within one of the pickles it starts with. Nothing is run."""
+    with path.open("rb") as stream:
+        if stream.read(2) == b"PK":
+            return False
+        stream.seek(0)
+        try:
+            for _ in range(LEGACY_PICKLES):
+                if not stream.peek(1):
+                    return False
+                for _ in pickletools.genops(stream):
+                    pass
+        except Exception:  # pickletools raises what it meets in damaged data
+            return True
+    return False
 
 
 def _again(path: Path) -> str:

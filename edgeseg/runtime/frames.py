@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,17 @@ def require_color(color: str) -> None:
             f"color is {color!r}",
             expected="'rgb' (Pillow, imageio) or 'bgr' (OpenCV): the order of the channels in your frames",
         )
+
+
+def as_frames(given: object) -> NDArray[Any]:
+    """What a caller gives as frames, as an array. Raises InputError for what no array can be made of."""
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError) as fault:
+        raise InputError(
+            f"the frames are a {type(given).__name__} that is no array: {fault}",
+            expected="a uint8 array [H,W,3] or [N,H,W,3]",
+        ) from None
 
 
 def copy_frames(frames: Frames, to: Frames, *, swap: bool) -> None:

@@ -23,7 +23,7 @@ from edgeseg.core.target import Target
 from edgeseg.errors import BundleError, InputError
 from edgeseg.runtime import signature
 from edgeseg.runtime.check import self_check
-from edgeseg.runtime.frames import Color, Frames, copy_frames, require_color
+from edgeseg.runtime.frames import Color, Frames, as_frames, copy_frames, require_color
 from edgeseg.runtime.stream import in_order
 
 
@@ -171,13 +171,18 @@ class Session:
 
     def timed(self, frames: Frames) -> tuple[Output, float]:
         """Like `predict`, with the device milliseconds of the runs it took."""
-        frames = np.asarray(frames)
+        frames = as_frames(frames)
         self._check(frames)
-        given = frames
-        if self._swap:
-            given = np.empty(frames.shape, np.uint8)
-            copy_frames(frames, given, swap=True)
-        outputs, elapsed = self._runs(given[None] if frames.ndim == 3 else given)
+        try:
+            given = frames
+            if self._swap:
+                given = np.empty(frames.shape, np.uint8)
+                copy_frames(frames, given, swap=True)
+            outputs, elapsed = self._runs(given[None] if frames.ndim == 3 else given)
+        except MemoryError:
+            raise InputError(
+                f"the memory is not enough for {list(frames.shape)} frames", hint="give fewer in one call"
+            ) from None
         class_map, confidence = outputs["class_map"], outputs.get("confidence")
         if frames.ndim == 3:
             return Output(class_map[0], None if confidence is None else confidence[0]), elapsed
@@ -295,7 +300,7 @@ class Session:
         borrows = self.batch == 1 and not copy and not self._swap
         count = 0
         for frame in frames:
-            array = np.asarray(frame)
+            array = as_frames(frame)
             self._check(array, ranks=(3,))
             if borrows:
                 yield array[None]

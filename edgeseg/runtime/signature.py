@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import MANIFEST, Bundle
+from edgeseg.core.files import read_whole
 from edgeseg.core.whole import write_whole
 from edgeseg.errors import BundleError, InputError, MissingDependency
 
 SIGNATURE = "manifest.sig"
 """64 bytes: the signature of `manifest.json` as it lies there, as `openssl pkeyutl -sign -rawin` makes it."""
 
+MOST_BYTES = 1 << 16
+"""Of a key."""
 _NEW_KEY = "openssl genpkey -algorithm ed25519 -out KEY.pem; openssl pkey -in KEY.pem -pubout -out PUBLIC.pem"
 
 
@@ -78,11 +81,11 @@ def _key(file: Path, *, private: bool) -> Any:
         raise MissingDependency("cryptography", "sign", needed_for="the signature of a bundle") from None
     wanted: type = ed25519.Ed25519PrivateKey if private else ed25519.Ed25519PublicKey
     try:
-        data = file.read_bytes()
+        data = read_whole(file, most=MOST_BYTES)
         found: Any = load_pem_private_key(data, None) if private else load_pem_public_key(data)
         reason = "" if isinstance(found, wanted) else f"it holds a {type(found).__name__}"
-    except OSError as fault:
-        reason = fault.strerror or str(fault)
+    except InputError as fault:
+        reason = fault.message
     except (ValueError, TypeError) as fault:  # TypeError: the key has a password
         reason = str(fault).partition(".")[0]
     if reason:

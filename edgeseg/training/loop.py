@@ -33,6 +33,7 @@ from edgeseg.training.settings import TrainSettings
 from edgeseg.training.state import Journal, Validation
 from edgeseg.training.taps import Taps
 from edgeseg.training.tracking import open_tracker
+from edgeseg.training.trainable import require_weights, trainable
 
 REFRESH_STEPS = 16
 """Batches from which BatchNorm statistics of SWA weights are measured."""
@@ -92,7 +93,7 @@ def train(
     """
     run = _Run(module, train, val, spec, settings, folder, progress, command, teacher, features)
     run.start(resume)
-    with kept_memory():
+    with kept_memory(), trainable(settings):
         run.fit()
     return run.finish()
 
@@ -287,10 +288,10 @@ class _Run:
 
 def _optimizer(module: torch.nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Weight decay on kernels only, not on biases and normalisation."""
-    trainable = [p for p in module.parameters() if p.requires_grad]
+    weights = require_weights(module)
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in weights if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True)

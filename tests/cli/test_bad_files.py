@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,63 @@ def test_training_tells_of_averaged_weights(edgeseg, tmp_path):
     made = edgeseg("train", "--model", "net.py:net", "--weights", "w.pt", "--input-size", "64x64", *settings)
     assert made.code == 0, made.err
     assert "--weights-key ema takes the others" in made.out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("net.tflite", "a TensorFlow Lite model"),
+        ("net.h5", "a Keras model"),
+        ("net.engine", "a TensorRT engine"),
+        ("net.pth", "a PyTorch file of weights"),
+        ("saved", "a TensorFlow SavedModel"),
+    ],
+)
+def test_a_network_of_another_format_is_named_with_the_way_to_onnx(refused, tmp_path, name, said):
+    if name == "saved":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    else:
+        (tmp_path / name).write_bytes(b"whatever")
+    export = ("export", "--model", name, "--target", "ort-fp32")
+    for command in (export, ("train", "--model", name, "--input-size", "64x64")):
+        message = refused(*command)
+        assert f"{name} is {said}" in message and "to fix: " in message and ".onnx" in message
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "../secret.bin"])
+def test_weights_outside_the_folder_of_an_onnx_file_are_not_even_hashed(
+    refused, tmp_path, place, monkeypatch
+):
+    model = onnx.load(save(tmp_path / "net.onnx", [helper.make_node("Add", ["image", "w"], ["scores"])]))
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place)
+    model.graph.initializer.append(tensor)
+    (tmp_path / "net" / "deep").mkdir(parents=True)
+    path = tmp_path / "net" / "deep" / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "net" / "secret.bin").write_bytes(bytes(4))
+    opened: list[str] = []
+    whole = Path.open
+
+    def watch(self: Path, *args: object, **options: object):
+        opened.append(str(self))
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", watch)
+    for command in (("export", "--target", "ort-fp32", "--model"), ("inspect",)):
+        message = refused(*command, path)
+        assert f"at '{place}', outside its own folder" in message and "'w'" in message
+    assert not [name for name in opened if "secret" in name or "zero" in name]
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a device"])
+def test_a_data_folder_with_a_pipe_or_a_device_is_refused_at_once(refused, pairs, tmp_path, kind):
+    image = pairs / "images" / "a.png"
+    image.unlink()
+    os.mkfifo(image) if kind == "a named pipe" else image.symlink_to("/dev/zero")
+    (tmp_path / "net.py").write_text(CODE)
+    network = ("--model", "net.py:net", "--classes", "2", "--input-size", "64x64")
+    message = refused("export", *network, "--target", "ort-fp32", "--data", f"folders={pairs}")
+    assert f"a.png is {kind}" in message

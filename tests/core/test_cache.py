@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
-from edgeseg.core.cache import KEPT_DAYS, forget_unused, use
+import pytest
+
+from edgeseg.core.cache import KEPT_DAYS, cache_folder, forget_unused, use
+from edgeseg.errors import InputError
 
 
 def aged(path, days):
@@ -45,3 +49,11 @@ def test_a_killed_deletion_is_finished_by_the_next(tmp_path):
 def test_no_cache_is_nothing_to_forget(tmp_path):
     forget_unused(tmp_path / "cache")
     use(tmp_path / "cache" / "step")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: Path("~nobody-here").expanduser())
+    with pytest.raises(InputError, match="has no home folder") as refusal:
+        cache_folder()
+    assert "XDG_CACHE_HOME" in refusal.value.hint

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -117,6 +119,61 @@ def test_the_reason_of_a_field_check_is_told():
     with pytest.raises(RecipeError) as refusal:
         convert(data, Recipe, where="r.toml", error=RecipeError)
     assert "r.toml" in str(refusal.value) and "model.task = 'dance'" in str(refusal.value)
+
+
+DEEP = {
+    "brackets": ("[" * 100_000, "x = " + "[" * 100_000),
+    "tables": ('{"a":' * 100 + "1" + "}" * 100, f"[{'.'.join('a' * 20_000)}]"),
+    "dots": ("[" * 40 + "]" * 40, f"x = {{{'.'.join('a' * 20_000)} = 1}}"),
+    "quoted": ('{"a":' * 100_000, ".".join(['"a b"', "'c'"] * 10_000) + " = 1"),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_values_nested_too_deeply_are_refused_at_once(read, kind):
+    with pytest.raises(InputError, match=r"noun\.\w+ nests its values too deeply\nexpected: at most 32"):
+        read(*DEEP[kind])
+
+
+@pytest.mark.parametrize("digits", ["9" * 5_000, "9" * 400, "9" * 20])
+def test_an_integer_of_too_many_digits_is_refused(read, digits):
+    with pytest.raises(InputError, match=r"noun\.\w+") as refusal:
+        read(f'{{"schema_version": {digits}}}', f"schema_version = {digits}")
+    assert len(str(refusal.value)) < 500
+
+
+def test_a_hexadecimal_integer_of_too_many_digits(tmp_path):
+    (tmp_path / "x.toml").write_text(f"schema_version = 0x{'f' * 5_000}")
+    with pytest.raises(InputError, match="schema_version is an integer of 20000 bits"):
+        read_toml(tmp_path / "x.toml", Noun)
+
+
+@pytest.mark.parametrize("size", [1 << 21, 1 << 27])
+def test_a_file_of_a_size_nobody_writes(tmp_path, size):
+    for name, reader in (("x.toml", read_toml), ("x.json", read_json)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+        with pytest.raises(InputError, match=name):
+            reader(tmp_path / name, Noun)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    for reader in (read_toml, read_json):
+        with pytest.raises(InputError, match="x is a named pipe"):
+            reader(tmp_path / "x", Noun)
+
+
+def test_a_long_value_is_shown_in_part():
+    with pytest.raises(InputError, match=r"given: inner = 'aaaa.*\.\.\.") as refusal:
+        convert({"schema_version": 2, "inner": "a" * 100_000}, Noun, where="x")
+    assert len(str(refusal.value)) < 1_000
+
+
+def test_text_that_cannot_be_written_is_refused():
+    data = {"schema_version": 2, "inner": {"mode": "a\udcff"}}
+    with pytest.raises(InputError, match=re.escape(r"x: inner.mode is 'a\udcff', which is not text")):
+        convert(data, Noun, where="x")
 
 
 def test_a_planted_link_is_not_written_through(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 
@@ -10,6 +11,7 @@ from PIL import Image
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.decode import read_image
 from edgeseg.datasets.images import image_files
+from edgeseg.datasets.masks import read_ids
 from edgeseg.errors import DataError, EdgesegWarning
 
 TURNED = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
@@ -141,3 +143,13 @@ def test_every_reader_follows_exif_and_masks_are_as_stored(tmp_path, photo, orie
     ):
         np.testing.assert_array_equal(found, pixels)
     np.testing.assert_array_equal(labelled.label(0), mask)
+
+
+@pytest.mark.parametrize("kind", ["is a named pipe", "is a device"])
+def test_what_would_never_end_is_not_read(tmp_path, kind):
+    path = tmp_path / "a.png"
+    os.mkfifo(path) if kind == "is a named pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=rf"a\.png {kind}"):
+        read_image(path)
+    with pytest.raises(DataError, match=rf"a\.npy {kind}"):
+        read_ids(path.rename(tmp_path / "a.npy"))

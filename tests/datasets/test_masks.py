@@ -153,3 +153,11 @@ def test_a_binary_palette_that_begins_with_white_is_told(flat, recwarn, white_fi
     indices = palette_mask(flat / "masks" / "a.png", ids, order, [(0, 0, 0), (255, 255, 255)])
     assert np.array_equal(open_dataset("folders", flat).split("all").label(0), indices)
     assert len(recwarn) == white_first
+
+
+@pytest.mark.parametrize("header", ["[" * 110, "{'descr': '|u1'}", "1 +", "{'shape': (-1, 2)}", "\\\\"])
+def test_an_array_whose_header_makes_no_sense(tmp_path, header):
+    raw = header.ljust(117).encode() + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(raw).to_bytes(2, "little") + raw)
+    with pytest.raises(DataError, match=r"a\.npy cannot be read as an array"):
+        read_ids(tmp_path / "a.npy")

@@ -78,7 +78,7 @@ def resized(image: np.ndarray, scales: tuple[float, float], mode: str) -> np.nda
     """Upsample and the first Resize by hand: `asymmetric` coordinates, the pixel before or a mix of two."""
     for axis, scale in zip((2, 3), scales):
         size = image.shape[axis]
-        at = np.arange(np.floor(size * scale)) / scale
+        at = np.arange(np.floor(size * scale), dtype=np.float32) / np.float32(scale)
         first = np.minimum(np.floor(at), size - 1).astype(int)
         second = np.minimum(first + 1, size - 1)
         share = (at - first if mode == "linear" else 0 * at).reshape(

@@ -219,3 +219,58 @@ def test_the_head_is_found_behind_a_prefix():
 def test_a_disk_that_cannot_be_written(tmp_path: Path, net: Net):
     with pytest.raises(CheckpointError, match="could not be written"):
         write_safetensors(tmp_path / "no" / "net.safetensors", net)
+
+
+def test_a_tensor_that_claims_more_than_it_stores(tmp_path: Path, net: Net):
+    state = net.state_dict()
+    name = next(iter(state))
+    torch.save({**state, name: torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "w.pt")
+    with pytest.raises(
+        CheckpointError, match=rf"'{name}' in .*w\.pt is \[1000000, 1000000\] and stores 1 numbers"
+    ):
+        read_state_dict(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor"),
+    [
+        ("sparse", torch.zeros(4, 4).to_sparse()),
+        ("complex", torch.zeros(4, dtype=torch.complex64)),
+        ("on no device", torch.zeros(4, device="meta")),
+    ],
+)
+def test_a_weight_that_is_no_array_of_numbers(tmp_path: Path, kind: str, tensor: torch.Tensor):
+    torch.save({"w": tensor}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=f"'w' in .* is {kind}"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_a_checkpoint_that_contains_itself(tmp_path: Path, net: Net):
+    content: dict[str, object] = {"state_dict": net.state_dict()}
+    content["me"] = content["again"] = content
+    torch.save(content, tmp_path / "w.pt")
+    assert set(read_state_dict(tmp_path / "w.pt")) == set(net.state_dict())
+
+
+def test_mappings_in_each_other_over_and_over(tmp_path: Path, net: Net):
+    content: dict[str, object] = dict(net.state_dict())
+    for _ in range(20):
+        content = {f"{i}x": content for i in range(4)}
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=r"w\.pt holds mappings in each other over and over"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.9, 0.99])
+def test_a_legacy_file_that_was_cut_off(tmp_path: Path, net: Net, part: float):
+    torch.save(net.state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(CheckpointError, match=r"w\.pth is truncated"):
+        read_state_dict(tmp_path / "w.pth")
+
+
+def test_another_format_is_told(tmp_path: Path):
+    (tmp_path / "w.pt").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(CheckpointError, match="it is a Keras model"):
+        read_state_dict(tmp_path / "w.pt")

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
-import msgspec
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from edgeseg.core.bundle import Bundle, FileEntry, file_sha256, sealed
-from edgeseg.core.documents import encode
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import draft
 from edgeseg.errors import BundleError
 from edgeseg.runtime import load
+
+
+def rewritten(path: Path, change: Callable[[Path], object]) -> Path:
+    """A bundle with another golden file, which matches its hash."""
+    copy = path.with_name("changed")
+    bundle = Bundle.open(path)
+    with draft(copy) as work:
+        for name in bundle.manifest.files:
+            (work.path / name).parent.mkdir(exist_ok=True)
+            shutil.copy(path / name, work.path / name)
+        change(work.path / "golden.npz")
+        work.finish(bundle.manifest)
+    return copy
 
 
 def test_an_engine_that_gives_other_masks_is_refused(make_bundle):
@@ -30,13 +47,34 @@ def test_golden_frames_are_split_and_filled_to_the_batch(make_bundle):
 
 
 def test_a_golden_file_that_is_not_npz_is_refused(make_bundle):
-    path = make_bundle()
-    golden = path / "golden.npz"
-    golden.write_bytes(b"not a zip")
-    bundle = Bundle.open(path, check_files=False)
-    entry = FileEntry(golden.stat().st_size, file_sha256(golden))
-    files = {**bundle.manifest.files, "golden.npz": entry}
-    manifest = sealed(msgspec.structs.replace(bundle.manifest, files=files))
-    (path / "manifest.json").write_bytes(encode(manifest))
+    path = rewritten(make_bundle(), lambda golden: golden.write_bytes(b"not a zip"))
     with pytest.raises(BundleError, match=r"golden.npz cannot be read"):
         load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY\x01\x00"])
+def test_a_golden_file_that_was_cut_off_is_refused(make_bundle, content):
+    path = rewritten(make_bundle(), lambda golden: golden.write_bytes(content))
+    with pytest.raises(BundleError, match=r"golden.npz cannot be read"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("frames", lambda a: a.astype(np.float64)),
+        ("frames", lambda a: a[:, :2]),
+        ("class_map", lambda a: np.array("x")),
+        ("sure", lambda a: a.astype(np.uint8)),
+        ("stable", lambda a: a[:1]),
+    ],
+)
+def test_golden_arrays_that_do_not_fit_the_engine_are_refused(make_bundle, name, change):
+    def write(golden: Path) -> None:
+        with np.load(golden) as stored:
+            arrays = dict(stored)
+        np.savez(golden, **{**arrays, name: change(arrays[name])})
+
+    with pytest.raises(BundleError, match=r"golden\.npz holds frames ") as refusal:
+        load(rewritten(make_bundle(), write))
+    assert "[N,8,12,3]" in refusal.value.expected

@@ -258,6 +258,25 @@ def test_a_refused_frame_is_told_the_order_it_must_have(make_bundle):
     assert "channels in the order BGR (load(color=...) sets another)" in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [[[1, 2], [3]], "frame", None, {"a": 1}])
+def test_what_is_no_array_is_refused(make_bundle, given):
+    with load(make_bundle()) as session:
+        with pytest.raises(InputError, match=r"is no array|the frame is"):
+            session(given)
+        with pytest.raises(InputError, match=r"is no array|the frame is"):
+            list(session.stream([given]))
+
+
+def test_more_frames_than_the_memory_holds(make_bundle):
+    with load(make_bundle()) as session:
+        many = np.broadcast_to(
+            np.zeros((*session.camera_size, 3), np.uint8), (10**13, *session.camera_size, 3)
+        )
+        with pytest.raises(InputError, match=r"memory is not enough for \[10000000000000, ") as refusal:
+            session(many)
+        assert "fewer" in refusal.value.hint
+
+
 def test_a_session_from_before_a_fork_says_to_load_after_it(make_bundle, frames, monkeypatch):
     session = load(make_bundle())
     here = os.getpid()
