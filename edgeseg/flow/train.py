@@ -12,6 +12,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.errors import InputError
+from edgeseg.flow.beforehand import require_fit, require_folder, require_network
 from edgeseg.flow.data import open_data, parse_data
 from edgeseg.flow.plan import with_input_size
 
@@ -42,15 +43,23 @@ def train(
     """
     from edgeseg.models.load import resolve
     from edgeseg.training.loop import train
+    from edgeseg.training.losses import parse_loss
     from edgeseg.training.settings import TrainSettings
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
+    parse_loss(typed.loss).require_teacher(there=False)
+    require_network(choice)
+    require_folder(folder)
     opened = open_data(parse_data(data), choice)
     if opened.dataset is None:
         raise InputError("train got no --data", expected="--data NAME[=ROOT]")
-    writable_folder(folder)
-    choice = with_input_size(choice, camera or opened.frame_size)
+    camera = camera or opened.frame_size
+    choice = with_input_size(choice, camera)
+    require_fit(choice, camera, opened)
     loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
+    if camera is not None:
+        loaded.spec.preprocess.place(camera, loaded.spec.input_size)
+    writable_folder(folder)
     train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
     require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
     result = train(
