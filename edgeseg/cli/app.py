@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,6 +24,7 @@ from edgeseg.cli import (
     quantize_commands,
     run_commands,
 )
+from edgeseg.cli.errors import document, fail
 from edgeseg.errors import EdgesegError, EdgesegWarning
 
 HELP = """Take a trained segmentation network to a fast engine, and prove what it costs.
@@ -33,6 +34,8 @@ Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
 """
 
 INTERRUPTED = 130
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""The base of what Typer raises for a command line it cannot read, which it gives no public name."""
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,14 +43,14 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: object, **options: object) -> None:
+        json = bool(options.get("json"))
         try:
             try:
                 command(*args, **options)
             finally:
                 sys.stdout.flush()
         except EdgesegError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
+            fail(error, json=json)
         except KeyboardInterrupt:
             typer.echo("interrupted; run the same command again to go on", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -112,5 +115,9 @@ _python_format = warnings.formatwarning
 def main() -> NoReturn:
     """Run the command line and exit."""
     warnings.formatwarning = _one_line
-    app()
-    sys.exit(0)
+    try:
+        sys.exit(app(standalone_mode="--json" not in sys.argv))
+    except UsageError as error:
+        error.show()
+        document(error.format_message(), error.exit_code)
+        sys.exit(error.exit_code)
