@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench gpu clean
+.PHONY: help setup demo check test bench gpu clean flip
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.edgeseg-setup
-EXTRAS := train,openvino,ort,rtx,dev,video,track
+EXTRAS := train,openvino,ort,rtx,dev,video,track,sign
 PACKAGE := edgeseg tests benchmarks
 
 help: ## list the targets
@@ -28,6 +28,9 @@ check: setup ## format, lint, types, import direction
 
 test: setup ## the whole test suite; real data where EDGESEG_DATA points to it
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+flip: setup ## flip 1,000 bits in bundles of every kind and in caches (FLIP="--flips 200 --seed 7")
+	$(BIN)/python tests/campaigns/flip.py $(FLIP)
 
 bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
 	@mkdir -p benchmarks/results

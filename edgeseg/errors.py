@@ -13,6 +13,7 @@ EdgesegError                    exit 2
 │   │   └── UnsupportedOperator exit 2   an operator that an engine refuses, with its node
 │   ├── BundleError             exit 2   a bundle that is broken, changed or of the wrong kind
 │   └── EngineMismatch          exit 2   an engine made for another device or engine version
+├── InternalError               exit 2   an exception that nobody foresaw: a fault of edgeseg
 ├── MissingDependency           exit 4   a package that is not installed
 └── MissingDevice               exit 4   hardware or a driver that is not here
 """
@@ -83,6 +84,10 @@ class BundleError(InputError):
 
 
 class EngineMismatch(InputError):
+    pass
+
+
+class InternalError(EdgesegError):
     pass
 
 

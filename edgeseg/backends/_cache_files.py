@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+from edgeseg.core.whole import write_whole
+
+DIGEST = 32
 
 
 def writable(folder: Path | None) -> tuple[Path | None, tuple[str, ...]]:
@@ -22,20 +26,17 @@ def writable(folder: Path | None) -> tuple[Path | None, tuple[str, ...]]:
     return folder, ()
 
 
-def read_if_present(file: Path) -> bytes:
-    """The file's bytes; empty when it cannot be read."""
+def read_if_whole(file: Path) -> bytes:
+    """What `keep` wrote there; empty when it cannot be read, or is not what was written."""
     try:
-        return file.read_bytes()
+        stored = file.read_bytes()
     except OSError:
         return b""
+    digest, data = stored[:DIGEST], stored[DIGEST:]
+    return data if hashlib.sha256(data).digest() == digest else b""
 
 
-def replace(file: Path, data: bytes) -> None:
-    """Write `file` whole or not at all; a full or read-only disk leaves it as it was."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        part.write_bytes(data)
-        part.replace(file)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
+def keep(file: Path, data: bytes) -> None:
+    """Write `data` behind its sha256, whole or not at all; a full or read-only disk leaves what was there."""
+    with suppress(OSError):
+        write_whole(file, hashlib.sha256(data).digest() + data)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeseg.backends._cache_files import writable
+from edgeseg.backends._cache_files import keep, read_if_whole, writable
 from edgeseg.backends._cpu import Pinned, emulates_bf16, family_notes
 from edgeseg.backends._requests import checked
 from edgeseg.core.bundle import EngineRecord, TensorInfo
+from edgeseg.core.cache import use
 from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors
 from edgeseg.core.target import Target
 from edgeseg.errors import GraphError, TargetError
@@ -40,7 +44,7 @@ class OpenVinoEngine:
     ) -> None:
         on_cpu = device.startswith("CPU")
         hint = HINTS.get(target.precision, "f32" if on_cpu and emulates_bf16() else "")
-        cache, notes = writable(settings.cache and _cache_of(settings.cache, hint))
+        cache, notes = writable(settings.cache)
         self.notes = (*notes, *(family_notes(record.hardware) if on_cpu else ()))
         self._ov = ov
         self._profile = settings.profile
@@ -48,9 +52,8 @@ class OpenVinoEngine:
         self._lock = threading.Lock()
         self._pinned = Pinned(target.cpus if on_cpu else ())
         try:
-            self._compiled: Any = _compile(
-                core, entry, device, _config(target, on_cpu, hint, cache, settings)
-            )
+            config = _config(target, on_cpu, hint, settings)
+            self._compiled: Any = _compiled(ov, core, entry, device, config, cache)
             _refuse_other_precision(self._compiled, target)
             self.threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if on_cpu else 0
             self.inputs = tuple(_info(port) for port in self._compiled.inputs)
@@ -130,15 +133,7 @@ class OpenVinoRequest:
         return {name: array.copy() for name, array in self._outputs.items()}
 
 
-def _cache_of(folder: Path, hint: str) -> Path:
-    """OpenVINO 2026.4 finds a compiled model by its file, whatever the hint was: SegFormer in bf16, opened
-    after f32, agreed with itself on 34% of the pixels."""
-    return folder / f"openvino-{hint or 'default'}"
-
-
-def _config(
-    target: Target, on_cpu: bool, hint: str, cache: Path | None, settings: OpenSettings
-) -> dict[str, Any]:
+def _config(target: Target, on_cpu: bool, hint: str, settings: OpenSettings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "PERF_COUNT": settings.profile,
@@ -151,9 +146,46 @@ def _config(
         config["INFERENCE_NUM_THREADS"] = target.threads or len(target.cpus)
     if on_cpu and target.cpus:
         config["ENABLE_CPU_PINNING"] = False
-    if cache is not None:
-        config["CACHE_DIR"] = str(cache)
     return config
+
+
+def _compiled(
+    ov: Any, core: Any, entry: Path, device: str, config: dict[str, Any], cache: Path | None
+) -> Any:
+    """The compiled model of an IR file, kept in `cache` as OpenVINO exports it.
+
+    Not by OpenVINO's own CACHE_DIR: that reads files with flipped bytes, and in 2026.4 finds a model by its
+    file whatever the precision was (SegFormer in bf16, opened after f32: 34% of its pixels had their class).
+    """
+    if cache is None:
+        return _compile(core, entry, device, config)
+    file = cache / f"openvino-{_cache_key(ov, core, entry, device, config)}.blob"
+    if stored := read_if_whole(file):
+        with suppress(RuntimeError):
+            found = core.import_model(ov.Tensor(np.frombuffer(stored, np.uint8)), device, config)
+            use(file)
+            return found
+    compiled = _compile(core, entry, device, config)
+    with suppress(RuntimeError):  # not every device exports
+        keep(file, compiled.export_model().getvalue())
+    return compiled
+
+
+def _cache_key(ov: Any, core: Any, entry: Path, device: str, config: dict[str, Any]) -> str:
+    """Of everything that decides what a compiled model is."""
+    digest = hashlib.sha256()
+    for file in entry, entry.with_suffix(".bin"):
+        digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
+    about = (
+        ov.__version__,
+        device,
+        core.get_property(device, "FULL_DEVICE_NAME"),
+        sorted(core.get_property(device, "OPTIMIZATION_CAPABILITIES")),
+        os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
+        sorted(config.items()),
+    )
+    digest.update(repr(about).encode())
+    return digest.hexdigest()[:32]
 
 
 def _compile(core: Any, entry: Path, device: str, config: dict[str, Any]) -> Any:

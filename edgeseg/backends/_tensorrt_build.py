@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from edgeseg.backends._cache_files import read_if_present, replace, writable
+from edgeseg.backends._cache_files import keep, read_if_whole, writable
 from edgeseg.backends._onnx_io import read_signature, unsupported
 from edgeseg.backends._tensorrt_package import Distribution, capabilities, make_logger
 from edgeseg.core.bundle import TensorInfo
@@ -121,13 +121,13 @@ class _TimingCache:
         self._config = config
         if self._file is None:
             return
-        cache = config.create_timing_cache(read_if_present(self._file))
+        cache = config.create_timing_cache(read_if_whole(self._file))
         if cache is None or not config.set_timing_cache(cache, False):
             config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def save(self) -> None:
         if self._file is not None:
-            replace(self._file, bytes(self._config.get_timing_cache().serialize()))
+            keep(self._file, bytes(self._config.get_timing_cache().serialize()))
 
 
 def _parser_error(kind: Distribution, parser: Any, graph: Path) -> GraphError:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeseg.backends._cache_files import read_if_present, replace, writable
+from edgeseg.backends._cache_files import keep, read_if_whole, writable
 from edgeseg.backends._cuda import Buffer, Cuda, CudaError, Stream
 from edgeseg.backends._requests import checked
 from edgeseg.backends._tensorrt_package import Distribution, make_logger
@@ -98,7 +98,7 @@ class TensorRtEngine:
             return None
         file = folder / f"rtx-{hashlib.sha256(plan).hexdigest()[:16]}.kernels"
         cache = self._config.create_runtime_cache()
-        stored = read_if_present(file)
+        stored = read_if_whole(file)
         if stored:
             cache.deserialize(stored)
         self._config.set_runtime_cache(cache)
@@ -130,7 +130,7 @@ class TensorRtEngine:
         self.cuda.use(self.context)
         if self._cache is not None:
             cache, file = self._cache
-            replace(file, bytes(cache.serialize()))
+            keep(file, bytes(cache.serialize()))
         for request in self._requests:
             request.close()
         self._requests.clear()

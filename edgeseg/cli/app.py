@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -25,6 +26,8 @@ from edgeseg.cli import (
     run_commands,
 )
 from edgeseg.cli.errors import document, fail
+from edgeseg.core.documents import is_text
+from edgeseg.core.faults import explained
 from edgeseg.errors import EdgesegError, EdgesegWarning
 
 HELP = """Take a trained segmentation network to a fast engine, and prove what it costs.
@@ -39,27 +42,28 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake, an interruption or a full disk: one message and an exit code, no traceback."""
+    """Whatever goes wrong: one message and an exit code, no traceback."""
 
     @functools.wraps(command)
     def run(*args: object, **options: object) -> None:
-        json = bool(options.get("json"))
         try:
             try:
                 command(*args, **options)
             finally:
                 sys.stdout.flush()
         except EdgesegError as error:
-            fail(error, json=json)
+            fail(error, json=bool(options.get("json")))
         except KeyboardInterrupt:
             typer.echo("interrupted; run the same command again to go on", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             _drop_output()
-        except OSError as error:
-            _drop_output()
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(EdgesegError.exit_code) from None
+        except typer.Exit:
+            raise
+        except Exception as fault:
+            if isinstance(fault, OSError):
+                _drop_output()
+            fail(explained(fault), json=bool(options.get("json")))
 
     return run
 
@@ -112,9 +116,24 @@ def _one_line(
 _python_format = warnings.formatwarning
 
 
+def _open_streams() -> None:
+    """Standard output and error take any text; where one was closed, what is printed there is dropped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> NoReturn:
     """Run the command line and exit."""
     warnings.formatwarning = _one_line
+    _open_streams()
+    for given in sys.argv[1:]:
+        if not is_text(given):
+            typer.echo(f"error: the argument {given!a} is not text\nexpected: UTF-8", err=True)
+            sys.exit(EdgesegError.exit_code)
     try:
         sys.exit(app(standalone_mode="--json" not in sys.argv))
     except UsageError as error:

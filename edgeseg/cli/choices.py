@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.options import pairs, size
+from edgeseg.cli.options import pairs, size, whole
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def model_choice(
         "weights": weights,
         "weights_key": weights_key,
         "task": fields.get("task"),
-        "classes": int(classes) if classes.isdecimal() else classes or None,
+        "classes": whole(classes, "--classes") if classes.isdecimal() else classes or None,
         "input_size": size(input_size),
         "options": pairs(options, "--option"),
         "preprocess": preprocess,
@@ -79,16 +79,20 @@ def export_recipe(
     from edgeseg.core.recipe import Recipe
     from edgeseg.flow.data import parse_data
 
-    return Recipe(
-        schema_version=Recipe.SCHEMA_VERSION,
-        name="export",
-        model=choice,
-        data=parse_data(data),
-        targets=tuple(targets),
-        camera_size=size(camera_size),
-        batch=batch,
-        confidence=confidence,
-    )
+    found, camera = parse_data(data), size(camera_size)
+    try:
+        return Recipe(
+            schema_version=Recipe.SCHEMA_VERSION,
+            name="export",
+            model=choice,
+            data=found,
+            targets=tuple(targets),
+            camera_size=camera,
+            batch=batch,
+            confidence=confidence,
+        )
+    except ValueError as fault:
+        raise InputError(str(fault)) from None
 
 
 def quantize_recipe(
@@ -152,3 +156,17 @@ def recipe_with(path: Path, weights: str, data: str, weights_key: str = "") -> R
         choice = msgspec.structs.replace(recipe.data, name=given.name, root=root)
         recipe = msgspec.structs.replace(recipe, data=choice)
     return recipe
+
+
+def require_signed(key: str, *bundles: Path | str) -> None:
+    """Refuse bundles that the owner of a key has not signed; without a key all are welcome.
+
+    Args:
+        bundles: an empty one was not given.
+    """
+    if not key:
+        return
+    from edgeseg.runtime.signature import require_signature
+
+    for bundle in filter(None, map(str, bundles)):
+        require_signature(Path(bundle), Path(key))

@@ -110,15 +110,32 @@ def build(
         int, typer.Option(help="Scratch memory of the builder; 0: the engine's default.")
     ] = 0,
     overwrite: o.Overwrite = False,
+    require_signature: o.RequireSignature = "",
     json: o.Json = False,
 ) -> None:
     """Finish a deferred bundle on its device: make the engine as a child bundle."""
-    from edgeseg.cli import progress, render
+    from edgeseg.cli import choices, progress, render
     from edgeseg.flow.build import build
 
+    choices.require_signed(require_signature, bundle)
     with progress.shown() as report:
         result = build(bundle, output, workspace_mb=workspace_mb, overwrite=overwrite, progress=report)
     render.bundles((result,), json)
 
 
-COMMANDS = (train, export, build)
+def sign(
+    bundle: o.BundlePath,
+    key: Annotated[
+        Path,
+        typer.Option(
+            metavar="KEY.pem", help="Private Ed25519 key, PEM without password.", show_default=False
+        ),
+    ],
+) -> None:
+    """Sign a bundle, for those who run it with --require-signature."""
+    from edgeseg.runtime.signature import sign
+
+    typer.echo(sign(bundle, key))
+
+
+COMMANDS = (train, export, build, sign)

@@ -13,6 +13,12 @@ import typer
 from edgeseg.errors import InputError
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.", show_default=False)]
+RequireSignature = Annotated[
+    str,
+    typer.Option(
+        metavar="PUBLIC.pem", help="Refuse bundles without a signature by this key.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace bundles that are already there.")]
 Threads = Annotated[int, typer.Option(help="Inference threads on a CPU; 0: as the target says.", min=0)]
@@ -67,6 +73,10 @@ Data = Annotated[
 ]
 
 
+MOST_DIGITS = 18
+"""Of an integer: what 64 bits hold."""
+
+
 def command_line() -> str:
     """What the user typed, for the record."""
     return shlex.join(["edgeseg", *sys.argv[1:]])
@@ -76,10 +86,19 @@ def size(text: str) -> tuple[int, int] | None:
     """`480x640` to (480, 640); empty to None."""
     if not text:
         return None
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if match is None or min(int(side) for side in match.groups()) == 0:
-        raise InputError(f"'{text}' is not a size", expected="HEIGHTxWIDTH in pixels, as in 480x640")
+    match = re.fullmatch(r"([0-9]+)[xX]([0-9]+)", text)
+    if match is None or any(len(side) > MOST_DIGITS or int(side) == 0 for side in match.groups()):
+        raise InputError(f"'{text[:80]}' is not a size", expected="HEIGHTxWIDTH in pixels, as in 480x640")
     return int(match[1]), int(match[2])
+
+
+def whole(text: str, option: str) -> int:
+    """A number of decimal digits. Raises InputError for more of them than any count has."""
+    if len(text) > MOST_DIGITS:
+        raise InputError(
+            f"{option} is a number of {len(text)} digits: {text[:20]}...", expected=f"at most {MOST_DIGITS}"
+        )
+    return int(text)
 
 
 def pairs(texts: list[str], option: str, *, text: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -103,6 +122,8 @@ def _scalar(text: str) -> str | int | float | bool | None:
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]
+    if re.fullmatch(r"[+-]?[0-9_]+", text.strip()) and len(text) > MOST_DIGITS:
+        raise InputError(f"a number of {len(text)} digits: {text[:20]}...", expected=f"at most {MOST_DIGITS}")
     for kind in (int, float):
         try:
             return kind(text)

@@ -40,12 +40,14 @@ def bench(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Save the raw samples to this JSON file.")
     ] = "",
+    require_signature: o.RequireSignature = "",
     json: o.Json = False,
 ) -> None:
     """Time the engine of a bundle on this device."""
-    from edgeseg.cli import findings, progress
+    from edgeseg.cli import choices, findings, progress
     from edgeseg.flow.bench import bench
 
+    choices.require_signed(require_signature, bundle, vs)
     with progress.shown() as report:
         result = bench(
             bundle, vs=vs, min_runs=min_runs, min_seconds=min_seconds, streams=streams,
@@ -73,12 +75,14 @@ def verify(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder for the worst frames and verify.json.")
     ] = "",
+    require_signature: o.RequireSignature = "",
     json: o.Json = False,
 ) -> None:
     """Score the class maps of the shipped engine, and what they lost against FP32."""
     from edgeseg.cli import choices, findings, progress
     from edgeseg.flow.prove import verify_bundle
 
+    choices.require_signed(require_signature, bundle, reference)
     with progress.shown() as report:
         result = verify_bundle(
             bundle, data=data, split=split, images=images, limit=limit,
@@ -96,12 +100,14 @@ def predict(
     output: o.Output = Path("predictions"),
     alpha: Annotated[float, typer.Option(help="How strong the colours are, 0 to 1.", min=0.0, max=1.0)] = 0.5,
     masks: Annotated[bool, typer.Option(help="Also write the class ids as palette PNG.")] = True,
+    require_signature: o.RequireSignature = "",
     json: o.Json = False,
 ) -> None:
     """Segment images or a video and write overlays and masks."""
-    from edgeseg.cli import findings, progress
+    from edgeseg.cli import choices, findings, progress
     from edgeseg.flow.predict import predict
 
+    choices.require_signed(require_signature, bundle)
     with progress.shown() as report:
         result = predict(bundle, source, output, alpha=alpha, masks=masks, progress=report)
     findings.predicted(result, json)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from edgeseg.core.documents import encode, read_json
+from edgeseg.core.documents import json_data, read_json
 from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.names import NameRefused, require_file_name, require_files, require_name
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import Quantization
-from edgeseg.errors import BundleError, EdgesegError
+from edgeseg.errors import BundleError
 
 MANIFEST = "manifest.json"
 
@@ -91,6 +90,9 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     settings: dict[str, str | int | float | bool] = {}
     rival: Rival | None = None
 
+    def __post_init__(self) -> None:
+        require_files(graph=self.graph, entry=self.entry)
+
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frames and the class map the network gives for them, for the self-check.
@@ -112,6 +114,9 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     compared: float = 1.0
     shows: float | None = None
 
+    def __post_init__(self) -> None:
+        require_files(file=self.file)
+
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same network in the engine's own float, which int8 has to beat on the device.
@@ -127,6 +132,9 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precisions: tuple[str, ...]
     golden: Golden | None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_files(graph=self.graph)
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +159,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         files: every file of the bundle but this one, by POSIX path.
+        digest: of all other fields, as `manifest_digest` computes it.
         graph: the plain network (float NCHW in, scores out) as simplified, static ONNX; empty in
             a `torch` bundle.
         quantization: of `qdq` bundles and of the engines made of them.
@@ -176,6 +185,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tools: dict[str, str] = {}
     created: str = ""
     files: dict[str, FileEntry] = {}
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "the bundle name")
+        require_files(graph=self.graph, weights=self.weights)
+        for name in self.files:
+            require_file_name(name, "the listed file")
+        if MANIFEST in self.files:
+            raise NameRefused(f"the manifest lists itself, {MANIFEST}")
+
+
+def manifest_digest(fields: Mapping[str, Any]) -> str:
+    """sha256 of a manifest as plain data: compact JSON with sorted keys, without the field `digest`."""
+    data = msgspec.json.encode({k: v for k, v in fields.items() if k != "digest"}, order="deterministic")
+    return hashlib.sha256(data).hexdigest()
+
+
+def sealed(manifest: Manifest) -> Manifest:
+    """`manifest` with the digest of what it holds."""
+    return msgspec.structs.replace(manifest, digest=manifest_digest(json_data(manifest)))
 
 
 class Bundle:
@@ -184,21 +213,24 @@ class Bundle:
     Attributes:
         path: its folder.
         manifest: what `manifest.json` says.
-        id: sha256 of `manifest.json`, which holds the sha256 of every other file.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, identity: str) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
-        self.id = identity
+
+    @property
+    def id(self) -> str:
+        """The digest of the manifest, which holds the sha256 of every file."""
+        return self.manifest.digest
 
     @classmethod
     def open(cls, path: Path | str, *, check_files: bool = True) -> Bundle:
-        """Open a bundle and compare every file with its hash.
+        """Open a bundle and compare its manifest with its digest and every file with its hash.
 
         Raises:
-            BundleError: not a bundle, another schema version, or a file that is missing, changed,
-                a link, or outside the folder.
+            BundleError: not a bundle, another schema version, a manifest that was changed, or a file that is
+                missing, changed, a link, or outside the folder.
         """
         path = Path(path)
         source = path / MANIFEST
@@ -208,11 +240,11 @@ class Bundle:
                 expected=f"a folder with a {MANIFEST}",
                 hint="make one with `edgeseg export`",
             )
-        manifest = read_json(source, Manifest, error=BundleError)
+        manifest = read_json(source, Manifest, error=BundleError, check=partial(_require_digest, source))
         if check_files:
             for name, entry in manifest.files.items():
                 _check_file(path, name, entry)
-        return cls(path, manifest, hashlib.sha256(source.read_bytes()).hexdigest())
+        return cls(path, manifest)
 
     def file(self, name: str) -> Path:
         """Path of a file the manifest lists."""
@@ -242,79 +274,6 @@ class Bundle:
         )
 
 
-@contextmanager
-def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[BundleDraft]:
-    """Write a bundle that appears at `destination` whole or not at all.
-
-    Files are written into a hidden folder beside `destination`; leaving the block after
-    `finish()` renames it. An exception or a missing `finish()` leaves nothing behind, and the
-    remains of a killed process are removed by the next draft of the same destination. A bundle that a
-    killed process had moved aside, without putting the new one in its place, comes back first.
-
-    Raises:
-        BundleError: `destination` exists and `overwrite` is False, or is not a bundle.
-    """
-    destination = Path(destination)
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(destination)
-    except OSError as fault:
-        raise _disk_error(destination, fault) from fault
-    refuse_existing(destination, overwrite)
-    try:
-        work = destination.parent / f".{destination.name}.partial-{os.getpid()}"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-    except OSError as fault:
-        raise _disk_error(destination, fault) from fault
-    result = BundleDraft(work)
-    try:
-        yield result
-        if result.manifest is None:
-            return
-        source = work / MANIFEST
-        source.write_bytes(encode(result.manifest))
-        for path in (source, *(work / name for name in result.manifest.files)):
-            _flush(path)
-        old = destination.parent / f".{destination.name}.old-{os.getpid()}"
-        if destination.exists():
-            destination.rename(old)
-        work.rename(destination)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as fault:
-        raise _disk_error(destination, fault) from fault
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _clear_leftovers(destination: Path) -> None:
-    for kind in ("old", "partial"):
-        for stale in destination.parent.glob(f".{destination.name}.{kind}-*"):
-            if _alive(stale.name.rpartition("-")[2]):
-                continue
-            if kind == "old" and (stale / MANIFEST).is_file() and not destination.exists():
-                stale.rename(destination)
-            else:
-                shutil.rmtree(stale, ignore_errors=True)
-
-
-class BundleDraft:
-    """A bundle being written: put files into `path`, then call `finish`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.manifest: Manifest | None = None
-
-    def finish(self, manifest: Manifest) -> None:
-        """Hash every file in the folder and accept `manifest` with them."""
-        files = {
-            path.relative_to(self.path).as_posix(): FileEntry(path.stat().st_size, file_sha256(path))
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file()
-        }
-        self.manifest = msgspec.structs.replace(manifest, files=files)
-
-
 def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -329,10 +288,16 @@ def settings_key(parent: str, step: str, settings: Mapping[str, Any], versions: 
     return hashlib.sha256(data).hexdigest()
 
 
+def _require_digest(source: Path, fields: Mapping[str, Any]) -> None:
+    if fields.get("digest") != manifest_digest(fields):
+        raise BundleError(
+            f"{source} was changed after the bundle was made: its digest differs from what it holds",
+            hint="copy the bundle again, or make it again",
+        )
+
+
 def _check_file(root: Path, name: str, entry: FileEntry) -> None:
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
-        raise BundleError(f"{root}: the manifest lists '{name}', which lies outside the bundle")
     path = root / name
     if any((root / parent).is_symlink() for parent in (pure, *pure.parents[:-1])):
         raise BundleError(f"{path} is a link", expected="a regular file", hint="copy the bundle again")
@@ -349,38 +314,3 @@ def _check_file(root: Path, name: str, entry: FileEntry) -> None:
             f"{path} was changed after the bundle was made: its sha256 differs from the manifest",
             hint="copy the bundle again, or make it again",
         )
-
-
-def refuse_existing(destination: Path, overwrite: bool) -> None:
-    """Raise BundleError where something lies at `destination` that no draft may replace."""
-    if not destination.exists():
-        return
-    if not (destination / MANIFEST).is_file():
-        raise BundleError(f"{destination} exists and is not a bundle", hint="choose another --output")
-    if not overwrite:
-        raise BundleError(
-            f"{destination} exists", hint="choose another --output, or replace it with --overwrite"
-        )
-
-
-def _disk_error(destination: Path, fault: OSError) -> EdgesegError:
-    reason = fault.strerror or str(fault)
-    return BundleError(
-        f"{destination} could not be written: {reason}",
-        hint="free space or choose another --output; nothing was left behind",
-    )
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

@@ -8,14 +8,28 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from edgeseg.errors import InputError
+
 KEPT_DAYS = 30.0
 FORGOTTEN = ".forgotten-"
 
 
 def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/edgeseg` or `~/.cache/edgeseg` (XDG Base Directory Specification)."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "edgeseg"
+    """`$XDG_CACHE_HOME/edgeseg` or `~/.cache/edgeseg` (XDG Base Directory Specification).
+
+    Raises:
+        InputError: neither is known: a user without an entry and without HOME.
+    """
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "edgeseg"
+    try:
+        return Path.home() / ".cache" / "edgeseg"
+    except RuntimeError:
+        raise InputError(
+            "this user has no home folder, and HOME and XDG_CACHE_HOME are not set",
+            expected="a folder for what is kept between runs",
+            hint="set XDG_CACHE_HOME to a folder of your own",
+        ) from None
 
 
 def engine_cache() -> Path:

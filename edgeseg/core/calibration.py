@@ -10,18 +10,20 @@ A line per image: its id, two spaces, the sha256 of its decoded pixels (`dataset
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import suppress
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 
+from edgeseg.core.files import read_whole
+from edgeseg.core.whole import replacing
 from edgeseg.errors import DataError
 
 _ENTRY = re.compile(r"(\S|\S.*\S)  ([0-9a-f]{64})")
 _HEADER = re.compile(r"# ([a-z ]+): (.*)")
 _EXPECTED = "its id, two spaces and the sha256 of its decoded pixels"
+MOST_BYTES = 64 << 20
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,10 +57,10 @@ class CalibrationList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def read(cls, path: Path) -> CalibrationList:
         """Raises DataError for a file that is missing, empty or no list, naming the line."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as fault:
+            lines = read_whole(path, most=MOST_BYTES, error=DataError).decode("utf-8").splitlines()
+        except (DataError, UnicodeDecodeError) as fault:
             raise DataError(
-                f"the calibration list {path} cannot be read: {fault}",
+                f"the calibration list {path} cannot be read: {str(fault).splitlines()[0]}",
                 hint="make one with `edgeseg calibrate select`",
             ) from None
         header: dict[str, str] = {}
@@ -100,14 +102,13 @@ class CalibrationList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """
         refuse_existing(path, overwrite=overwrite)
         text = self.text()
-        work = path.with_name(f".{path.name}.partial-{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            work.write_text(text, encoding="utf-8")
-            work.replace(path)
+            with replacing(path, overwrite=overwrite) as new:
+                new.write_text(text, encoding="utf-8")
         except OSError as fault:
-            with suppress(OSError):
-                work.unlink()
+            if path.exists() and not overwrite:
+                raise _exists(path) from None
             raise DataError(
                 f"{path} could not be written: {fault.strerror or fault}",
                 hint="free space or choose another --output; nothing was left behind",
@@ -117,7 +118,11 @@ class CalibrationList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise DataError when `path` is a folder, or there and not to be replaced."""
     if path.is_dir() or (path.exists() and not overwrite):
-        raise DataError(f"{path} exists", hint="choose another --output, or replace a list with --overwrite")
+        raise _exists(path)
+
+
+def _exists(path: Path) -> DataError:
+    return DataError(f"{path} exists", hint="choose another --output, or replace a list with --overwrite")
 
 
 def _complete(path: Path, header: dict[str, str], entries: list[Entry]) -> None:
@@ -131,6 +136,6 @@ def _complete(path: Path, header: dict[str, str], entries: list[Entry]) -> None:
     if not entries:
         raise DataError(f"the calibration list {path} is empty", expected=f"a line per image: {_EXPECTED}")
     names = [entry.id for entry in entries]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"the calibration list {path} names '{twice}' twice", expected="each image once")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edgeseg.errors import InputError
+from edgeseg.core.files import read_whole
+from edgeseg.core.whole import write_whole
+from edgeseg.errors import EdgesegError, InputError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,31 +23,65 @@ else:
 
 T = TypeVar("T")
 
+MOST_JSON, MOST_TOML = 64 << 20, 1 << 20
+"""Bytes. Machines write JSON, people TOML; `tomllib` takes minutes for some files of a few megabytes."""
+MOST_DEPTH = 32
+MOST_SHOWN = 200
+"""Characters of a wrong value in an error."""
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*"""
+_DEEP_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*(?:{_PART}\.[ \t]*){{{MOST_DEPTH}}}", re.MULTILINE)
+"""A dotted key for which `tomllib` would take memory with the square of its parts."""
 
-def read_json(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
-    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong."""
-    try:
-        data = msgspec.json.decode(path.read_bytes())
-    except FileNotFoundError:
-        raise error(f"{path} does not exist") from None
-    except msgspec.DecodeError as fault:
-        raise error(f"{path} is not JSON: {fault}") from None
-    return convert(data, kind, where=str(path), error=error)
+
+def read_json(
+    path: Path,
+    kind: type[T],
+    *,
+    error: type[InputError] = InputError,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> T:
+    """Read a JSON file as `kind`. Raises `error` with the field and the value that is wrong.
+
+    Args:
+        check: called with the plain data of a `schema_version` that is known, before it becomes a `kind`.
+    """
+    content = read_whole(path, most=MOST_JSON, error=error)
+    with _parsing(path, "JSON", error):
+        data = msgspec.json.decode(content)
+    return convert(data, kind, where=str(path), error=error, check=check)
 
 
 def read_toml(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
     """Read a TOML file as `kind`. Raises `error` with the field and the value that is wrong."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise error(f"{path} does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise error(f"{path} is not TOML: {fault}") from None
+    content = read_whole(path, most=MOST_TOML, error=error)
+    with _parsing(path, "TOML", error):
+        text = content.decode("utf-8")
+        if _DEEP_KEY.search(text):
+            raise RecursionError
+        data = tomllib.loads(text)
     return convert(data, kind, where=str(path), error=error)
 
 
-def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = InputError) -> T:
+@contextmanager
+def _parsing(path: Path, language: str, error: type[InputError]) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise error(f"{path} nests its values too deeply", expected=f"at most {MOST_DEPTH} levels") from None
+    except (msgspec.DecodeError, ValueError) as fault:  # ValueError: bytes that are not UTF-8, TOML, digits
+        raise error(f"{path} is not {language}: {str(fault)[:MOST_SHOWN]}") from None
+
+
+def convert(
+    data: Any,
+    kind: type[T],
+    *,
+    where: str,
+    error: type[InputError] = InputError,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> T:
     """Plain data to a typed noun, checking `schema_version` where the noun has one."""
+    _require_bounded(data, where, error)
     version = getattr(kind, "SCHEMA_VERSION", None)
     if version is not None and isinstance(data, Mapping):
         given = data.get("schema_version")
@@ -52,16 +89,53 @@ def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = I
             raise error(f"{where}: schema_version is missing", hint=f"add schema_version = {version}")
         if given != version:
             raise error(
-                f"{where} has schema_version {given!r}",
+                f"{where} has schema_version {_shown(given)}",
                 expected=f"schema_version {version}",
                 hint="write it again with this version of edgeseg, or install the one that wrote it",
             )
+        if check is not None:
+            check(data)
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as fault:
+        if isinstance(refusal := fault.__cause__, EdgesegError):
+            raise error(f"{where}: {refusal.message}", expected=refusal.expected, hint=refusal.hint) from None
         message, field = _split(str(fault))
-        given = f"; given: {field} = {_dig(data, field)!r}" if field else ""
-        raise error(f"{where}: {message}{given}", expected=_words(kind, field)) from None
+        given = f"; given: {field} = {_shown(_dig(data, field))}" if field else ""
+        raise error(f"{where}: {message[:MOST_SHOWN]}{given}", expected=_words(kind, field)) from None
+
+
+def is_text(value: str) -> bool:
+    """Whether a string can be written as UTF-8: names of files and arguments may hold other bytes."""
+    return not re.search("[\ud800-\udfff]", value)
+
+
+def _require_bounded(data: Any, where: str, error: type[InputError]) -> None:
+    """Refuse what no noun holds and what later code could not print or store: depth, integers, text."""
+    waiting = [(data, "", 0)]
+    while waiting:
+        value, path, depth = waiting.pop()
+        if depth > MOST_DEPTH:
+            raise error(f"{where} nests its values too deeply", expected=f"at most {MOST_DEPTH} levels")
+        if isinstance(value, Mapping):
+            waiting += [(key, path, depth + 1) for key in value]
+            waiting += [(v, f"{path}.{k}".lstrip(".")[:MOST_SHOWN], depth + 1) for k, v in value.items()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(inner, path, depth + 1) for inner in value]
+        elif isinstance(value, int) and value.bit_length() > 63:
+            raise error(f"{where}: {path} is an integer of {value.bit_length()} bits", expected="64 bits")
+        elif isinstance(value, str) and not is_text(value):
+            raise error(f"{where}: {path} is {_shown(value)}, which is not text", expected="UTF-8")
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value) if isinstance(value, str) and not is_text(value) else repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def json_data(noun: Any) -> Any:
+    """`noun` as the plain data that its JSON holds."""
+    return msgspec.json.decode(msgspec.json.encode(noun))
 
 
 def encode(noun: Any) -> bytes:
@@ -80,12 +154,7 @@ def write_document(path: Path, noun: Any) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(encode(noun))
             return
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_bytes(encode(noun))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, encode(noun))
     except OSError as fault:
         raise InputError(f"{path} cannot be written: {fault.strerror}", expected="a file to write") from None
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.core.names import require_name
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.errors import ModelError
@@ -117,9 +118,17 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     preprocess: Preprocess = Preprocess()
     postprocess: Postprocess = Postprocess()
 
+    def __post_init__(self) -> None:
+        require_name(self.name, "the network name")
+
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.classes)
+
+    @property
+    def map_values(self) -> int:
+        """How many values a pixel of the class map can have: one per class, or one bit per class."""
+        return 1 << len(self.classes) if self.task == "multilabel" else len(self.classes)
 
     def check_input_size(self) -> None:
         """Raise ModelError, with the size to use, when the input does not fit the stride."""

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.core.names import require_files
+
 NodePrecision = Literal["int8", "float", "bf16", "fp16", "fp32"]
 
 
@@ -34,3 +36,6 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     calibration: str
     tables: str = ""
     scores: ScoreGrid | None = None
+
+    def __post_init__(self) -> None:
+        require_files(graph=self.graph, tables=self.tables)

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from edgeseg.core.bounds import FITTING, fits
 from edgeseg.core.model_spec import Task
+from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
 
 FILES = (".py", ".onnx", ".pt2", ".pt", ".pth")
@@ -81,6 +83,12 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return Path(file).stem
         return Path(self.name).stem if self.name.endswith(FILES) else self.name
 
+    @property
+    def python_file(self) -> str:
+        """The file of `file.py:factory`, which naming it runs; empty for every other network."""
+        file, _, factory = self.name.rpartition(":")
+        return file if file.endswith(".py") and factory.isidentifier() else ""
+
 
 class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Labelled images.
@@ -149,9 +157,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bench: bool = True
 
     def __post_init__(self) -> None:
-        _require_size("camera_size", self.camera_size)
+        require_name(self.name, "the recipe name")
         if self.batch < 1:
             raise ValueError(f"batch is {self.batch}, expected 1 or more")
+        _require_size("camera_size", self.camera_size, self.batch)
+        _require_size("input_size", self.model.input_size, self.batch)
+        _require_size("batch of frames", (1, 1), self.batch)
 
     @property
     def choices(self) -> tuple[TargetChoice, ...]:
@@ -159,6 +170,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return tuple(TargetChoice(target=t) if isinstance(t, str) else t for t in self.targets)
 
 
-def _require_size(name: str, size: Size | None) -> None:
-    if size is not None and min(size) < 1:
-        raise ValueError(f"{name} is {list(size)}, expected height and width of 1 or more")
+def _require_size(name: str, size: Size | None, batch: int = 1) -> None:
+    if size is not None and not fits(size, batch):
+        frames = f" for {batch} frames" if batch > 1 else ""
+        raise ValueError(f"{name} is {list(size)}{frames}, expected {FITTING}")

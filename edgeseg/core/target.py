@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from edgeseg.core.bounds import MOST_THREADS
 from edgeseg.errors import TargetError
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -72,12 +73,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         options = dict(given)
         wrong = sorted(set(options) - {"threads", "cpus"})
         wrong += [name for name in options if len([n for n, _ in given if n == name]) > 1]
-        if not re.fullmatch(r"[0-9]{1,4}", options.get("threads", "1")):
+        threads = options.get("threads", "1")
+        if not re.fullmatch(r"[0-9]{1,4}", threads) or int(threads) > MOST_THREADS:
             wrong.append("threads")
         if wrong:
             raise TargetError(
                 f"target '{text}' has the option '{wrong[0]}' as '{options[wrong[0]]}'",
-                expected="+threads=N, at most 9999, or +cpus=0,2-3, each once",
+                expected=f"+threads=N, at most {MOST_THREADS}, or +cpus=0,2-3, each once",
             )
         return cls(
             engine=match["engine"],

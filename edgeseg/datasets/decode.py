@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
+from edgeseg.core.files import require_file
 from edgeseg.datasets.split import Pixels
 from edgeseg.errors import DataError, EdgesegWarning
 
 MAX_PIXELS = 100_000_000
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _TIFF_BITS, _TIFF_SUBFILE = 258, 254
@@ -54,14 +55,13 @@ def read_image(path: Path) -> Pixels:
 @contextmanager
 def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """An image file, its pixels not yet read. What cannot be decoded within the block is a DataError."""
+    require_file(path, expected="an image file", error=DataError)
     try:
         # Not by path: Pillow 13 maps a file that it opened itself with the sides of a turned TIFF swapped.
         with path.open("rb") as file, Image.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path, image.width * image.height)
             yield image
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
     except _BOMB as fault:
         told = re.search(r"(\d+) pixels", str(fault))
         raise _too_large(path, int(told[1]) if told else 0) from None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from edgeseg.core.files import require_file
 from edgeseg.datasets.decode import is_deep, opened, pages, raw_layout, tell, to_rgb
 from edgeseg.datasets.split import Pixels
 from edgeseg.errors import DataError
@@ -70,6 +71,7 @@ def read_colors(path: Path) -> Pixels:
 
 
 def _array(path: Path) -> NDArray[Any]:
+    require_file(path, expected="an array of class ids [H,W]", error=DataError)
     try:
         with path.open("rb") as file:
             values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)

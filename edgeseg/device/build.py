@@ -9,16 +9,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import (
-    MANIFEST,
-    Bundle,
-    BundleDraft,
-    EngineRecord,
-    Manifest,
-    StepRecord,
-    draft,
-    settings_key,
-)
+from edgeseg.core.bundle import MANIFEST, Bundle, EngineRecord, Manifest, StepRecord, settings_key
+from edgeseg.core.drafts import BundleDraft, draft
 from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
@@ -102,7 +94,7 @@ def _fill(
     result.finish(_manifest(bundle, manifest, record, settings, notes))
     if can_run and result.manifest is not None:
         progress(f"{target}: self-check")
-        child = Bundle(result.path, result.manifest, "")
+        child = Bundle(result.path, result.manifest)
         prove(child, settings.cache)
 
 

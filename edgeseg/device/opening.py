@@ -62,7 +62,7 @@ def at_full_precision(bundle: Bundle) -> Bundle | None:
     if backend.reads_precision or wide == target or not backend.availability(wide).run:
         return None
     record = msgspec.structs.replace(bundle.engine, target=str(wide))
-    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, engine=record), bundle.id)
+    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, engine=record))
 
 
 def _compared(bundle: Bundle, cache: Path | None, *, full_precision: bool) -> Check | None:

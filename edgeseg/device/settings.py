@@ -7,9 +7,21 @@ from pathlib import Path
 
 import msgspec
 
+from edgeseg.core.bounds import MOST_STREAMS, MOST_THREADS
 from edgeseg.device.statistics import MIN_OPENINGS, P99_SAMPLES
 from edgeseg.device.timing import Effort
 from edgeseg.errors import InputError
+
+RANGES = {
+    "min_runs": (1, 10_000_000),
+    "min_seconds": (0, 86_400),
+    "openings": (MIN_OPENINGS, 1_000),
+    "blocks": (1, 100_000),
+    "streams": (1, MOST_STREAMS),
+    "threads": (0, MOST_THREADS),
+    "warmup": (0, 1_000_000),
+}
+"""Smallest and largest of each number: a measurement ends within a day."""
 
 
 class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,16 +53,10 @@ class BenchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def require_sane(self) -> None:
         """Raise InputError for numbers that measure nothing."""
-        enough = 0 <= self.min_seconds < math.inf and self.warmup >= 0 and (self.threads or 0) >= 0
-        least = min(self.min_runs, self.blocks, self.streams)
-        if not enough or least < 1 or self.openings < MIN_OPENINGS:
-            raise InputError(
-                f"min_runs is {self.min_runs}, openings {self.openings}, blocks {self.blocks}, "
-                f"streams {self.streams}, warmup {self.warmup}, min_seconds {self.min_seconds}, "
-                f"threads {self.threads or 0}",
-                expected=f"at least {MIN_OPENINGS} openings, runs, blocks and streams of at least 1, "
-                "warm-up, seconds and threads of at least 0",
-            )
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name) or 0
+            if not least <= value <= most:
+                raise InputError(f"{name} is {value}", expected=f"from {least:,} to {most:,}")
 
     def judging(self, max_p99_ms: float | None) -> BenchSettings:
         """These settings, with as many runs as a limit on the 99th percentile takes.

@@ -103,8 +103,9 @@ def require_graph(plan: Plan) -> None:
         InputError: frames that do not fit its input.
     """
     from edgeseg.graph.fold import fold
+    from edgeseg.graph.onnx_file import read_onnx
     from edgeseg.graph.simplify import simplify
-    from edgeseg.graph.source import make_static, read_onnx
+    from edgeseg.graph.source import make_static
 
     choice = plan.model
     file = make_static(read_onnx(choice.name), input_size=choice.input_size, batch=plan.recipe.batch)

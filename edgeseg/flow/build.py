@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeseg.core.bundle import Bundle, refuse_existing
+from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
+from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.device import build as device_build
 from edgeseg.flow.beforehand import require_folder

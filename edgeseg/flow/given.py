@@ -16,7 +16,7 @@ def given_files(choice: ModelChoice) -> dict[str, str]:
     Raises:
         GraphError: an ONNX file that cannot be read.
     """
-    network = Path(choice.name.rpartition(":")[0] if ".py:" in choice.name else choice.name)
+    network = Path(choice.python_file or choice.name)
     named = [
         network,
         *(Path(v) for v in (choice.weights, *choice.options.values()) if isinstance(v, str) and v),
@@ -26,7 +26,7 @@ def given_files(choice: ModelChoice) -> dict[str, str]:
     if network.suffix == ".py":
         found += _modules(network)
     if network.suffix == ".onnx":
-        from edgeseg.graph.source import external_files
+        from edgeseg.graph.onnx_file import external_files
 
         found += external_files(network)
     return {str(path): file_sha256(path) for path in found}

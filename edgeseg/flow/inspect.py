@@ -19,7 +19,6 @@ from edgeseg.errors import (
     BundleError,
     CheckpointError,
     EngineMismatch,
-    GraphError,
     InputError,
     MissingDependency,
     MissingDevice,
@@ -178,23 +177,16 @@ def _graphs(bundle: Bundle) -> _Graphs:
 def _read_graph(path: Path) -> tuple[GraphInfo, Tensors, Tensors, list[tuple[str, str]]]:
     """Facts and signature of an ONNX file as it is, its broken weights: dynamic dimensions are -1."""
     try:
-        import onnx
+        import onnx  # noqa: F401
     except ImportError:
         raise MissingDependency("onnx", "train", needed_for="reading an ONNX graph") from None
     from edgeseg.graph.info import graph_info
-    from edgeseg.graph.source import broken_weights
+    from edgeseg.graph.onnx_file import broken_weights, open_onnx, readable
 
-    try:
-        model = onnx.load(str(path))
-        onnx.checker.check_model(model)
+    model = open_onnx(path)
+    with readable(path):
         _constants_to_initializers(model)
         facts, broken = graph_info(model), list(broken_weights(model))
-    except Exception as fault:  # errors of protobuf and of the checker, which differ by version
-        raise GraphError(
-            f"{path} cannot be read as an ONNX file: {str(fault).strip().partition(chr(10))[0]}",
-            expected="a complete .onnx file",
-            hint="export or download it again",
-        ) from fault
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = tuple(_tensor(v) for v in model.graph.input if v.name not in constants)
     return facts, inputs, tuple(_tensor(v) for v in model.graph.output), broken

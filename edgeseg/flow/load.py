@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.core.bundle import BundleDraft, Manifest, StepRecord
+from edgeseg.core.bundle import Manifest, StepRecord
 from edgeseg.core.documents import convert
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes, with_ignored
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
@@ -40,7 +41,7 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
     """Write the first bundle of a run into `draft`.
 
     Raises:
-        ModelError, CheckpointError, GraphError: see `edgeseg.models.load` and `edgeseg.graph.source`.
+        ModelError, CheckpointError, GraphError: see `edgeseg.models.load` and `edgeseg.graph.onnx_file`.
     """
     if choice.name.endswith(".onnx"):
         return _load_onnx(choice, data, draft)
@@ -62,7 +63,8 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
 
 def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.graph.contract import resolve_output
-    from edgeseg.graph.source import content_sha256, make_static, read_onnx, write_onnx
+    from edgeseg.graph.onnx_file import content_sha256, read_onnx, write_onnx
+    from edgeseg.graph.source import make_static
     from edgeseg.runtime.score_map import settled_task
 
     path = Path(choice.name)

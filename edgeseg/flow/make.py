@@ -15,14 +15,15 @@ from typing import Any
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, refuse_existing, settings_key
+from edgeseg.core.bundle import Bundle, settings_key
 from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.documents import writable_folder
+from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
-from edgeseg.errors import InputError
+from edgeseg.errors import BundleError, InputError
 from edgeseg.flow.beforehand import require_folder, require_operators
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.given import given_files
@@ -121,7 +122,7 @@ class Maker:
         self.plan = plan
         self.data = data
         self.steps_folder = steps_folder
-        self.trust_file = trust_file or ".py" in plan.model.name
+        self.trust_file = trust_file or bool(plan.model.python_file)
         self.progress = progress
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
 
@@ -132,13 +133,15 @@ class Maker:
         """
         choice = self.plan.model
         self.progress("loading the network")
-        return made(
+        bundle = made(
             self._place("load", self._source_key),
             lambda draft: load(choice, self.data, draft, trust_file=self.trust_file),
             key=self._source_key,
             settings=msgspec.to_builtins(choice),
-            again=".py" in choice.name,
+            again=bool(choice.python_file),
+            progress=self.progress,
         )
+        return self._own(bundle)
 
     @cached_property
     def _source_key(self) -> str:
@@ -295,8 +298,20 @@ class Maker:
             settings=work.settings,
             parent=work.parent,
             overwrite=overwrite,
+            progress=self.progress,
         )
         shutil.rmtree(context.work, ignore_errors=True)
+        return self._own(bundle)
+
+    def _own(self, bundle: Bundle) -> Bundle:
+        """The bundle, if the code it names is what the user named: nothing else that is found runs."""
+        source = bundle.manifest.model.source
+        if source.kind in ("python", "pt2") and source.ref != self.plan.model.name:
+            raise BundleError(
+                f"{bundle.path} names the code {source.ref}",
+                expected=f"the network that was named: {self.plan.model.name}",
+                hint="remove that folder: edgeseg did not make it for this network",
+            )
         return bundle
 
     def _learnt_from(self, step: Step, settings: Any, context: Context) -> dict[str, str]:

@@ -6,13 +6,20 @@ masks take the same road and the table is also the palette of a mask PNG.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeseg.core.model_spec import ModelSpec, default_classes
 from edgeseg.core.ports import Array
+from edgeseg.core.whole import replacing
 from edgeseg.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 VALUES = 256
 _ROW, _SWATCH, _GAP = 18, 12, 6
@@ -129,6 +136,12 @@ def write_picture(path: Path, picture: Array) -> None:
     _save(Image.fromarray(picture), path)
 
 
+def replace_picture(path: Path, picture: Array) -> None:
+    """`write_picture` where a picture may be: the new one is there whole or not at all."""
+    with _disk_errors(path), replacing(path) as new:
+        write_picture(new, picture)
+
+
 def write_mask(path: Path, class_map: Array, spec: ModelSpec) -> None:
     """Write a class map as a palette PNG: pixels are the ids (or bit masks), the palette their colours."""
     from PIL import Image
@@ -138,9 +151,15 @@ def write_mask(path: Path, class_map: Array, spec: ModelSpec) -> None:
     _save(mask, path)
 
 
-def _save(picture: object, path: Path) -> None:
+def _save(picture: Image.Image, path: Path) -> None:
+    with _disk_errors(path):
+        picture.save(path, format="PNG")
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
     try:
-        picture.save(path)  # type: ignore[attr-defined]
+        yield
     except OSError as fault:
         raise InputError(
             f"{path} could not be written: {fault.strerror or fault}",

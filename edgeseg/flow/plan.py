@@ -10,12 +10,14 @@ import msgspec
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Kind
 from edgeseg.core.documents import convert, read_toml
+from edgeseg.core.files import require_file
+from edgeseg.core.formats import refuse_format
 from edgeseg.core.ports import Availability, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import FILES, ModelChoice, Recipe, StepChoice, TargetChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
-from edgeseg.errors import InputError, RecipeError
+from edgeseg.errors import ModelError, RecipeError
 from edgeseg.flow.beforehand import (
     require_fit,
     require_graph,
@@ -24,6 +26,7 @@ from edgeseg.flow.beforehand import (
     unanswered,
 )
 from edgeseg.flow.data import Data, open_data, split_of
+from edgeseg.models import MODELS
 from edgeseg.steps import SAME, STEPS
 
 LISTS = {"quantize": ("list", "held_out")}
@@ -171,19 +174,19 @@ def check_images(plan: Plan, data: Data, progress: Progress = silent) -> None:
 def _absolute(choice: ModelChoice, base: Path) -> ModelChoice:
     """Paths of the choice relative to `base`; the files must exist."""
     name, weights = choice.name, choice.weights
-    file, colon, factory = name.rpartition(":")
-    path = file if colon and factory.isidentifier() else name
+    path = choice.python_file or name
     if path.endswith(FILES):
         located = _existing(base / path, "network")
-        name = f"{located}:{factory}" if path == file and colon else str(located)
+        name = f"{located}{name[len(path) :]}"
+    elif name not in MODELS.names():
+        refuse_format(base / name, error=ModelError)
     if weights:
         weights = str(_existing(base / weights, "checkpoint"))
     return msgspec.structs.replace(choice, name=name, weights=weights)
 
 
 def _existing(path: Path, noun: str) -> Path:
-    if not path.is_file():
-        raise InputError(f"the {noun} {path} does not exist", expected="a file", hint="check the path")
+    require_file(path, f"the {noun}", hint="check the path")
     return path.resolve()
 
 

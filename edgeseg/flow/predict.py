@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,13 @@ import msgspec
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.core.whole import hidden_beside
 from edgeseg.datasets.images import ImageFiles, image_files
 from edgeseg.errors import InputError
 from edgeseg.flow.fitted import Fitted, chunks
 from edgeseg.flow.overlay import blend, fractions, write_mask, write_picture
 from edgeseg.flow.video import VIDEOS, copying
-from edgeseg.flow.work import emptied
+from edgeseg.flow.work import alone
 from edgeseg.runtime import load
 
 
@@ -70,7 +70,7 @@ def predict(
 
     Raises:
         DataError: nothing to read in `source`, or a file that cannot be decoded.
-        InputError: alpha out of range, or `output` is a file.
+        InputError: alpha out of range, `output` is a file, or another process predicts into it.
         BundleError, EngineMismatch, MissingDependency, MissingDevice: from opening the bundle.
     """
     if not 0.0 <= alpha <= 1.0:
@@ -156,20 +156,24 @@ def _result_names(files: ImageFiles) -> list[str]:
 
 @contextmanager
 def _appearing(output: Path) -> Iterator[Path]:
-    """A hidden folder beside `output` whose files move there when the block ends without an error."""
+    """A hidden folder in `output` whose files move there when the block ends without an error."""
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file", expected="a folder", hint="choose another --output")
-    hidden = output.parent / f".{output.name}.partial"
+    new = not output.is_dir()
     try:
-        with _disk_errors(output):
-            emptied(hidden)
-        yield hidden
-        with _disk_errors(output):
-            output.mkdir(exist_ok=True)
-            for file in sorted(hidden.iterdir()):
-                file.replace(output / file.name)
+        with ExitStack() as stack:
+            with _disk_errors(output):
+                stack.enter_context(alone(output, "predicts into"))
+                results = stack.enter_context(hidden_beside(output / "results")) / "new"
+                results.mkdir()
+            yield results
+            with _disk_errors(output):
+                for file in sorted(results.iterdir()):
+                    file.replace(output / file.name)
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        if new:
+            with suppress(OSError):
+                output.rmdir()  # where nothing came of it
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from edgeseg.flow.make import export
 from edgeseg.flow.plan import is_int8
 from edgeseg.quantize.planner_tables import PlannedPrecision
 
+MOST_DIGITS = 9
+
 
 class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
     """One engine bundle.
@@ -102,8 +104,10 @@ def _require_int8(targets: tuple[str, ...]) -> None:
 def _images(text: str, key: str) -> dict[str, Any]:
     """A list by `key`, or a number by `images`; nothing for nothing."""
     if text.isdecimal():
-        if int(text) < 1:
-            raise InputError(f"{text} images were asked for", expected="1 or more, or a calibration list")
+        if len(text) > MOST_DIGITS or int(text) < 1:
+            raise InputError(
+                f"{text[:20]} images were asked for", expected="1 or more, or a calibration list"
+            )
         return {"images": int(text)}
     return {key: text} if text else {}
 

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
-from edgeseg.core.documents import read_json, writable_folder, write_document
+from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.measurement import Measurement
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
@@ -23,6 +23,7 @@ from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import Plan, check_images, outline
 from edgeseg.flow.results import Row, RunResult, judge
 from edgeseg.flow.verify import Verification, verify, verify_call
+from edgeseg.flow.work import alone
 
 REPORT = "report.json"
 
@@ -43,7 +44,7 @@ def run(
 
     Accuracy is compared with the network's own FP32 graph; in a recipe that prunes, with the network before.
 
-    Raises what `make_plan` and the steps raise.
+    Raises what `make_plan` and the steps raise, and InputError when another process works in `folder`.
     """
     settings = settings or BenchSettings()
     settings.require_sane()
@@ -54,7 +55,12 @@ def run(
     for note in plan.notes:
         progress(note)
     check_images(plan, data, progress)
-    writable_folder(folder)
+    with alone(folder, "runs a recipe in"):
+        return _run(maker, data, folder, settings, progress)
+
+
+def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progress: Progress) -> RunResult:
+    plan, recipe = maker.plan, maker.plan.recipe
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
     prove = Prover(plan, data, folder, settings, progress, unpruned)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.core.documents import convert, writable_folder
+from edgeseg.core.documents import convert
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
@@ -15,6 +16,7 @@ from edgeseg.errors import InputError
 from edgeseg.flow.beforehand import require_fit, require_folder, require_network
 from edgeseg.flow.data import open_data, parse_data
 from edgeseg.flow.plan import with_input_size
+from edgeseg.flow.work import alone
 
 if TYPE_CHECKING:
     from edgeseg.training.loop import TrainResult
@@ -38,12 +40,14 @@ def train(
     beside the weights.
 
     Raises:
-        InputError: a setting that does not fit, no data, splits that share an image.
+        InputError: a setting that does not fit, no data, splits that share an image, or another process that
+            trains in `folder`.
         ModelError, CheckpointError: see `edgeseg.models.load.resolve`.
     """
     from edgeseg.models.load import resolve
     from edgeseg.training.loop import train
     from edgeseg.training.losses import parse_loss
+    from edgeseg.training.processes import first_process
     from edgeseg.training.settings import TrainSettings
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
@@ -56,21 +60,23 @@ def train(
     camera = camera or opened.frame_size
     choice = with_input_size(choice, camera)
     require_fit(choice, camera, opened)
-    loaded = resolve(choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file)
-    if camera is not None:
-        loaded.spec.preprocess.place(camera, loaded.spec.input_size)
-    writable_folder(folder)
-    train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
-    require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
-    result = train(
-        loaded.module,
-        train_split,
-        val_split,
-        loaded.spec,
-        typed,
-        folder,
-        progress,
-        resume=True,
-        command=command,
-    )
+    with alone(folder, "trains in") if first_process() else nullcontext():
+        loaded = resolve(
+            choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file
+        )
+        if camera is not None:
+            loaded.spec.preprocess.place(camera, loaded.spec.input_size)
+        train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
+        require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
+        result = train(
+            loaded.module,
+            train_split,
+            val_split,
+            loaded.spec,
+            typed,
+            folder,
+            progress,
+            resume=True,
+            command=command,
+        )
     return dataclasses.replace(result, notes=loaded.notes) if loaded.spec.weights else result

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Manifest, Parent, StepRecord, draft
+from edgeseg.core.bundle import Bundle, Manifest, Parent, StepRecord
 from edgeseg.core.cache import use
-from edgeseg.errors import BundleError
+from edgeseg.core.documents import writable_folder
+from edgeseg.core.drafts import BundleDraft, disk_error, draft
+from edgeseg.core.locks import only_one
+from edgeseg.core.ports import Progress, silent
+from edgeseg.errors import BundleError, InputError
 
 Make = Callable[[BundleDraft], Manifest]
 
@@ -25,17 +29,41 @@ def made(
     parent: Bundle | None = None,
     overwrite: bool = True,
     again: bool = False,
+    progress: Progress = silent,
 ) -> Bundle:
     """The bundle at `destination` if it has this key, else a new one written by `make`.
 
+    Of several processes that want it one makes it, the others wait for that.
+
     Args:
-        again: write it in any case, where the key cannot know all that goes in. If the same comes out, the
-            bundle keeps its id, and what was made of it stays usable.
+        again: make it in any case, where the key cannot know all that goes in. If the same comes out, the
+            bundle stays as it is, and what was made of it stays usable.
     """
-    found = reusable(destination, key)
-    if found is not None and not again:
-        use(found.path)
+    found = None if again else reusable(destination, key)
+    if found is not None:
         return found
+    lock = destination.with_name(f".{destination.name}.lock")
+    try:
+        with only_one(
+            lock, waiting=lambda: progress(f"waiting for another process that makes {destination}")
+        ):
+            found = reusable(destination, key)
+            if found is None or again:
+                _make(destination, make, key, settings, parent, overwrite, found)
+    except OSError as fault:
+        raise disk_error(destination, fault) from fault
+    return found if found and not again else Bundle.open(destination, check_files=False)
+
+
+def _make(
+    destination: Path,
+    make: Make,
+    key: str,
+    settings: dict[str, object],
+    parent: Bundle | None,
+    overwrite: bool,
+    found: Bundle | None,
+) -> None:
     created = found.manifest.created if found else datetime.now(timezone.utc).isoformat(timespec="seconds")
     with draft(destination, overwrite=overwrite) as work:
         manifest = make(work)
@@ -47,7 +75,8 @@ def made(
                 created=created,
             )
         )
-    return Bundle.open(destination, check_files=False)
+        if found is not None and work.manifest == found.manifest:
+            work.manifest = None
 
 
 def lineage(parent: Bundle | None) -> Parent | None:
@@ -62,11 +91,26 @@ def reusable(destination: Path, key: str) -> Bundle | None:
         found = Bundle.open(destination)
     except BundleError:
         return None
-    return found if found.manifest.step.key == key else None
+    if found.manifest.step.key != key:
+        return None
+    use(found.path)
+    return found
 
 
-def emptied(folder: Path) -> Path:
-    """`folder`, new and empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+@contextmanager
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Work in `folder`, made if it is not there, while no other process does.
+
+    Args:
+        what: the work, as `predicts into`.
+
+    Raises:
+        InputError: another process does, or no files can be made there.
+    """
+    refusal = InputError(
+        f"another process {what} {folder} at this moment",
+        expected="one at a time",
+        hint="wait until it is done, or choose another --output",
+    )
+    with only_one(writable_folder(folder) / ".lock", refusal=refusal):
+        yield

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from edgeseg.core.documents import writable_folder
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.flow.overlay import colorize, difference, side_by_side, write_picture
+from edgeseg.flow.overlay import colorize, difference, replace_picture, side_by_side
 from edgeseg.flow.verification import WorstFrame
 
 
@@ -42,6 +43,6 @@ def save(folder: Path, place: int, worst: WorstFrame, drawn: Array) -> WorstFram
     """Write `worst-01-<id>.png`, number 1 being the worst of all."""
     name = re.sub(r"[^\w.-]+", "_", worst.id)[-80:]
     path = folder / f"worst-{place:02d}-{name}.png"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_picture(path, drawn)
+    writable_folder(folder)
+    replace_picture(path, drawn)
     return msgspec.structs.replace(worst, picture=str(path))

@@ -12,7 +12,7 @@ from onnx import ModelProto
 from edgeseg.backends import backend_for
 from edgeseg.core.ports import ChecksOperators
 from edgeseg.core.target import Target
-from edgeseg.graph.source import to_opset
+from edgeseg.graph.opsets import to_opset
 
 
 def require_accepted(network: ModelProto, targets: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from edgeseg.graph._run import run, session
 from edgeseg.graph._shapes import element_types, static_shapes, with_shapes
 from edgeseg.graph.deploy import PREPROCESS
 from edgeseg.graph.epsilons import SMALLEST_NORMAL, guarding
-from edgeseg.graph.source import from_opset
+from edgeseg.graph.opsets import from_opset
 
 FP16_MAX = 65504.0
 SAFETY = 4.0

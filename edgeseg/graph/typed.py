@@ -12,7 +12,7 @@ from edgeseg.graph._edit import shape_of
 from edgeseg.graph.deploy import FRAMES
 from edgeseg.graph.fp16 import measure_maxima, to_fp16
 from edgeseg.graph.half import check_half
-from edgeseg.graph.source import to_opset
+from edgeseg.graph.opsets import to_opset
 
 MAXIMA_FRAMES = 8
 """Frames that tell which activations leave the range of fp16."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import warnings
@@ -11,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeseg.core.files import require_file
+from edgeseg.core.formats import content_of
+from edgeseg.core.whole import replacing
 from edgeseg.errors import CheckpointError
 from edgeseg.models.wrappings import choose_weights
 from edgeseg.runtime.finite import broken
@@ -20,22 +22,12 @@ if TYPE_CHECKING:
 
 State = dict[str, "Tensor"]
 
-_UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    OSError,
-    LookupError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-)
-"""What `torch.load` raises for files that are cut off, damaged or something else."""
-
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 """What DataParallel, Lightning and torch.compile put before every key."""
 
 _SHOWN = 4
+MOST_EXPANDED = 1 << 24
+"""Numbers of a tensor that was expanded; some networks have small ones."""
 _FP16_MAX = 65504.0
 _COUNTER = "num_batches_tracked"
 _SIGNS = (
@@ -78,16 +70,15 @@ def read_checkpoint(path: Path, key: str = "") -> Checkpoint:
         CheckpointError: the file is missing, truncated, no checkpoint, holds other objects, no weights at
             `key`, or weights that are NaN or infinite.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"the checkpoint {path} {'is a folder' if path.is_dir() else 'does not exist'}",
-            expected="a .pt, .pth or .safetensors file",
-        )
-    if path.stat().st_size == 0:
+    size = require_file(
+        path, "the checkpoint", expected="a .pt, .pth or .safetensors file", error=CheckpointError
+    )
+    if size == 0:
         raise CheckpointError(f"the checkpoint {path} is empty", hint="copy it again")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     state, notes = choose_weights(content, key, path)
     state = _strip(state)
+    require_plain(state, path)
     require_finite(state, path)
     return Checkpoint(path, state, notes)
 
@@ -100,6 +91,27 @@ def require_finite(state: State, file: Path | str) -> None:
                 f"the weight '{name}' in {file} holds {fault}",
                 expected="finite numbers",
                 hint="use a checkpoint from before training diverged",
+            )
+
+
+def require_plain(state: State, file: Path | str) -> None:
+    """Raise CheckpointError for the first weight that is no dense array of numbers, all of them stored.
+
+    A tensor that was expanded before it was saved claims a shape of any size and stores a single number.
+    """
+    import torch
+
+    for name, tensor in state.items():
+        kind = "sparse" if tensor.layout != torch.strided else "on no device" if tensor.is_meta else ""
+        kind = kind or ("quantised" if tensor.is_quantized else "complex" if tensor.is_complex() else "")
+        if not kind and tensor.numel() > MOST_EXPANDED:
+            stored = tensor.untyped_storage().nbytes() // tensor.element_size()
+            kind = f"{list(tensor.shape)} and stores {stored} numbers" if stored < tensor.numel() else ""
+        if kind:
+            raise CheckpointError(
+                f"the weight '{name}' in {file} is {kind}",
+                expected="dense tensors of real numbers, stored whole",
+                hint="save tensor.contiguous() of each, or the state_dict() of the float network",
             )
 
 
@@ -151,18 +163,14 @@ def write_safetensors(path: Path | str, module: nn.Module, half: bool = False) -
 
 
 def write_tensors(path: Path, state: State, metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors that share no memory under a temporary name, flush, rename."""
+    """Write tensors that share no memory whole or not at all."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(state, str(partial), metadata=dict(metadata or {}))
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        with replacing(path) as new:
+            save_file(state, str(new), metadata=dict(metadata or {}))
     except (OSError, SafetensorError) as fault:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path} could not be written: {fault}", hint="free space or choose another folder"
         ) from fault
@@ -199,10 +207,10 @@ def _read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
         raise _refused(path, str(fault)) from None
-    except _UNREADABLE as fault:
+    except Exception as fault:  # torch fails anywhere for files that are cut off, damaged or something else
         raise CheckpointError(
             f"{path} is truncated, corrupt or no PyTorch checkpoint: {_first_line(fault)}",
-            hint="copy or download it again",
+            hint=_again(path),
         ) from fault
 
 
@@ -221,15 +229,18 @@ def _plain_data() -> list[Any]:
 def _refused(path: Path, reason: str) -> CheckpointError:
     found = re.search(r"(?:GLOBAL|global|class|function) ([\w.]+\.[\w.]+)", reason)
     if not _is_pickle(path) or ("Unsupported" not in reason and found is None):
-        return CheckpointError(
-            f"{path} is truncated, corrupt or no PyTorch checkpoint", hint="copy or download it again"
-        )
+        return CheckpointError(f"{path} is truncated, corrupt or no PyTorch checkpoint", hint=_again(path))
     what = f": {found.group(1)}" if found else ""
     return CheckpointError(
         f"{path} is a pickle that holds more than tensors{what}; it was refused and nothing in it was run",
         expected="a state dict of tensors",
         hint="where you trust the file, save its state_dict() again, best as safetensors",
     )
+
+
+def _again(path: Path) -> str:
+    known = content_of(path)
+    return f"it is {known.name}: {known.hint}" if known else "copy or download it again"
 
 
 def _is_pickle(path: Path) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.formats import refuse_format
 from edgeseg.core.model_spec import ClassInfo, ModelSpec
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import MissingDependency, ModelError
-from edgeseg.models import family
+from edgeseg.models import MODELS, family
 from edgeseg.models._common import Loaded
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def resolve(
         from edgeseg.models.foreign import from_python
 
         return from_python(choice, classes, ignore_index)
+    if choice.name not in MODELS.names():
+        refuse_format(Path(choice.name), error=ModelError)
     from edgeseg.models.zoo import from_zoo
 
     return from_zoo(choice, classes, ignore_index)

@@ -15,6 +15,7 @@ State = dict[str, "Tensor"]
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
 """Keys under which trainers put the state dict, in the order they are tried."""
+MOST_MAPPINGS, MOST_DEPTH = 10_000, 32
 
 
 def choose_weights(content: Any, key: str, file: object) -> tuple[State, tuple[str, ...]]:
@@ -26,7 +27,7 @@ def choose_weights(content: Any, key: str, file: object) -> tuple[State, tuple[s
     Raises:
         CheckpointError: nothing at `key`, or no weights under a usual key.
     """
-    groups = dict(_groups(content))
+    groups = dict(_groups(content, file))
     if key:
         return _at(groups, key, file), ()
     averaged = [path for path in groups if _averaged(path)]
@@ -67,24 +68,44 @@ def _at(groups: Mapping[str, State], key: str, file: object) -> State:
     )
 
 
-def _groups(content: Any, path: str = "") -> Iterator[tuple[str, State]]:
-    """Every mapping of names to tensors, by its keys joined by dots.
+def _groups(content: Any, file: object) -> Iterator[tuple[str, State]]:
+    """Every mapping of names to tensors, by its keys joined by dots; what contains itself is entered once.
 
     What optimisers keep is under numbers, and is left out.
+
+    Raises:
+        CheckpointError: more mappings in each other than any trainer writes.
     """
+    waiting: list[tuple[str, Any, tuple[int, ...]]] = [("", content, ())]
+    for _ in range(MOST_MAPPINGS):
+        if not waiting:
+            return
+        path, mapping, around = waiting.pop()
+        if not isinstance(mapping, Mapping) or id(mapping) in around:
+            continue
+        if len(around) == MOST_DEPTH:
+            break
+        yield from _group(mapping, path)
+        inner = [(k, v) for k, v in mapping.items() if isinstance(k, str) and isinstance(v, Mapping)]
+        around = (*around, id(mapping))
+        waiting += [(_join(path, k), v, around) for k, v in reversed(inner)]
+    raise CheckpointError(
+        f"{file} holds mappings in each other over and over",
+        expected=f"at most {MOST_MAPPINGS}, and {MOST_DEPTH} in each other",
+        hint="save the state_dict() alone",
+    )
+
+
+def _group(content: Mapping[Any, Any], path: str) -> Iterator[tuple[str, State]]:
+    """The tensors right inside a mapping: one group, and averaged ones beside them."""
     import torch
 
-    if not isinstance(content, Mapping):
-        return
-    names = {k: v for k, v in content.items() if isinstance(k, str)}
-    tensors = {k: v for k, v in names.items() if isinstance(v, torch.Tensor)}
+    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
     for first, own in _averaged_among(tensors):
         tensors = {k: v for k, v in tensors.items() if k not in own}
         yield _join(path, first), {k[len(first) + 1 :]: v for k, v in own.items()}
     if tensors:
         yield path, tensors
-    for k, inner in names.items():
-        yield from _groups(inner, _join(path, k))
 
 
 def _averaged_among(state: State) -> Iterator[tuple[str, State]]:

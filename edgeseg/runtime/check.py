@@ -73,6 +73,14 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
             f"{file} holds arrays of the shapes {', '.join(str(a.shape) for a in found)}",
             expected="frames [N,H,W,3]; class_map, stored, sure (bool) and stable (bool) [N,H,W]",
         )
+    highest, values = int(found.class_map.max(initial=0)), bundle.manifest.model.map_values
+    if highest >= values:
+        raise BundleError(
+            f"{file} holds the value {highest}, and the manifest names {len(bundle.manifest.model.classes)} "
+            "classes",
+            expected=f"values below {values}",
+            hint="make the bundle again",
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, EngineRecord
+from edgeseg.core.bounds import MOST_STREAMS, MOST_THREADS
+from edgeseg.core.bundle import Bundle, EngineRecord, TensorInfo
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.errors import BundleError, InputError
+from edgeseg.runtime import signature
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.frames import Color, Frames, copy_frames, require_color
 from edgeseg.runtime.stream import in_order
@@ -46,6 +49,7 @@ def load(
     check: bool = True,
     warm_up: int = 2,
     profile: bool = False,
+    require_signature: Path | str | None = None,
 ) -> Session:
     """Open an engine bundle.
 
@@ -63,14 +67,17 @@ def load(
         check: run the golden frames.
         warm_up: runs of each request before the session is handed out.
         profile: collect time per layer (slower).
+        require_signature: public Ed25519 key (PEM) of who must have signed the bundle.
 
     Raises:
-        BundleError: not an engine bundle, a file was changed, or the self-check failed.
+        BundleError: not an engine bundle, a file was changed, or the self-check or the signature failed.
         EngineMismatch: built for another device or engine version.
         InputError: a `color` that is not known, or senseless settings.
         MissingDependency, MissingDevice: the engine cannot run here.
     """
     settings = OpenSettings(streams=streams, cache=cache, profile=profile)
+    if require_signature is not None:
+        signature.require_signature(Path(path), Path(require_signature))
     return Session(Bundle.open(path), settings, color=color, threads=threads, check=check, warm_up=warm_up)
 
 
@@ -107,6 +114,7 @@ class Session:
         backend = backend_for(self.target)
         self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
         try:
+            _require_recorded(self.engine, record)
             self._prepare(settings.streams, check, warm_up)
         except BaseException:
             self.engine.close()
@@ -116,6 +124,7 @@ class Session:
         self._input = self.engine.inputs[0].name
         self._shape = self.engine.inputs[0].shape
         self._streams = streams
+        self._process = os.getpid()
         self._closing = Lock()
         self._closed = False
         self._requests: SimpleQueue[Request | None] = SimpleQueue()
@@ -152,7 +161,7 @@ class Session:
         """uint8 [H,W,3] -> uint8 [H,W], or [N,H,W,3] -> [N,H,W] with any N.
 
         Raises:
-            InputError: frames of another size or dtype, or the session is closed.
+            InputError: frames of another size or dtype, the session is closed, or was opened before a fork.
         """
         return self.timed(frames)[0].class_map
 
@@ -200,7 +209,12 @@ class Session:
         return in_order(self._class_maps, self._groups(frames, copy), workers=self._streams, limit=queue)
 
     def close(self) -> None:
-        """Wait for the runs in progress and free the engine. Closing twice does nothing."""
+        """Wait for the runs in progress and free the engine. Closing twice does nothing.
+
+        Nor does closing in a forked child: the engine is the parent's.
+        """
+        if os.getpid() != self._process:
+            return
         with self._closing:
             if self._closed:
                 return
@@ -243,6 +257,13 @@ class Session:
 
     def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
         """One run of the engine on exactly `batch` frames."""
+        if os.getpid() != self._process:
+            raise InputError(
+                f"the session of '{self.bundle.manifest.name}' was opened before this process was forked: "
+                "the threads of its engine are not here",
+                expected="load() in the process that runs frames",
+                hint="load after the fork, or start processes with multiprocessing's 'spawn'",
+            )
         request = self._requests.get()
         if request is None:
             self._requests.put(None)
@@ -305,13 +326,39 @@ def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineR
             expected="a bundle of kind 'engine'",
             hint="make one with `edgeseg export --target ...`",
         )
-    if streams < 1 or (threads is not None and threads < 0):
-        raise InputError(f"streams is {streams}, threads is {threads}", expected="streams >= 1, threads >= 0")
+    if not 1 <= streams <= MOST_STREAMS or not 0 <= (threads or 0) <= MOST_THREADS:
+        raise InputError(
+            f"streams is {streams}, threads is {threads}",
+            expected=f"streams from 1 to {MOST_STREAMS}, threads from 0 to {MOST_THREADS}",
+        )
     record = bundle.engine
     if threads is None:
         return record
     target = msgspec.structs.replace(Target.parse(record.target), threads=threads)
     return msgspec.structs.replace(record, target=str(target))
+
+
+def _require_recorded(engine: Engine, record: EngineRecord) -> None:
+    """Raise BundleError unless the open engine has the tensors of the manifest, and takes its frames."""
+    frames = (record.batch, *record.camera_size, 3)
+    takes = [(info.dtype, info.shape) for info in record.inputs]
+    if takes != [("uint8", frames)]:
+        raise BundleError(
+            f"the manifest gives its engine the inputs {takes}",
+            expected=f"one uint8 {list(frames)}: frames of its batch and camera size",
+            hint="build the engine again",
+        )
+    for found, said in zip((engine.inputs, engine.outputs), (record.inputs, record.outputs)):
+        if sorted(found, key=str) != sorted(said, key=str):
+            raise BundleError(
+                f"the engine has {', '.join(map(_signature, found))}",
+                expected=f"{', '.join(map(_signature, said))}, as the manifest says",
+                hint="build the engine again",
+            )
+
+
+def _signature(info: TensorInfo) -> str:
+    return f"{info.name} {info.dtype} {list(info.shape)}"
 
 
 def _filled(frames: Array, batch: int) -> Array:

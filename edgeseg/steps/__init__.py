@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest
+from edgeseg.core.bundle import Bundle, Kind, Manifest
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
-from edgeseg.core.documents import encode, read_json
+from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.model_spec import ModelSpec, Pruned
 from edgeseg.core.target import Target
 from edgeseg.prune.settings import PruneSettings
@@ -85,9 +85,7 @@ class Pruning:
         if not record.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             cuts = self._choose(self.settings.keep ** (number / self.settings.rounds))
-            part = record.with_suffix(".part")
-            part.write_bytes(encode(Round(pruning=cuts)))
-            part.replace(record)
+            write_document(record, Round(pruning=cuts))
         cuts = read_json(record, Round).pruning
         replay(self.module, cuts, self.spec.input_size)
         self.history += cuts

@@ -10,16 +10,8 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import (
-    Bundle,
-    BundleDraft,
-    EngineRecord,
-    Golden,
-    Kind,
-    Manifest,
-    Rival,
-    StepRecord,
-)
+from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Kind, Manifest, Rival, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
 from edgeseg.core.quantization import Quantization
@@ -137,7 +129,7 @@ def _write(
     from edgeseg.datasets.patterns import colour_bars
     from edgeseg.graph.deploy import compose
     from edgeseg.graph.faults import smallest_shown
-    from edgeseg.graph.golden import class_maps
+    from edgeseg.graph.golden import FULL_BITS, INT8_BITS, class_maps
     from edgeseg.graph.golden import golden as golden_arrays
     from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
     from edgeseg.graph.upsampling import merge_upsampling
@@ -167,7 +159,13 @@ def _write(
     images = context.frames.take(golden_count(_batch(network)))
     frames = np.concatenate([images, colour_bars(context.camera_size)[None]])
     arrays: Any = golden_arrays(
-        deploy, network, spec, frames, significant_bits(target, rest), grid=int8.scores if int8 else None
+        deploy,
+        network,
+        spec,
+        frames,
+        significant_bits(target, rest),
+        full_bits=INT8_BITS if int8 else FULL_BITS,
+        grid=int8.scores if int8 else None,
     )
     stored = as_stored(shipped, result, target, rest)
     arrays["stored"] = arrays["class_map"] if stored is None else class_maps(stored, frames)
@@ -184,7 +182,7 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
     """
     draft.finish(manifest)
     assert draft.manifest is not None
-    bundle = Bundle(draft.path, draft.manifest, "")
+    bundle = Bundle(draft.path, draft.manifest)
     target = Target.parse(bundle.engine.target)
     context.progress(f"{target}: self-check")
     if bundle.engine.entry and backend_for(target).availability(target).run:

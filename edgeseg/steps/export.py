@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord
+from edgeseg.core.bundle import Bundle, Check, Kind, Manifest, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.versions import versions
@@ -72,8 +73,9 @@ def _from_torch(parent: Bundle, batch: int, context: Context) -> tuple[ModelProt
 def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto, tuple[Check, ...]]:
     from edgeseg.graph.check import check_against_onnx
     from edgeseg.graph.fold import fold
+    from edgeseg.graph.onnx_file import read_onnx
     from edgeseg.graph.simplify import simplify
-    from edgeseg.graph.source import make_static, read_onnx
+    from edgeseg.graph.source import make_static
 
     spec = parent.manifest.model
     original = make_static(

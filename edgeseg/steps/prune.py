@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.bundle import Bundle, Check, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec, Weights
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.target import Target
@@ -106,8 +107,9 @@ def _contract(spec: ModelSpec, kind: Kind) -> Postprocess:
 def _lifted(parent: Bundle) -> LiftedModule:
     """The network of an ONNX bundle as a torch module that returns its scores."""
     from edgeseg.graph.fold import fold
+    from edgeseg.graph.onnx_file import read_onnx
     from edgeseg.graph.simplify import simplify
-    from edgeseg.graph.source import make_static, read_onnx
+    from edgeseg.graph.source import make_static
     from edgeseg.quantize.qat import lift_output
 
     spec = parent.manifest.model

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord
+from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.versions import versions
 from edgeseg.datasets.nearer import with_nearer
 from edgeseg.datasets.pictures import seen_by

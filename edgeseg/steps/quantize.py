@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from edgeseg.core.bundle import (
-    Bundle,
-    BundleDraft,
-    Kind,
-    Manifest,
-    StepRecord,
-)
+from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
 from edgeseg.core.documents import write_document
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import unknown
 from edgeseg.core.quantization import NodePrecision, Quantization

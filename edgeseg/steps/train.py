@@ -6,7 +6,8 @@ import shutil
 
 import msgspec
 
-from edgeseg.core.bundle import Bundle, BundleDraft, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord, file_sha256
+from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import Weights
 from edgeseg.core.versions import versions
 from edgeseg.errors import RecipeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from edgeseg.errors import InputError, MissingDependency
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _NAMES = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+_RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+"""Where launchers tell a process its number, in the order in which Accelerate reads them."""
+
+
+def first_process() -> bool:
+    """Whether this is the process of a training that writes, known before Accelerate is started."""
+    return next((os.environ[name] for name in _RANKS if name in os.environ), "0") == "0"
 
 
 def accelerator_for(settings: TrainSettings) -> Accelerator:

@@ -9,7 +9,7 @@ import msgspec
 import torch
 
 from edgeseg.core.bundle import file_sha256
-from edgeseg.core.documents import encode
+from edgeseg.core.documents import write_document
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.models.card import Card
 from edgeseg.models.checkpoint import stored, write_safetensors
@@ -45,9 +45,7 @@ def write_best(
         settings=msgspec.to_builtins(settings),
         command=command,
     )
-    partial = folder / ".best.json.partial"
-    partial.write_bytes(encode(card))
-    partial.replace(folder / "best.json")
+    write_document(folder / "best.json", card)
     return card
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.core.bounds import FITTING, fits
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import InputError
 
@@ -65,13 +66,21 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("epochs", "steps", "validate_every", "workers", "weight_decay", "seed"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        for name, most in _MOST.items():
+            _require(name, getattr(self, name), getattr(self, name) <= most, f"at most {most:,}")
         for name in ("flip", "color", "warmup", "swa_start"):
             _require(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "between 0 and 1")
         _require("epochs", self.epochs, bool(self.epochs or self.steps), "at least 1, or steps of at least 1")
         _require("lr", self.lr, self.lr > 0, "a positive number")
         _require("ema_decay", self.ema_decay, 0.0 < self.ema_decay < 1.0, "between 0 and 1")
-        _require("scale", self.scale, 0.0 < self.scale[0] <= self.scale[1], "0 < smallest <= largest")
-        _require("crop", self.crop, self.crop is None or min(self.crop) > 0, "positive height and width")
+        small, large = self.scale
+        _require(
+            "scale",
+            self.scale,
+            0.0 < small <= large <= MOST_SCALE,
+            f"0 < smallest <= largest <= {MOST_SCALE}",
+        )
+        _require("crop", self.crop, self.crop is None or fits(self.crop), FITTING)
         for name in _CHOICES:
             known = _CHOICES[name]
             _require(name, getattr(self, name), getattr(self, name) in known, f"one of {', '.join(known)}")
@@ -82,6 +91,19 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def validation_interval(self, images: int) -> int:
         return self.validate_every or max(1, images // self.batch)
 
+
+MOST_SCALE = 16.0
+_MOST = {
+    "epochs": 1_000_000,
+    "steps": 1_000_000_000,
+    "validate_every": 1_000_000_000,
+    "batch": 65_536,
+    "accumulate": 65_536,
+    "workers": 256,
+    "lr": 1000.0,
+    "weight_decay": 1000.0,
+    "seed": 2**32 - 1,
+}
 
 _CHOICES = {
     "optimizer": ("adamw", "sgd"),

@@ -1,4 +1,4 @@
-from edgeseg.backends._cache_files import read_if_present, replace, writable
+from edgeseg.backends._cache_files import keep, read_if_whole, writable
 
 
 def test_folder_is_made(tmp_path):
@@ -17,15 +17,33 @@ def test_folder_that_cannot_be_made_gives_a_note(tmp_path):
     assert str(tmp_path / "file" / "cache") in notes[0]
 
 
-def test_replace_and_read(tmp_path):
+def test_keep_and_read(tmp_path):
     file = tmp_path / "x.cache"
-    assert read_if_present(file) == b""
-    replace(file, b"one")
-    replace(file, b"two")
-    assert read_if_present(file) == b"two"
+    assert read_if_whole(file) == b""
+    keep(file, b"one")
+    keep(file, b"two")
+    assert read_if_whole(file) == b"two"
     assert [f.name for f in tmp_path.iterdir()] == ["x.cache"]
 
 
-def test_replace_in_a_folder_that_is_gone_keeps_quiet(tmp_path):
-    replace(tmp_path / "gone" / "x.cache", b"one")
+def test_what_was_changed_is_not_read(tmp_path):
+    file = tmp_path / "x.cache"
+    keep(file, b"kernels")
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert read_if_whole(file) == b""
+    file.write_bytes(whole[:-1])
+    assert read_if_whole(file) == b""
+
+
+def test_a_link_at_the_place_of_the_cache_is_replaced_not_followed(tmp_path):
+    (tmp_path / "other").write_bytes(b"mine")
+    (tmp_path / "x.cache").symlink_to(tmp_path / "other")
+    keep(tmp_path / "x.cache", b"kernels")
+    assert (tmp_path / "other").read_bytes() == b"mine"
+
+
+def test_keep_in_a_folder_that_is_gone_says_nothing(tmp_path):
+    keep(tmp_path / "gone" / "x.cache", b"one")
     assert not (tmp_path / "gone").exists()

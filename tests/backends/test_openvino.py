@@ -86,13 +86,33 @@ def test_layers_tell_precision_and_time(deploy, folder, frames):
     assert {layer.name: layer for layer in engine.layers()}["conv1"].milliseconds > 0
 
 
+def opened(built, folder, cache):
+    """The engine that `built` tells of, once more: OpenVINO numbers constants anew whenever it converts."""
+    target = "openvino-fp32+threads=1"
+    record = EngineRecord(target=target, graph="", hardware=built.hardware, camera_size=(1, 1))
+    settings = OpenSettings(cache=cache)
+    return backend_for(Target.parse(target)).open(folder / built.entry, record, settings)
+
+
 def test_model_cache_is_filled_and_used(deploy, folder, frames, tmp_path):
-    _, first = make(deploy, folder, cache=tmp_path / "cache")
-    files = sorted((tmp_path / "cache").iterdir())
-    assert files
-    _, second = make(deploy, folder, cache=tmp_path / "cache")
-    assert sorted((tmp_path / "cache").iterdir()) == files
+    built, first = make(deploy, folder, cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    made = kept.stat().st_ino
+    second = opened(built, folder, tmp_path / "cache")
+    assert [*(tmp_path / "cache").iterdir()] == [kept] and kept.stat().st_ino == made
     assert np.array_equal(run(first, frames), run(second, frames))
+
+
+def test_a_compiled_model_that_was_changed_is_made_again(deploy, folder, frames, tmp_path):
+    built, first = make(deploy, folder, cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = kept.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 20):
+        changed = whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :]
+        kept.write_bytes(changed)
+        engine = opened(built, folder, tmp_path / "cache")
+        assert np.array_equal(run(engine, frames), run(first, frames))
+        assert kept.read_bytes() != changed
 
 
 def test_each_precision_has_a_model_of_its_own_in_the_cache(deploy, folder, tmp_path):

@@ -83,3 +83,17 @@ def test_a_place_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="could not be written"):
         listed("a").write(tmp_path / "file" / "calib.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_list_that_appeared_meanwhile_is_not_replaced(tmp_path, monkeypatch):
+    text = CalibrationList.text
+
+    def slow(self):
+        (tmp_path / "calib.txt").write_text("theirs")
+        return text(self)
+
+    monkeypatch.setattr(CalibrationList, "text", slow)
+    with pytest.raises(DataError, match="exists"):
+        listed("a").write(tmp_path / "calib.txt")
+    assert (tmp_path / "calib.txt").read_text() == "theirs"
+    assert [p.name for p in tmp_path.iterdir()] == ["calib.txt"]

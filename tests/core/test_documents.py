@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import msgspec
 import pytest
 
-from edgeseg.core.documents import convert, encode, read_json, read_toml
+from edgeseg.core.documents import convert, encode, read_json, read_toml, write_document
 from edgeseg.core.recipe import Recipe
 from edgeseg.errors import BundleError, InputError, RecipeError
 
@@ -116,3 +117,22 @@ def test_the_reason_of_a_field_check_is_told():
     with pytest.raises(RecipeError) as refusal:
         convert(data, Recipe, where="r.toml", error=RecipeError)
     assert "r.toml" in str(refusal.value) and "model.task = 'dance'" in str(refusal.value)
+
+
+def test_a_planted_link_is_not_written_through(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "noun.json.part").symlink_to(victim)
+    (tmp_path / "noun.json").symlink_to(victim)
+    write_document(tmp_path / "noun.json", Noun(schema_version=2))
+    assert victim.read_text() == "precious"
+    assert read_json(tmp_path / "noun.json", Noun) == Noun(schema_version=2)
+
+
+def test_writers_of_one_document_do_not_meet(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        written = [
+            pool.submit(write_document, tmp_path / "n.json", Noun(schema_version=2)) for _ in range(200)
+        ]
+        assert [future.exception() for future in written] == [None] * 200
+    assert [p.name for p in tmp_path.iterdir()] == ["n.json"]

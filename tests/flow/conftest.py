@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import EngineRecord, Manifest, StepRecord, draft
+from edgeseg.core.bundle import EngineRecord, Manifest, StepRecord
+from edgeseg.core.drafts import draft
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
 from edgeseg.core.ports import Array, BuildSettings
 from edgeseg.core.preprocess import Preprocess

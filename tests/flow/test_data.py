@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeseg.core.bundle import draft
+from edgeseg.core.drafts import draft
 from edgeseg.core.recipe import DataChoice, ModelChoice
 from edgeseg.errors import DataError, ModelError
 from edgeseg.flow.data import open_data, parse_data, split_of

@@ -8,7 +8,8 @@ import struct
 import msgspec
 import pytest
 
-from edgeseg.core.bundle import Bundle, Check, Manifest, Parent, StepRecord, draft
+from edgeseg.core.bundle import Bundle, Check, Manifest, Parent, StepRecord
+from edgeseg.core.drafts import draft
 from edgeseg.errors import (
     BundleError,
     CheckpointError,
@@ -150,7 +151,7 @@ def test_weights_written_as_constants_count_as_parameters(make_bundle, tmp_path)
 
 def test_what_is_no_bundle_and_no_onnx_is_refused(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not protobuf at all")
-    with pytest.raises(GraphError, match=r"broken\.onnx cannot be read"):
+    with pytest.raises(GraphError, match=r"broken\.onnx is not an ONNX file"):
         inspect(tmp_path / "broken.onnx")
     with pytest.raises(BundleError, match="is not a bundle"):
         inspect(tmp_path)

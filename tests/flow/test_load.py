@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeseg.core.bundle import Manifest, draft
+from edgeseg.core.bundle import Manifest
+from edgeseg.core.drafts import draft
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import GraphError, InputError, ModelError
 from edgeseg.flow.data import Data

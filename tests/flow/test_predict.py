@@ -11,6 +11,7 @@ from PIL import Image
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency
 from edgeseg.flow.predict import predict
 from edgeseg.flow.video import VideoReader
+from edgeseg.flow.work import alone
 
 PURE = np.eye(3, dtype=np.uint8) * 200
 STRIPES = np.repeat(np.arange(3, dtype=np.uint8), 8)[None, :].repeat(16, axis=0)
@@ -111,9 +112,30 @@ def test_bad_arguments_are_refused_before_any_work(make_bundle, tmp_path):
         predict(tmp_path / "no-bundle", tmp_path / "scene.png", tmp_path / "out")
     with pytest.raises(InputError, match="is a file"):
         predict(make_bundle(), tmp_path / "scene.png", tmp_path / "scene.png")
-    with pytest.raises(InputError, match="could not be written"):
+    with pytest.raises(InputError, match="no files can be made"):
         predict(make_bundle("b"), tmp_path / "scene.png", tmp_path / "scene.png" / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_second_into_one_folder_is_refused_at_the_start(make_bundle, tmp_path):
+    save(tmp_path / "scene.png")
+    with (
+        alone(tmp_path / "out", "predicts into"),
+        pytest.raises(InputError, match="another process predicts"),
+    ):
+        predict(tmp_path / "no-bundle", tmp_path / "scene.png", tmp_path / "out")
+    predict(make_bundle(), tmp_path / "scene.png", tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_what_a_killed_predict_left_is_removed(make_bundle, tmp_path):
+    save(tmp_path / "scene.png")
+    left = tmp_path / "out" / ".results.partial-abcd_123"
+    (left / "new").mkdir(parents=True)
+    (left / "lock").write_text("")
+    (tmp_path / "out" / ".lock").write_text("")
+    predict(make_bundle(), tmp_path / "scene.png", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["scene.mask.png", "scene.overlay.png"]
 
 
 def write_video(path, frames):

@@ -11,7 +11,7 @@ from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.faults import smallest_shown
 from edgeseg.graph.fp16 import to_fp16
-from edgeseg.graph.golden import golden, stable_pixels
+from edgeseg.graph.golden import FULL_BITS, INT8_BITS, golden, stable_pixels
 from edgeseg.runtime.preprocess import preprocess
 
 NOISE = 1e-3
@@ -50,6 +50,14 @@ def test_fewer_bits_leave_fewer_pixels():
     deploy = compose(network(), spec, (32, 48))
     shares = [golden(deploy, network(), spec, frames, bits)["stable"].mean() for bits in (24, 11, 8, 4)]
     assert shares == sorted(shares, reverse=True) and shares[0] > 0.99 > shares[-1]
+
+
+def test_int8_is_compared_at_full_precision_where_fewer_bits_keep_the_class():
+    spec, frames = spec_of(), smooth_frames(2, (32, 48))
+    deploy = compose(network(), spec, (32, 48))
+    exact, int8 = (golden(deploy, network(), spec, frames, 24, full_bits=b) for b in (FULL_BITS, INT8_BITS))
+    assert int8["sure"].mean() < exact["sure"].mean()
+    assert (int8["stable"] == int8["sure"]).all()
 
 
 def test_a_margin_within_the_noise_is_not_stable():

@@ -48,13 +48,13 @@ def test_no_command_is_documented_that_is_not_there(clone):
 
 
 def test_every_option_of_the_device_commands_is_documented(clone):
-    from edgeseg.device.__main__ import _parser
+    from edgeseg.device.commands import _parser
 
     text = section(clone, "python -m edgeseg.device")
     for name, parser in next(a for a in _parser()._actions if a.choices).choices.items():
         usage = re.search(rf"edgeseg\.device {name}(.*?)(?=python -m|\Z)", text, re.DOTALL)[1]
         for option in re.findall(r"--[\w-]+", parser.format_usage()):
-            assert option in usage or option == "--cache"
+            assert option in usage or option in ("--cache", "--require-signature")
 
 
 def test_every_field_of_the_pixel_contract_is_documented(clone):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import edgeseg.backends
-from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepRecord, TensorInfo, draft
+from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepRecord, TensorInfo
+from edgeseg.core.drafts import draft
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 
@@ -50,6 +51,8 @@ def make_bundle(tmp_path):
         frame_color="rgb",
     ) -> Path:
         about = {"shape": (batch, *SIZE), "confidence": confidence, "shift": shift}
+        outputs = (TensorInfo("class_map", "uint8", (batch, *SIZE)),)
+        outputs += (TensorInfo("confidence", "float32", (batch, *SIZE)),) if confidence else ()
         with draft(tmp_path / name) as result:
             (result.path / "deploy.onnx").write_text(json.dumps(about))
             built = kind == "engine"
@@ -87,7 +90,8 @@ def make_bundle(tmp_path):
                         engine_version="1",
                         batch=batch,
                         camera_size=SIZE,
-                        inputs=(TensorInfo("frames", "uint8", (batch, *SIZE, 3)),),
+                        inputs=(TensorInfo("frames", "uint8", (batch, *SIZE, 3)),) if built else (),
+                        outputs=outputs if built else (),
                     )
                     if kind in ("engine", "deferred")
                     else None,

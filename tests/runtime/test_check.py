@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edgeseg.core.bundle import Bundle, FileEntry, file_sha256
+from edgeseg.core.bundle import Bundle, FileEntry, file_sha256, sealed
 from edgeseg.core.documents import encode
 from edgeseg.errors import BundleError
 from edgeseg.runtime import load
@@ -36,6 +36,7 @@ def test_a_golden_file_that_is_not_npz_is_refused(make_bundle):
     bundle = Bundle.open(path, check_files=False)
     entry = FileEntry(golden.stat().st_size, file_sha256(golden))
     files = {**bundle.manifest.files, "golden.npz": entry}
-    (path / "manifest.json").write_bytes(encode(msgspec.structs.replace(bundle.manifest, files=files)))
+    manifest = sealed(msgspec.structs.replace(bundle.manifest, files=files))
+    (path / "manifest.json").write_bytes(encode(manifest))
     with pytest.raises(BundleError, match=r"golden.npz cannot be read"):
         load(path)

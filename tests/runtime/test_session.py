@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 
+from edgeseg.core.bundle import Bundle, TensorInfo, sealed
+from edgeseg.core.documents import encode
 from edgeseg.errors import BundleError, InputError
 from edgeseg.runtime import load
 
@@ -73,6 +77,38 @@ def test_a_changed_byte_is_refused(make_bundle):
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong", "told"),
+    [
+        ("inputs", TensorInfo("frames", "uint8", (1, 12, 8, 3)), r"expected: one uint8 \[1, 8, 12, 3\]"),
+        ("inputs", TensorInfo("frames", "float32", (1, 8, 12, 3)), r"expected: one uint8 \[1, 8, 12, 3\]"),
+        ("outputs", TensorInfo("class_map", "int64", (1, 8, 12)), r"class_map uint8 \[1, 8, 12\]"),
+        (
+            "outputs",
+            TensorInfo("class_map", "uint8", (1, 16, 24)),
+            r"expected: class_map uint8 \[1, 16, 24\]",
+        ),
+    ],
+)
+def test_an_engine_with_other_tensors_than_the_manifest_says_is_refused(make_bundle, field, wrong, told):
+    path = make_bundle()
+    manifest = Bundle.open(path).manifest
+    engine = msgspec.structs.replace(manifest.engine, **{field: (wrong,)})
+    changed = sealed(msgspec.structs.replace(manifest, engine=engine))
+    (path / "manifest.json").write_bytes(encode(changed))
+    with pytest.raises(BundleError, match=told):
+        load(path)
+
+
+def test_a_manifest_with_fewer_classes_than_its_class_maps_is_refused(make_bundle):
+    path = make_bundle()
+    manifest = Bundle.open(path).manifest
+    model = msgspec.structs.replace(manifest.model, classes=manifest.model.classes[:2])
+    (path / "manifest.json").write_bytes(encode(sealed(msgspec.structs.replace(manifest, model=model))))
+    with pytest.raises(BundleError, match=r"holds the value 3, and the manifest names 2 classes"):
+        load(path)
+
+
 def test_a_deferred_bundle_tells_how_to_build_it(make_bundle):
     with pytest.raises(BundleError, match=r"edgeseg build .*toy.*python -m edgeseg.device build"):
         load(make_bundle(kind="deferred"))
@@ -84,9 +120,9 @@ def test_a_bundle_without_an_engine_is_refused(make_bundle, kind):
         load(make_bundle(kind=kind))
 
 
-@pytest.mark.parametrize("wrong", [{"streams": 0}, {"threads": -1}])
+@pytest.mark.parametrize("wrong", [{"streams": 0}, {"threads": -1}, {"streams": 10**6}, {"threads": 10**6}])
 def test_senseless_settings_are_refused(make_bundle, wrong):
-    with pytest.raises(InputError, match="streams >= 1"):
+    with pytest.raises(InputError, match=r"streams from 1 to \d+, threads from 0 to \d+"):
         load(make_bundle(), **wrong)
 
 
@@ -220,3 +256,16 @@ def test_a_refused_frame_is_told_the_order_it_must_have(make_bundle):
     with load(make_bundle(), color="bgr") as session, pytest.raises(InputError) as caught:
         session(np.zeros((8, 12, 4), np.uint8))
     assert "channels in the order BGR (load(color=...) sets another)" in str(caught.value)
+
+
+def test_a_session_from_before_a_fork_says_to_load_after_it(make_bundle, frames, monkeypatch):
+    session = load(make_bundle())
+    here = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: here + 1)
+    with pytest.raises(InputError, match="before this process was forked") as refusal:
+        session(frames(1)[0])
+    assert "load after the fork" in refusal.value.hint
+    session.close()
+    monkeypatch.undo()
+    assert session(frames(1)[0]).shape == (8, 12)
+    session.close()

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeseg.core.bundle import Bundle, draft
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import draft
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.flow.data import Data

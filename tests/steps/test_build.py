@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, TensorInfo, draft
+from edgeseg.core.bundle import Bundle, TensorInfo
+from edgeseg.core.drafts import draft
 from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine

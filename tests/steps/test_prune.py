@@ -10,8 +10,9 @@ import onnx
 import pytest
 import torch
 
-from edgeseg.core.bundle import Bundle, draft
+from edgeseg.core.bundle import Bundle, sealed
 from edgeseg.core.documents import encode, read_json
+from edgeseg.core.drafts import draft
 from edgeseg.core.ports import Lap
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.device.bench import BenchSettings
@@ -124,7 +125,7 @@ def test_a_changed_history_is_refused(prune, tmp_path):
     cut = msgspec.structs.replace(spec.source.pruning[0], layer="encoder.nothing")
     source = msgspec.structs.replace(spec.source, pruning=(cut,))
     changed = msgspec.structs.replace(manifest, model=msgspec.structs.replace(spec, source=source))
-    (copy / "manifest.json").write_bytes(encode(changed))
+    (copy / "manifest.json").write_bytes(encode(sealed(changed)))
     with pytest.raises(ModelError, match=r"encoder\.nothing"):
         open_network(Bundle.open(copy))
 

@@ -90,7 +90,7 @@ def test_of_several_outputs_the_scored_one_stays(exported, run_step):
 
 def changed(bundle: Bundle, **fields) -> Bundle:
     model = msgspec.structs.replace(bundle.manifest.model, **fields)
-    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, model=model), bundle.id)
+    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, model=model))
 
 
 def test_crops_of_another_size_are_refused(exported, run_step):

@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeseg.core.bundle import Bundle, Manifest, StepRecord, draft
+from edgeseg.core.bundle import Bundle, Manifest, StepRecord
+from edgeseg.core.drafts import draft
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.quantization import Quantization
 from edgeseg.datasets.images import unlabelled

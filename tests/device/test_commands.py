@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.device.__main__ import main
+from edgeseg.device.commands import main
 
 HEAVY = ("torch", "torchvision", "PIL", "onnx", "onnxscript", "typer", "rich", "cv2", "scipy", "timm")
 QUICK = ("--min-runs", "40", "--min-seconds", "0", "--warmup", "1")

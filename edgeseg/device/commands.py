@@ -1,0 +1,190 @@
+"""`python -m edgeseg.device build|check|bench`: needs nothing but the device zone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import cache_folder
+from edgeseg.core.documents import encode
+from edgeseg.core.drafts import refuse_existing
+from edgeseg.core.faults import explained
+from edgeseg.core.measurement import Measurement, PairedRatio
+from edgeseg.core.ports import BuildSettings, OpenSettings
+from edgeseg.core.target import parse_cpus
+from edgeseg.device.bench import BenchSettings, bench, bench_pair
+from edgeseg.device.build import build, ready
+from edgeseg.device.report import judge, measurement_text, ratio_text
+from edgeseg.errors import EdgesegError
+from edgeseg.runtime.check import self_check
+from edgeseg.runtime.session import Session
+from edgeseg.runtime.signature import require_signature
+
+INTERRUPTED = 130
+
+
+class _Comparison(msgspec.Struct, frozen=True):
+    """What `bench --vs --json` prints."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int
+    a: Measurement
+    b: Measurement
+    device: PairedRatio
+    host: PairedRatio
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 budget missed, 2 bad input, 3 invalid measurement, 4 missing
+    dependency or device, and with it a limit that could not be measured."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        options.cache = options.cache or cache_folder()
+        if options.require_signature:
+            for bundle in filter(None, (options.bundle, getattr(options, "vs", None))):
+                require_signature(bundle, options.require_signature)
+        return command(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as fault:
+        error = explained(fault)
+        print(f"error: {error}", file=sys.stderr)
+        if getattr(options, "json", False):
+            fields = {name: getattr(error, name) for name in ("message", "expected", "hint", "exit_code")}
+            print(encode({"error": fields}).decode())
+        return error.exit_code
+
+
+def _build(options: argparse.Namespace) -> int:
+    place = options.bundle.resolve()
+    output = options.output or place.with_name(f"{place.name}-built")
+    refuse_existing(output, options.overwrite)
+    bundle = Bundle.open(options.bundle)
+    settings = BuildSettings(
+        cache=options.cache, workspace_mb=options.workspace_mb, cuda_graph=not options.no_cuda_graph
+    )
+    child = build(bundle, output, settings, overwrite=options.overwrite, progress=_tell)
+    print(child.path)
+    for note in child.manifest.notes:
+        print(f"note: {note}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache), check=False) as session:
+        result = self_check(session, session.bundle)
+        for note in session.notes:
+            print(f"note: {note}")
+        if result is None:
+            print(f"{session.target}: opens and runs; the bundle has no golden frames to compare")
+        else:
+            print(
+                f"{session.target}: {result.agreement:.3%} of {result.pixels} pixels agree "
+                f"(limit {result.limit:.2%})"
+            )
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    settings = BenchSettings(
+        warmup=options.warmup,
+        min_runs=options.min_runs,
+        min_seconds=options.min_seconds,
+        streams=options.streams,
+        threads=options.threads,
+        cpus=options.cpus,
+        openings=options.openings,
+        blocks=options.blocks,
+        cache=options.cache,
+        check=not options.no_check,
+    ).judging(options.max_p99_ms)
+    path = ready(options.bundle, options.cache, _tell)
+    if options.vs is None:
+        measurement = bench(path, settings, _tell)
+        verdict = judge(measurement, options.max_p99_ms)
+        _show(options, measurement, measurement_text(measurement))
+    else:
+        other = ready(options.vs, options.cache, _tell)
+        pair = _Comparison(_Comparison.SCHEMA_VERSION, *bench_pair(path, other, settings, _tell))
+        verdict = judge(pair.a, options.max_p99_ms, pair.device, pair.host)
+        parts = (*map(measurement_text, (pair.a, pair.b)), *map(ratio_text, (pair.device, pair.host)))
+        _show(options, pair, "\n".join(parts))
+    for reason in verdict.reasons:
+        print(f"{verdict.status}: {reason}", file=sys.stderr)
+    return verdict.exit_code
+
+
+def _show(options: argparse.Namespace, noun: object, text: str) -> None:
+    print(encode(noun).decode() if options.json else text)
+
+
+def _tell(message: str, done: int = 0, total: int = 0) -> None:
+    """One line on the terminal that overwrites itself; nothing when the output is collected."""
+    if sys.stderr.isatty():
+        share = f" {100 * done // total}%" if total else ""
+        end = "\n" if total and done >= total else ""
+        print(f"\r{message}{share}\x1b[K", end=end, file=sys.stderr, flush=True)
+
+
+def _cpus(text: str) -> tuple[int, ...]:
+    try:
+        return parse_cpus(text)
+    except EdgesegError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m edgeseg.device", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_, description=help_)
+        sub.add_argument("bundle", type=Path)
+        sub.add_argument("--cache", type=Path, help="compiled models and timing caches")
+        sub.add_argument(
+            "--require-signature",
+            type=Path,
+            metavar="PUBLIC.pem",
+            help="refuse bundles not signed by this key",
+        )
+        sub.set_defaults(command=run)
+        return sub
+
+    sub = command("build", _build, "build the engine of a deferred bundle on this device")
+    sub.add_argument("--output", "-o", type=Path, help="folder of the new bundle (default: BUNDLE-built)")
+    sub.add_argument("--overwrite", action="store_true")
+    sub.add_argument("--workspace-mb", type=int, default=0, help="scratch memory; 0: the engine's default")
+    sub.add_argument("--no-cuda-graph", action="store_true")
+
+    command("check", _check, "open a bundle and compare its class maps with the golden ones")
+
+    sub = command("bench", _bench, "measure latency; a deferred bundle is built first")
+    usual = BenchSettings()
+    sub.add_argument(
+        "--vs", type=Path, metavar="BUNDLE", help="alternate with this bundle, give the paired ratio"
+    )
+    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--min-runs", type=int, default=usual.min_runs)
+    sub.add_argument("--min-seconds", type=float, default=usual.min_seconds)
+    sub.add_argument("--warmup", type=int, default=usual.warmup)
+    sub.add_argument("--openings", type=int, default=usual.openings, help="of both bundles, with --vs")
+    sub.add_argument("--blocks", type=int, default=usual.blocks, help="pairs of blocks in all, with --vs")
+    sub.add_argument("--streams", type=int, default=usual.streams, help="requests at work for throughput")
+    sub.add_argument("--threads", type=int, help="inference threads; 0: all cores (default: the bundle's)")
+    sub.add_argument("--cpus", type=_cpus, default=(), metavar="0,2-3", help="pin the process to these cores")
+    sub.add_argument(
+        "--max-p99-ms",
+        type=float,
+        help="exit 1 when the 99th percentile of host_ms is above; 1,000 runs or more",
+    )
+    sub.add_argument("--no-check", action="store_true", help="time without the self-check")
+    return parser
