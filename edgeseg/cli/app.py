@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -25,6 +25,7 @@ from edgeseg.cli import (
     quantize_commands,
     run_commands,
 )
+from edgeseg.cli.errors import document, fail
 from edgeseg.core.documents import is_text
 from edgeseg.core.faults import explained
 from edgeseg.errors import EdgesegError, EdgesegWarning
@@ -38,6 +39,8 @@ Exit codes: 0 done or pass, 1 budget missed, 2 bad input, 3 invalid measurement,
 INTERRUPTED = 130
 LONGEST_WORD = 4096
 """Characters of one argument: no path is longer."""
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""The base of what Typer raises for a command line it cannot read, which it gives no public name."""
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,8 +54,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             finally:
                 sys.stdout.flush()
         except EdgesegError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
+            fail(error, json=bool(options.get("json")))
         except KeyboardInterrupt:
             typer.echo("interrupted; run the same command again to go on", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -63,9 +65,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as fault:
             if isinstance(fault, OSError):
                 _drop_output()
-            found = explained(fault)
-            typer.echo(f"error: {found}", err=True)
-            raise typer.Exit(found.exit_code) from None
+            fail(explained(fault), json=bool(options.get("json")))
 
     return run
 
@@ -137,5 +137,9 @@ def main() -> NoReturn:
             told = f"the argument {given[:60]!a} is not text, or has {len(given):,} characters"
             typer.echo(f"error: {told}\nexpected: UTF-8, at most {LONGEST_WORD:,}", err=True)
             sys.exit(EdgesegError.exit_code)
-    app()
-    sys.exit(0)
+    try:
+        sys.exit(app(standalone_mode="--json" not in sys.argv))
+    except UsageError as error:
+        error.show()
+        document(error.format_message(), error.exit_code)
+        sys.exit(error.exit_code)

@@ -100,7 +100,7 @@ def quantize_recipe(
     targets: list[str],
     camera_size: str,
     data: str,
-    budget_drop: float,
+    budget_drop: float | None,
     budget_class: list[str],
 ) -> Recipe:
     import msgspec

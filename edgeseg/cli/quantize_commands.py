@@ -36,8 +36,11 @@ def quantize(
     option: o.ModelOption = [],  # noqa: B006
     contract: o.Contract = [],  # noqa: B006
     budget_drop: Annotated[
-        float, typer.Option(help="Largest loss of mIoU against the FP32 network, in points.", min=0.0)
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Largest loss of mIoU against the FP32 network, in points.", min=0.0, show_default="0.5"
+        ),
+    ] = None,
     budget_class: Annotated[
         list[str],
         typer.Option(metavar="CLASS=POINTS", help="The same for the IoU of one class. Repeatable."),
@@ -84,7 +87,8 @@ def quantize(
     from edgeseg.flow.quantize import quantize
 
     choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
-    recipe = choices.quantize_recipe(choice, target, camera_size, data, budget_drop, budget_class)
+    drop = 0.5 if budget_drop is None and plan else budget_drop
+    recipe = choices.quantize_recipe(choice, target, camera_size, data, drop, budget_class)
     settings = {"ptq": o.pairs(setting, "--ptq"), "swish": swish}
     settings |= {"plan": {"blocks": blocks}} if plan else {}
     with progress.shown() as report:

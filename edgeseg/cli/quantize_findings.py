@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def quantized(results: Sequence[QuantizeResult], json: bool) -> int:
-    code = max(result.exit_code for result in results)
+    codes = {result.exit_code for result in results}
+    code = 1 if 1 in codes else max(codes)
     if json:
         as_json(results)
         return code
@@ -25,6 +26,8 @@ def quantized(results: Sequence[QuantizeResult], json: bool) -> int:
         if result.planned is not None:
             met = result.planned.met
             line(f"{'plan' if met else 'budget missed'}: {result.planned.verdict}")
+            if result.planned.unjudged:
+                line(f"unjudged: no held-out image shows {', '.join(result.planned.unjudged)}")
     verdicts = {result.planned.verdict for result in results if result.planned}
     notes(note for result in results for note in result.notes if note not in verdicts)
     line("next: `edgeseg verify` for accuracy and `edgeseg bench` for latency, on the device")

@@ -19,7 +19,7 @@ from edgeseg.errors import DataError, EdgesegWarning
 
 MAX_PIXELS = 100_000_000
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError, OverflowError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _TIFF_BITS, _TIFF_SUBFILE = 258, 254
@@ -60,9 +60,12 @@ def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         # Not by path: Pillow 13 maps a file that it opened itself with the sides of a turned TIFF swapped.
         with path.open("rb") as file, Image.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(path)
+                raise _too_large(path, image.width * image.height)
             yield image
-    except _BOMB:
+    except _BOMB as fault:
+        told = re.search(r"(\d+) pixels", str(fault))
+        raise _too_large(path, int(told[1]) if told else 0) from None
+    except MemoryError:
         raise _too_large(path) from None
     except _BROKEN as fault:
         raise DataError(
@@ -117,9 +120,10 @@ def tell(path: Path, what: str) -> None:
         warnings.warn(f"{path} {what} (told once per folder)", EdgesegWarning, stacklevel=3)
 
 
-def _too_large(path: Path) -> DataError:
+def _too_large(path: Path, pixels: int = 0) -> DataError:
+    """`pixels`: as the file states them; 0: the memory does not hold them."""
     return DataError(
-        f"{path} claims more than {MAX_PIXELS} pixels",
-        expected="at most so many",
+        f"{path} has {pixels / 1e6:.0f} megapixels" if pixels else f"{path} is larger than the free memory",
+        expected=f"an image of at most {MAX_PIXELS // 10**6} megapixels",
         hint="scale the image down, or cut it into tiles",
     )

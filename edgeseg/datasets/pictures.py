@@ -93,4 +93,4 @@ def _resize(array: Array, size: Size, *, nearest: bool) -> Array:
     from PIL import Image
 
     method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(array).resize((size[1], size[0]), method))
+    return np.array(Image.fromarray(array).resize((size[1], size[0]), method))

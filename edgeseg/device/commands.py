@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:
         error = explained(fault)
         print(f"error: {error}", file=sys.stderr)
+        if getattr(options, "json", False):
+            fields = {name: getattr(error, name) for name in ("message", "expected", "hint", "exit_code")}
+            print(encode({"error": fields}).decode())
         return error.exit_code
 
 

@@ -18,7 +18,7 @@ from edgeseg.datasets.images import ImageFiles, image_files
 from edgeseg.errors import InputError
 from edgeseg.flow.fitted import Fitted, chunks
 from edgeseg.flow.overlay import blend, fractions, write_mask, write_picture
-from edgeseg.flow.video import VIDEOS, copying
+from edgeseg.flow.video import VIDEOS, VideoReader, copying
 from edgeseg.flow.work import alone
 from edgeseg.runtime import load
 
@@ -77,6 +77,8 @@ def predict(
         raise InputError(f"alpha is {alpha}", expected="between 0 (image only) and 1 (colours only)")
     video = source.suffix.lower() in VIDEOS
     files = None if video else image_files(source)
+    if video:
+        VideoReader(source).close()
     with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
         spec, record = session.spec, session.bundle.engine
         fitted = Fitted(session, spec, record.camera_size)

@@ -36,7 +36,10 @@ class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        return 0 if self.planned is None or self.planned.met else 1
+        """0; 1: the budget is missed; 4: a limit that nothing was held against."""
+        if self.planned is None or self.planned.met:
+            return 4 if self.planned is not None and self.planned.unjudged else 0
+        return 1
 
 
 def quantize(
@@ -65,6 +68,10 @@ def quantize(
         DataError: lists that overlap, do not fit the data, or leave no image.
         RecipeError: an unknown class in the budget, or settings that do not fit.
     """
+    if not plan and recipe.budget.limits_drops:
+        raise InputError(
+            "a budget was given with --no-plan, which measures nothing", expected="one of the two"
+        )
     _require_int8(tuple(choice.target for choice in recipe.choices))
     if not recipe.data.name:
         raise InputError(

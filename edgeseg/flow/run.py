@@ -17,6 +17,7 @@ from edgeseg.core.verdict import Verdict, combine
 from edgeseg.device.bench import BenchSettings, bench, bench_call
 from edgeseg.errors import MissingDependency, MissingDevice
 from edgeseg.flow.baseline import NAME, torch_baseline
+from edgeseg.flow.beforehand import require_folder
 from edgeseg.flow.data import Data, split_of
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import Plan, check_images, outline
@@ -49,6 +50,7 @@ def run(
     settings.require_sane()
     plan, data = outline(recipe, base)
     maker = Maker(plan, data, folder / "steps", trust_file=trust_file, progress=progress)
+    require_folder(folder)
     maker.require_places(folder / "bundles")
     for note in plan.notes:
         progress(note)

@@ -13,6 +13,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.errors import InputError
+from edgeseg.flow.beforehand import require_fit, require_folder, require_network
 from edgeseg.flow.data import open_data, parse_data
 from edgeseg.flow.plan import with_input_size
 from edgeseg.flow.work import alone
@@ -45,18 +46,26 @@ def train(
     """
     from edgeseg.models.load import resolve
     from edgeseg.training.loop import train
+    from edgeseg.training.losses import parse_loss
     from edgeseg.training.processes import first_process
     from edgeseg.training.settings import TrainSettings
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
+    parse_loss(typed.loss).require_teacher(there=False)
+    require_network(choice)
+    require_folder(folder)
     opened = open_data(parse_data(data), choice)
     if opened.dataset is None:
         raise InputError("train got no --data", expected="--data NAME[=ROOT]")
+    camera = camera or opened.frame_size
+    choice = with_input_size(choice, camera)
+    require_fit(choice, camera, opened)
     with alone(folder, "trains in") if first_process() else nullcontext():
-        choice = with_input_size(choice, camera or opened.frame_size)
         loaded = resolve(
             choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file
         )
+        if camera is not None:
+            loaded.spec.preprocess.place(camera, loaded.spec.input_size)
         train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
         require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
         result = train(

@@ -118,7 +118,9 @@ def require_plain(state: State, file: Path | str) -> None:
             )
 
 
-def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra: bool = False) -> None:
+def load_into(
+    module: nn.Module, state: State, file: Path | str, *, ignore_extra: bool = False, factory: str = ""
+) -> None:
     """Copy `state` into `module`, strictly: every key and every shape must fit.
 
     A prefix is added or removed where that makes the keys fit, also where it stands before most keys only.
@@ -127,6 +129,7 @@ def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra
     Args:
         file: where the state came from, for the error.
         ignore_extra: keys the module does not have are left out (encoder weights with a classifier).
+        factory: the user's own function that built the module; empty: it is of the zoo.
 
     Raises:
         CheckpointError: names the first differing keys and shapes and what they suggest.
@@ -137,7 +140,7 @@ def load_into(module: nn.Module, state: State, file: Path | str, *, ignore_extra
     extra = [k for k in state if k not in own and not k.endswith(_COUNTER)]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
     if missing or shapes or (extra and not ignore_extra):
-        raise _mismatch(state, own, missing, [] if ignore_extra else extra, shapes, file)
+        raise _mismatch(state, own, missing, [] if ignore_extra else extra, shapes, file, factory)
     module.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
 
 
@@ -307,7 +310,13 @@ def _prefixes(longer: State, shorter: State) -> list[str]:
 
 
 def _mismatch(
-    state: State, own: State, missing: list[str], extra: list[str], shapes: list[str], file: Path | str
+    state: State,
+    own: State,
+    missing: list[str],
+    extra: list[str],
+    shapes: list[str],
+    file: Path | str,
+    factory: str,
 ) -> CheckpointError:
     lines = [f"{file} does not fit the network"]
     if missing:
@@ -319,13 +328,19 @@ def _mismatch(
             f"{k} is {list(state[k].shape)}, the network has {list(own[k].shape)}" for k in shapes[:_SHOWN]
         ]
         lines.append(f"  other shapes ({len(shapes)}): {'; '.join(shown)}")
-    said, hint = _suggestion(state, own, bool(missing or extra), shapes)
+    said, hint = _suggestion(state, own, bool(missing or extra), shapes, factory)
     if said:
         lines.append(said)
     return CheckpointError("\n".join(lines), hint=hint)
 
 
-def _suggestion(state: State, own: State, other_keys: bool, shapes: list[str]) -> tuple[str, str]:
+def _suggestion(
+    state: State, own: State, other_keys: bool, shapes: list[str], factory: str
+) -> tuple[str, str]:
+    built = f"{factory} builds another network than the one that was trained: give it the same options "
+    built += "(--option KEY=VALUE), or change it"
+    if other_keys and factory:
+        return "", built
     guess = next((name for sign, name in _SIGNS if any(k.startswith(sign) for k in state)), "")
     if other_keys and guess:
         return (
@@ -340,7 +355,7 @@ def _suggestion(state: State, own: State, other_keys: bool, shapes: list[str]) -
         there, here = (int(tensors[shapes[0]].shape[0]) for tensors in (state, own))
         said = f"the checkpoint has {there} classes, --classes (or the data) says {here}"
         return said, f"use --classes {there}, or a checkpoint with {here} classes"
-    return "", "choose the encoder and decoder_channels it was trained with"
+    return "", built if factory else "choose the encoder and decoder_channels it was trained with"
 
 
 def _few(keys: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from edgeseg.models._common import (
     weights_of,
 )
 from edgeseg.models.checkpoint import head_channels, load_into, require_finite
+from edgeseg.models.feeding import why_refused
 from edgeseg.models.options import plain
 from edgeseg.models.outputs import find_output, one_output
 from edgeseg.models.user_code import (
@@ -61,7 +63,7 @@ def from_python(
     weights: Weights | None = None
     notes: tuple[str, ...] = ()
     if checkpoint:
-        load_into(network, checkpoint.state, checkpoint.file)
+        load_into(network, checkpoint.state, checkpoint.file, factory=f"{name} in {path.name}")
         weights, notes = weights_of(checkpoint.file, choice.weights_key), checkpoint.notes
     elif _same_values(network, seeded(create, seed=1)):
         weights = Weights(file=path.name, sha256=source.sha256)
@@ -110,7 +112,7 @@ def _foreign(
     """A network whose output contract is found out by running it."""
     contract = postprocess_of(choice)
     require_finite(network.state_dict(), source.ref)
-    with torch.inference_mode(), _fed(source, size):
+    with torch.inference_mode(), _fed(network, source, size):
         path, scores = find_output(network, size, stated=contract.output or None, stretch=contract.stretch)
     known = "activation" in choice.postprocess
     activation = contract.activation if known else activation_of(scores)
@@ -153,10 +155,14 @@ def rebuild_foreign(spec: ModelSpec, trust_file: bool) -> nn.Module:
     return one_output(network, source.output, frozen=source.kind == "pt2")
 
 
-def _fed(source: Source, size: Size) -> AbstractContextManager[None]:
+def _fed(network: nn.Module, source: Source, size: Size) -> AbstractContextManager[None]:
     """Running the user's network on an input of `size`: its errors are the user's."""
     path = Path(source.ref if source.kind == "pt2" else source.ref.rpartition(":")[0])
-    return users_code(path, f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]")
+    return users_code(
+        path,
+        f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]",
+        partial(why_refused, network),
+    )
 
 
 def _describe(path: str, shape: tuple[int, ...], activation: str, stated: bool) -> str:

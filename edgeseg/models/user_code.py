@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from edgeseg.core.preprocess import Size
 
 
+IN_CODE = "this is an error in your network's code"
+
+
 def split_ref(ref: str) -> tuple[Path, str]:
     """`path/to/net.py:factory` as (file, factory). Raises ModelError when it has another form."""
     file, _, factory = ref.rpartition(":")
@@ -105,11 +108,13 @@ def load_program(path: Path) -> tuple[nn.Module, Size | None]:
 
 
 @contextmanager
-def users_code(path: Path, expected: str = "") -> Iterator[None]:
+def users_code(
+    path: Path, expected: str = "", hint: Callable[[BaseException], str] = lambda _: IN_CODE
+) -> Iterator[None]:
     """Run the user's code: its folder is importable, an error becomes one ModelError with file and line.
 
     Args:
-        expected: of the code, as the error tells it.
+        expected: of the code, as the error tells it; `hint`: what to do about it.
     """
     sys.path.insert(0, str(path.parent))
     try:
@@ -125,7 +130,7 @@ def users_code(path: Path, expected: str = "") -> Iterator[None]:
         raise ModelError(
             f"{own[-1].filename}:{own[-1].lineno}: {type(fault).__name__}: {text}",
             expected=expected,
-            hint="this is an error in your network's code",
+            hint=hint(fault),
         ) from fault
     finally:
         sys.path.remove(str(path.parent))

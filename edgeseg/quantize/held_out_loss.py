@@ -115,8 +115,8 @@ class HeldOut:
         return [range(first, count, looks) for first in range(looks)]
 
     def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
-        """Whether all limited drops are within the limits, with CERTAINTY. Not a drop that a single image or
-        sequence shows: it has no interval."""
+        """Whether all limited drops are within the limits, with CERTAINTY. Not a drop that no image, a single
+        one or a single sequence shows: it has no interval."""
         if self.spec.task != "semantic" or len(chosen) < FEWEST:
             return False
         count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
@@ -129,7 +129,9 @@ class HeldOut:
         drop = paired_drop(before, after, observed, confidence=2 * CERTAINTY - 1)
         shown = zip(self.spec.class_names, drop.class_drop, drop.class_high)
         highest = {name: high for name, lost, high in shown if not math.isnan(lost)}
-        classes = ((highest[name], most) for name, most in budget.max_class_drop.items() if name in highest)
+        if not highest.keys() >= budget.max_class_drop.keys():
+            return False
+        classes = ((highest[name], most) for name, most in budget.max_class_drop.items())
         overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
         return all(high <= most for high, most in (*overall, *classes))
 

@@ -112,6 +112,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         latency: `unmeasured`: made on accuracy alone; `edgeseg build` compares with float on the device.
         held_out, calibration: the images that decided and those that calibrated, in words.
         labelled: they have labels; else `drop` is disagreement with the masks of the FP32 network.
+        unjudged: classes with a limit that no held-out image shows, so that nothing was held against it.
         methods: what was tried when int8 everywhere missed the budget; the best of them was planned with.
         seconds: that planning took, without calibration.
     """
@@ -130,6 +131,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     held_out: str = ""
     calibration: str = ""
     labelled: bool = True
+    unjudged: tuple[str, ...] = ()
     methods: tuple[MethodTrial, ...] = ()
     seconds: float = 0.0
     notes: tuple[str, ...] = ()

@@ -74,6 +74,7 @@ def _result(search: Search, begin: float) -> PlannedPrecision:
         budget=search.budget,
         plan=_precisions(search, chosen),
         met=met,
+        unjudged=_unjudged(search, chosen),
         latency="measured" if search.lab.times else "unmeasured",
         verdict=verdict,
         blocks=_blocks(search, chosen),
@@ -103,6 +104,15 @@ def _float_wins(search: Search) -> tuple[None, bool, str]:
         over = _limits_missed(loss, search.budget)
         return None, False, f"float wins: int8 is not faster here; but even float {over}; {HELP}"
     return None, True, "float wins: int8 is not faster here, so the engine stays float"
+
+
+def _unjudged(search: Search, chosen: Tried | None) -> tuple[str, ...]:
+    """Limited classes that the images which decided about the plan do not show."""
+    limited = search.budget.max_class_drop
+    if not limited:
+        return ()
+    loss = chosen.loss if chosen is not None and chosen.loss else search.lab.loss(search.everything)
+    return tuple(name for name in limited if name not in loss.class_drop)
 
 
 def _praise(search: Search, best: Tried) -> str:

@@ -347,9 +347,11 @@ def test_a_limit_on_drops_without_labels_is_refused_at_once(refused, bundle, tmp
 
 
 def test_a_limit_on_what_cannot_be_timed_here_exits_with_4(edgeseg, refused, tmp_path):
-    made = edgeseg("export", "--model", "demo", "--input-size", "64x64", "--target", "trt-fp16")
+    (tmp_path / "net.py").write_text("import torch\ndef net():\n    return torch.nn.Conv2d(3, 10, 1)\n")
+    small = ("--input-size", "64x64", "--classes", "synthetic-streets")
+    made = edgeseg("export", "--model", "net.py:net", *small, "--target", "trt-fp16")
     assert made.code == 0, made.err
-    later = tmp_path / "bundles" / "demo-trt-fp16"
+    later = tmp_path / "bundles" / "net-trt-fp16"
     assert edgeseg("bench", later).code == 0
     judged = edgeseg("bench", later, "--max-p99-ms", "5")
     assert judged.code == 4 and "p99: the budget limits it to 5 ms" in judged.out

@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 from edgeseg.datasets import open_dataset
+from edgeseg.errors import MissingDevice
 
 SMALL = ("--model", "demo", "--input-size", "64x64")
 QUICK = ("--min-runs", "2", "--min-seconds", "0")
@@ -123,7 +124,38 @@ def test_what_exports_and_verifications_say(document, bundle):
     assert np.isfinite(document("bench")["measurements"][0]["host"]["p50"])
 
 
-def test_an_error_leaves_standard_output_empty(edgeseg):
+def test_an_error_is_one_document_too(edgeseg):
     result = edgeseg("export", *SMALL, "--target", "ort-fp99", "--json")
-    assert (result.code, result.out) == (2, "")
-    assert "fp99" in result.err
+    error = json.loads(result.out)["error"]
+    assert result.code == error["exit_code"] == 2
+    assert "fp99" in error["message"] and "bf16" in error["expected"] and "edgeseg targets" in error["hint"]
+    assert result.err.startswith("error: ") and "fp99" in result.err
+    plain = edgeseg("export", *SMALL, "--target", "ort-fp99")
+    assert (plain.code, plain.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "--json"), "--model"),
+        (("bench", "--json"), "BUNDLE"),
+        (("bench", "x", "--min-runs", "0", "--json"), "--min-runs"),
+        (("verify", "x", "--no-such", "--json"), "--no-such"),
+        (("exprot", "--json"), "exprot"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_one_document_too(edgeseg, arguments, said):
+    result = edgeseg(*arguments)
+    error = json.loads(result.out)["error"]
+    assert result.code == error["exit_code"] == 2
+    assert said in error["message"] and said in result.err
+
+
+def test_a_missing_device_is_one_document_with_its_code(edgeseg, monkeypatch):
+    def absent(*_, **__):
+        raise MissingDevice("no GPU", hint="attach one")
+
+    monkeypatch.setattr("edgeseg.flow.build.build", absent)
+    result = edgeseg("build", "x", "--json")
+    expected = {"message": "no GPU", "expected": "", "hint": "attach one", "exit_code": 4}
+    assert json.loads(result.out) == {"error": expected} and result.code == 4

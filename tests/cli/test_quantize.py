@@ -116,6 +116,12 @@ def test_a_class_that_the_network_does_not_have(quantize, edgeseg, pictures):
     assert done.code == 2 and "there is no class 'road'" in done.err
 
 
+@pytest.mark.parametrize("limit", [("--budget-drop", "1"), ("--budget-class", "road=1")])
+def test_a_budget_that_nothing_would_be_held_against_is_refused(quantize, limit):
+    done = quantize("--no-plan", *limit, small=SMALL[:-2])
+    assert done.code == 2 and "a budget was given with --no-plan" in done.err
+
+
 def test_no_plan_is_all_int8(quantize, tmp_path):
     done = quantize("--no-plan", target="ort-int8", small=SMALL[:-2])
     bundle = Bundle.open(tmp_path / "bundles" / "net-ort-int8")

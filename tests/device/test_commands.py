@@ -131,3 +131,12 @@ def test_the_device_zone_alone_is_enough(make_bundle, tmp_path):
         assert done.stdout
     missing = [sys.executable, "-c", script, "check", str(tmp_path)]
     assert subprocess.run(missing, capture_output=True, env=environment, check=False).returncode == 2
+
+
+def test_an_error_is_printed_as_json_too(tmp_path, capsys):
+    assert main(["bench", str(tmp_path), "--json"]) == 2
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert (
+        error["exit_code"] == 2 and "is not a bundle" in error["message"] and error["message"] in printed.err
+    )

@@ -43,6 +43,23 @@ def test_a_wrong_graph_is_refused_with_the_error():
         compare(network(), lambda _: [right / 1.05], {"real": image}, against="the source")
 
 
+@pytest.mark.parametrize("chance", ["dropout", "noise"])
+def test_a_network_that_chance_changes_is_not_called_wrongly_translated(chance):
+    image = np.ones((1, 3, 32, 48), np.float32)
+    right = outputs_of(network(), image)["scores"]
+    random = np.random.default_rng(0)
+
+    def reference(_):
+        if chance == "dropout":
+            return [right * random.choice([0, 2], right.shape).astype(np.float32)]
+        return [right + random.standard_normal(right.shape, np.float32)]
+
+    with pytest.raises(GraphError) as caught:
+        compare(network(), reference, {"real": image}, against="PyTorch")
+    assert "another output each time it is run on the same real input" in caught.value.message
+    assert "training=self.training" in caught.value.hint and "translated" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_must_be_so_on_both_sides(value):
     reference = np.array([1.0, value, -4.0])

@@ -128,6 +128,18 @@ def test_wrong_architecture_names_the_first_keys(tmp_path: Path, net: Net):
     assert "looks like mobile-unet" in text
 
 
+@pytest.mark.parametrize("state", [{"body.weight": torch.zeros(4, 3, 3, 3)}, None])
+def test_a_factory_is_not_told_to_choose_an_encoder(tmp_path: Path, net: Net, state):
+    file = tmp_path / "net.pt"
+    torch.save(state or {**net.state_dict(), "body.weight": torch.zeros(4, 3, 5, 5)}, file)
+    with pytest.raises(CheckpointError) as caught:
+        load_into(net, read_state_dict(file), file, factory="network in net.py")
+    assert "network in net.py builds another network" in caught.value.hint
+    assert "encoder" not in caught.value.hint
+    with pytest.raises(CheckpointError, match="encoder"):
+        load_into(net, read_state_dict(file), file)
+
+
 class Malicious:
     def __init__(self, target: Path) -> None:
         self.target = target

@@ -174,3 +174,10 @@ def test_arrays_are_made_once_when_asked_for() -> None:
     assert [int(v[0]) for v in found] == [0, 1, 2] and made == [2, 0, 1]
     with pytest.raises(IndexError):
         found[3]
+
+
+def test_a_limited_class_that_no_image_showed_yet_keeps_scoring_going() -> None:
+    only_two = lambda name: np.minimum(PIXELS[int(name)].argmax(axis=2), 1).astype(np.uint8)  # noqa: E731
+    some = held_out(replace(images(), read_label=only_two))
+    loss = some.loss(wrong(0), within=Budget(max_drop=90.0, max_class_drop={CLASSES[2].name: 1.0}))
+    assert not loss.kept and loss.images == COUNT

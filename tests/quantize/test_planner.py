@@ -354,3 +354,13 @@ def test_tables_survive_json() -> None:
 def test_settings_that_plan_nothing(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PlanSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize("fast", [1.0, 9.0])
+def test_a_limit_on_a_class_that_no_held_out_image_shows_is_unjudged(times, fast):
+    lab = KnownLab([4, 4], [fast, fast], [0, 0], times=times)
+    shown = lab.plan(Budget(max_drop=1.0, max_class_drop={"road": 1.0}))
+    assert shown.met and shown.unjudged == ()
+    found = lab.plan(Budget(max_drop=1.0, max_class_drop={"road": 1.0, "pole": 1.0}))
+    assert found.met and found.unjudged == ("pole",)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from edgeseg.core.model_spec import default_classes
 from edgeseg.core.quantization import Quantization
 from edgeseg.datasets.images import unlabelled
 from edgeseg.datasets.pictures import Inputs
-from edgeseg.datasets.split import Split
+from edgeseg.datasets.split import Read, Split
 from edgeseg.errors import BundleError, DataError, InputError, RecipeError
 from edgeseg.graph._run import run, session
 from edgeseg.quantize.hard_swish import fit_swishes, hard_swish
@@ -101,6 +102,18 @@ def context(work: Path, data: Pictures | None) -> Context:
     return Context(camera_size=SIZE, frames=frames, work=work, cache=work, dataset=data)
 
 
+class Large(Pictures):
+    """The same, twice as high and wide as the network's input."""
+
+    def split(self, name: str) -> Split:
+        small = super().split(name)
+
+        def double(read: Read) -> Read:
+            return lambda identity: read(identity).repeat(2, axis=0).repeat(2, axis=1)
+
+        return replace(small, read_image=double(small.read_image), read_label=double(small.read_label))
+
+
 def qat(parent: Bundle, place: Path, data: Pictures | None, **settings: object) -> Bundle:
     step = STEPS.load("qat").step("qat")
     assert parent.manifest.kind in step.accepts and step.produces == "qdq"
@@ -116,6 +129,20 @@ def graph(bundle: Bundle) -> onnx.ModelProto:
 
 def numbers(bundle: Bundle) -> dict[str, np.ndarray]:
     return {t.name: onnx.numpy_helper.to_array(t) for t in graph(bundle).graph.initializer}
+
+
+@pytest.mark.parametrize("labels", ["data", "network"])
+def test_images_larger_than_the_input_become_frames_as_for_calibration(qdq, tmp_path, labels):
+    trained = qat(qdq, tmp_path / "trained", Large(True), labels=labels, steps=2)
+    assert any(note.startswith("QAT, 2 steps") for note in trained.manifest.notes)
+
+
+@pytest.mark.parametrize("use", ["train", "prune"])
+def test_the_other_steps_that_learn_see_these_frames_too(torch_bundle, run_step, use):
+    short = {"steps": 2, "batch": 2, "validate_every": 2}
+    settings = short if use == "train" else {"keep": 0.6, "multiple": 1, "finetune": short, "held_out": 2}
+    made = run_step(use, torch_bundle(), data=Large(True), **settings)
+    assert "mIoU" in made.manifest.notes[-1]
 
 
 def test_images_without_labels_make_the_graph_agree_with_the_network(qdq, tmp_path):
