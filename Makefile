@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench gpu clean
+.PHONY: help setup demo check test kill bench gpu clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,6 +28,9 @@ check: setup ## format, lint, types, import direction
 
 test: setup ## the whole test suite; real data where EDGESEG_DATA points to it
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+kill: setup ## kill each command 60 times at random moments (KILL="--kills 10 --only train"); goes on where it stopped
+	$(BIN)/python tests/campaigns/kill.py $(KILL)
 
 bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
 	@mkdir -p benchmarks/results

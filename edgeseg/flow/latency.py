@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import Backend, BuildSettings, Engine, Lap, OpenSettings, Request
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.device.layers import by_node
 from edgeseg.device.statistics import paired_ratio
 from edgeseg.device.timing import SETTLE_RUNS, Effort, alternate, collect
@@ -81,8 +81,7 @@ class EngineStopwatch:
                 expected="a target this machine can build and run",
                 hint=can.fix or "run `edgeseg targets` to see them",
             )
-        with TemporaryDirectory() as folder:
-            place = Path(folder)
+        with Scratch() as place:
             typed = _typed(graph, backend, target, place / "typed.onnx")
             (place / "engine").mkdir()
             built = backend.build(typed, target, place / "engine", BuildSettings(cache=self._cache))

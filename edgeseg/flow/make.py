@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
+from edgeseg.core.whole import Scratch
 from edgeseg.errors import BundleError, InputError
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.given import given_files
@@ -63,8 +63,8 @@ def _steps_folder(progress: Progress) -> Iterator[Path]:
         writable_folder(folder)
     except InputError as fault:
         progress(f"{fault.message}; a temporary folder is used. XDG_CACHE_HOME names another cache")
-        with TemporaryDirectory(prefix="edgeseg-") as place:
-            yield Path(place)
+        with Scratch() as place:
+            yield place
     else:
         for cache in (folder, engine_cache(), *engine_cache().glob("openvino-*")):
             forget_unused(cache)
