@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -20,6 +21,8 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+_one_at_a_time = RLock()
+"""msgspec 0.22 crashes when two threads convert to a type for the first time."""
 
 
 def read_json(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
@@ -58,7 +61,8 @@ def convert(data: Any, kind: type[T], *, where: str, error: type[InputError] = I
                 hint="write it again with this version of edgeseg, or install the one that wrote it",
             )
     try:
-        return msgspec.convert(data, kind)
+        with _one_at_a_time:
+            return msgspec.convert(data, kind)
     except msgspec.ValidationError as fault:
         if isinstance(refusal := fault.__cause__, EdgesegError):
             raise error(f"{where}: {refusal.message}", expected=refusal.expected, hint=refusal.hint) from None

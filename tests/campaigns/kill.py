@@ -62,6 +62,7 @@ UNSEEN = re.compile(r"(^|/)(tensorboard|engines|tmp)(/|$)")
 """Curves hold times; compiled models are named and written by their engine; other libraries leave files."""
 NAMED = ((re.compile(r"-[0-9a-f]{16}\b"), "-KEY"), (re.compile(r"\b[0-9a-f]{32}\.json"), "ID.json"))
 """Keys and ids in names of files."""
+SAID = "said.txt"
 HERE = "here"
 """All runs of a command have one folder: its path stands in what they make."""
 LIMIT_S = 300.0
@@ -183,7 +184,7 @@ def prepared(name: str, folder: Path) -> Path:
     (folder / "kill.toml").write_text(RECIPE)
     write_data(folder / "data")
     for arguments in COMMANDS[name].before:
-        code, said = finish(start(arguments, folder), folder)
+        code, said = finish(start(arguments, folder), folder / SAID)
         assert code == 0, said
     shutil.rmtree(folder / "cache", ignore_errors=True)
     return folder
@@ -221,7 +222,7 @@ def undisturbed(name: str, template: Path, folder: Path) -> Clean:
         before, begun = seen(place), time.monotonic()
         process = start(COMMANDS[name].arguments, place)
         first = wait_for_output(process, place, before) - begun
-        code, said = finish(process, place)
+        code, said = finish(process, place / SAID)
         assert code == 0, said
         runs.append(Clean(first, time.monotonic() - begun - first, result_of(place)))
         assert not hidden(place), hidden(place)
@@ -243,7 +244,7 @@ def one_kill(name: str, template: Path, place: Path, clean: Clean, seed: int, nu
             break  # else it was done before: another moment
     faults = [f"after the kill: {fault}" for fault in half_done(place)]
     left = sorted(hidden(place))
-    code, said = finish(start(command.arguments, place), place)
+    code, said = finish(start(command.arguments, place), place / SAID)
     complete = bool(command.finished) and command.finished in said and code == 2
     if code != 0 and not complete:
         faults.append(f"the rerun ended with {code}: {said.strip()[-300:]}")
@@ -259,8 +260,12 @@ def one_kill(name: str, template: Path, place: Path, clean: Clean, seed: int, nu
     return {"after_s": round(moment, 4), "left": left, "faults": faults}
 
 
-def start(arguments: Sequence[str], folder: Path) -> int:
-    """`edgeseg ARGUMENTS` in `folder`, whose cache and temporary files lie there too. Its process id."""
+def start(arguments: Sequence[str], folder: Path, said: Path | None = None) -> int:
+    """`edgeseg ARGUMENTS` in `folder`, whose cache and temporary files lie there too. Its process id.
+
+    Args:
+        said: the file for what it says; None: `folder/said.txt`.
+    """
     sys.stdout.flush()
     process = os.fork()
     if process:
@@ -271,9 +276,9 @@ def start(arguments: Sequence[str], folder: Path) -> int:
         os.chdir(folder)
         os.environ |= {"XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": str(folder / "tmp")}
         tempfile.tempdir = None
-        said = os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
+        told = os.open(said or folder / SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(told, 1)
+        os.dup2(told, 2)
         sys.argv = ["edgeseg", *arguments]
         from edgeseg.cli import main as edgeseg
 
@@ -288,13 +293,13 @@ def start(arguments: Sequence[str], folder: Path) -> int:
         os._exit(code)
 
 
-def finish(process: int, folder: Path) -> tuple[int, str]:
+def finish(process: int, said: Path) -> tuple[int, str]:
     """Exit code and what was said; a process that takes LIMIT_S is killed."""
     ends = time.monotonic() + LIMIT_S
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status), (folder / "said.txt").read_text(errors="replace")
+            return os.waitstatus_to_exitcode(status), said.read_text(errors="replace")
         if time.monotonic() > ends:
             os.kill(process, signal.SIGKILL)
             ends += LIMIT_S
@@ -311,7 +316,7 @@ def seen(folder: Path) -> dict[str, tuple[int, int]]:
                 about = path.lstat()
             except FileNotFoundError:
                 continue
-            if about.st_size and name != "said.txt":
+            if about.st_size and name != SAID:
                 found[str(path)] = (about.st_size, about.st_mtime_ns)
     return found
 
@@ -338,7 +343,7 @@ def hidden(folder: Path) -> list[str]:
 def visible(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not re.search(r"(^|/)\.", name) and not UNSEEN.search(name) and name != "said.txt":
+        if not re.search(r"(^|/)\.", name) and not UNSEEN.search(name) and name != SAID:
             yield path
 
 
