@@ -2,9 +2,9 @@
 
     python tests/campaigns/together.py [--rounds 5] [--folder runs/together]
 
-They export (two of them replace the same bundles, at two input sizes), run a recipe and predict. Each command
-does what it does alone, or is refused with a reason. In the end every output is there and whole, and nothing is
-hidden. Linux; the namespaces need root (`unshare --pid --fork --mount-proc`).
+They export (two replace the same bundles, at two input sizes), run a recipe and predict. Each command does what
+it does alone, or is refused with a reason. In the end every output is there and whole, and nothing is hidden.
+Linux; the namespaces need root (`unshare --pid --fork --mount-proc`).
 """
 
 from __future__ import annotations
