@@ -2,8 +2,8 @@
 
     python tests/campaigns/together.py [--rounds 5] [--folder runs/together]
 
-They export (two replace the same bundles, at two input sizes), run a recipe and predict. Each command does what
-it does alone, or is refused with a reason. In the end every output is there and whole, and nothing is hidden.
+They export (two replace the same bundles, at two input sizes), run a recipe and predict. Each command does
+what it does alone, or is refused with a reason. In the end every output is there and whole, nothing hidden.
 Linux; the namespaces need root (`unshare --pid --fork --mount-proc`).
 """
 
