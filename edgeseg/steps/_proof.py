@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -13,6 +12,7 @@ from edgeseg.core.bundle import Bundle, Check
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.device.opening import GOLDEN, REFERENCE, WrongEngine, prove
 from edgeseg.runtime.check import golden_frames
@@ -88,8 +88,7 @@ def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
     wide = msgspec.structs.replace(target, precision="fp32")
     if not backend_for(target).availability(wide).run:
         return prove_file(bundle)
-    with TemporaryDirectory(prefix="edgeseg-proof-") as folder:
-        place = Path(folder)
+    with Scratch() as place:
         graph = bundle.engine.graph
         onnx.save(widened(onnx.load(str(bundle.path / graph))), str(place / graph))
         record = msgspec.structs.replace(bundle.engine, target=str(wide))

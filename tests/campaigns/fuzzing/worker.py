@@ -76,8 +76,8 @@ class Worker:
         return Done(code, out, err, seconds)
 
     def _wait(self, child: int, start: float) -> int | None:
-        """Hanging is to compute for longer than the limit, or to wait for nothing after it: on a busy machine a
-        run may take longer."""
+        """Hanging is to compute for longer than the limit, or to wait for nothing after it: on a busy machine
+        a run may take longer."""
         computed, looked = 0.0, start + self._limit
         while True:
             found, status = os.waitpid(child, os.WNOHANG)
