@@ -13,9 +13,9 @@ import argparse
 import collections
 import importlib
 import json
+import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,6 +48,7 @@ ROLES = {
     "predict": PREDICT,
     "predict too": PREDICT,
 }
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
 REFUSALS = {
     "bundle exists": r"error: bundles/net-[\w-]+ exists\n",
     "another process works there": r"error: another process (predicts into|runs a recipe in) ",
@@ -74,15 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     expected = [alone(folder / "shared", export) for export in (SMALL, OTHER)]
     place = prepared(folder / "shared")
     assert finish(start(SMALL, place), place / SAID)[0] == 0
-    workers = [subprocess.Popen(command(role, given), stdout=subprocess.PIPE, text=True) for role in ROLES]
+    begun = [begin(role, given) for role in ROLES]
     faults, counts = [], collections.Counter()
-    for role, worker in zip(ROLES, workers):
-        said, _ = worker.communicate()
-        for line in said.splitlines():
+    for role, process in zip(ROLES, begun):
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        faults += [f"{role} ended with {code}"] if code else []
+        for line in log_of(role, folder).read_text().splitlines():
             outcome, fault = judged(json.loads(line), expected)
             counts[f"{role}: {outcome}"] += 1
             faults += [f"{role}: {fault}"] if fault else []
-        faults += [f"{role} ended with {worker.returncode}"] if worker.returncode else []
     faults += [f"left behind: {name}" for name in hidden(place)] + half_done(place)
     faults += lost(result_of(place), expected)
     for name, count in counts.items():
@@ -92,18 +93,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if faults else 0
 
 
-def command(role: str, given: argparse.Namespace) -> list[str]:
-    own = [
-        sys.executable,
-        __file__,
-        "--role",
-        role,
-        "--rounds",
-        str(given.rounds),
-        "--folder",
-        str(given.folder),
-    ]
-    return ["unshare", "--pid", "--fork", "--mount-proc", *own] if "namespace" in role else own
+def begin(role: str, given: argparse.Namespace) -> int:
+    """Start the process of a role, forked or in a PID namespace. Its process id."""
+    folder = given.folder.resolve()
+    if "namespace" in role:
+        own = ["--role", role, "--rounds", str(given.rounds), "--folder", str(folder)]
+        return os.posix_spawnp(UNSHARE[0], [*UNSHARE, sys.executable, __file__, *own], os.environ)
+    process = os.fork()
+    if process == 0:
+        work(role, folder, given.rounds)
+        os._exit(0)
+    return process
+
+
+def log_of(role: str, folder: Path) -> Path:
+    return folder / f"{re.sub(r'[^a-z]+', '-', role)}.jsonl"
 
 
 def prepared(place: Path) -> Path:
@@ -134,12 +138,12 @@ def predicted(said: str) -> str:
 
 
 def work(role: str, folder: Path, rounds: int) -> None:
-    """Each outcome as a line of JSON: exit code, what was said, and what lies in `out` behind a predict."""
-    place = folder / "shared"
-    said = folder / f"said-{role.replace(' ', '-')}.txt"
-    for _ in range(rounds):
-        code, text = finish(start(ROLES[role], place, said), said)
-        print(json.dumps({"role": role, "code": code, "said": text}), flush=True)
+    """Each outcome as a line of JSON: exit code, and what was said."""
+    log, said = log_of(role, folder), log_of(role, folder).with_suffix(".txt")
+    with log.open("w") as outcomes:
+        for _ in range(rounds):
+            code, text = finish(start(ROLES[role], folder / "shared", said), said)
+            outcomes.write(json.dumps({"role": role, "code": code, "said": text}) + "\n")
 
 
 def judged(outcome: dict, expected: list[dict[str, str]]) -> tuple[str, str]:
