@@ -103,12 +103,13 @@ def require_graph(plan: Plan) -> None:
         InputError: frames that do not fit its input.
     """
     from edgeseg.graph.fold import fold
-    from edgeseg.graph.onnx_file import read_onnx
+    from edgeseg.graph.onnx_file import about, read_onnx
     from edgeseg.graph.simplify import simplify
     from edgeseg.graph.source import make_static
 
     choice = plan.model
-    file = make_static(read_onnx(choice.name), input_size=choice.input_size, batch=plan.recipe.batch)
+    with about(Path(choice.name)):
+        file = make_static(read_onnx(choice.name), input_size=choice.input_size, batch=plan.recipe.batch)
     dims = file.graph.input[0].type.tensor_type.shape.dim
     if plan.camera_size is not None:
         contract(choice).place(plan.camera_size, (dims[2].dim_value, dims[3].dim_value))

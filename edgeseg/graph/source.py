@@ -64,8 +64,7 @@ def make_static(model: ModelProto, *, input_size: Size | None = None, batch: int
 def _image_input(model: ModelProto) -> ValueInfoProto:
     inputs = list(model.graph.input)
     listing = ", ".join(
-        f"{i.name} {helper.tensor_dtype_to_string(i.type.tensor_type.elem_type).split('.')[-1].lower()} "
-        f"[{', '.join(map(str, shape_of(i)))}]"
+        f"{i.name} {_type_name(i.type.tensor_type.elem_type)} [{', '.join(map(str, shape_of(i)))}]"
         for i in inputs
     )
     expected = "one float input [N,3,H,W]"
@@ -91,6 +90,12 @@ def _image_input(model: ModelProto) -> ValueInfoProto:
             hint="export it with channels first (NCHW)" if shape[3] == 3 else "",
         )
     return inputs[0]
+
+
+def _type_name(dtype: int) -> str:
+    """`float`, `uint8`, ... or the number of a type that this version of onnx does not know."""
+    names = {number: name.lower() for name, number in TensorProto.DataType.items()}
+    return names.get(dtype, f"type {dtype}")
 
 
 def _static_shape(source: ValueInfoProto, size: Size | None, batch: int) -> tuple[int, int, int, int]:

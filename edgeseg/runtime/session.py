@@ -20,9 +20,10 @@ from edgeseg.core.bundle import Bundle, EngineRecord, TensorInfo
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
-from edgeseg.errors import BundleError, InputError
+from edgeseg.errors import BundleError, EdgesegError, InputError
 from edgeseg.runtime import signature
 from edgeseg.runtime.check import self_check
+from edgeseg.runtime.engine_faults import engine_error, engine_of
 from edgeseg.runtime.frames import Color, Frames, as_frames, copy_frames, require_color
 from edgeseg.runtime.stream import in_order
 
@@ -112,10 +113,12 @@ class Session:
         self.spec: ModelSpec = bundle.manifest.model
         self.target = Target.parse(record.target)
         backend = backend_for(self.target)
-        self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
+        with engine_of(bundle, "open"):
+            self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
         try:
             _require_recorded(self.engine, record)
-            self._prepare(settings.streams, check, warm_up)
+            with engine_of(bundle, "start"):
+                self._prepare(settings.streams, check, warm_up)
         except BaseException:
             self.engine.close()
             raise
@@ -279,6 +282,10 @@ class Session:
             request.write({self._input: frames})
             elapsed = request.execute()
             return request.read(), elapsed
+        except (EdgesegError, MemoryError):
+            raise
+        except Exception as fault:  # exceptions of engines have no common base
+            raise engine_error(self.bundle, "run", fault) from fault
         finally:
             self._requests.put(request)
 

@@ -4,7 +4,8 @@
 
 Each run is the real command line in a fork of this process. It must end within 60 s with an exit code from
 0 to 4, without a traceback, name what it was given when it refuses, and leave no half-written file. Failures
-keep their folder; outcomes go to `FOLDER/results.jsonl`. Exit code 1 when there is a failure.
+keep their folder; outcomes go to `FOLDER/results.jsonl`, and good ones that stand there are not repeated.
+Exit code 1 when there is a failure.
 """
 
 from __future__ import annotations
@@ -115,25 +116,39 @@ def main() -> int:
         for name, count in counts(campaign.kinds):
             print(f"{count:5d}  {name}")
         return 0
-    start, codes, failed = time.monotonic(), Counter[int | None](), 0
+    log = folder / "results.jsonl"
+    good = {o.number: o for o in recorded(log) if not o.faults}
     chosen = campaign.chosen(options.count, options.only)
-    with (folder / "results.jsonl").open("w") as log:
-        for done, (number, kind) in enumerate(chosen, 1):
-            outcome = campaign.run(number, kind)
-            codes[outcome.code] += 1
-            print(json.dumps(asdict(outcome)), file=log, flush=True)
+    start, outcomes = time.monotonic(), []
+    with log.open("a") as file:
+        for number, kind in chosen:
+            known = good.get(number)
+            outcome = known if known and known.kind == str(kind) else campaign.run(number, kind)
+            outcomes.append(outcome)
+            if outcome is not known:
+                print(json.dumps(asdict(outcome)), file=file, flush=True)
             if outcome.faults:
-                failed += 1
                 print(f"FAILED {number} {kind}: {'; '.join(outcome.faults)}", flush=True)
-            if done % 50 == 0:
-                print(
-                    f"{done} of {len(chosen)}, {time.monotonic() - start:.0f} s, {failed} failed", flush=True
-                )
-    told = ", ".join(f"{count} of exit {code}" for code, count in sorted(codes.items(), key=str))
-    kinds_run = len({str(kind) for _, kind in chosen})
-    took = time.monotonic() - start
-    print(f"{len(chosen)} runs of {kinds_run} kinds in {took:.0f} s: {told}; {failed} failed")
-    return int(failed > 0)
+            if len(outcomes) % 50 == 0:
+                took = time.monotonic() - start
+                print(f"{len(outcomes)} of {len(chosen)} runs, {took:.0f} s", flush=True)
+    print(summary(outcomes))
+    return int(any(o.faults for o in outcomes))
+
+
+def recorded(log: Path) -> Iterator[Outcome]:
+    """What earlier runs in this folder found; of a campaign that goes on, good ones are not repeated."""
+    for line in log.read_text().splitlines() if log.exists() else ():
+        yield Outcome(**json.loads(line))
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    codes = sorted(Counter(str(o.code) for o in outcomes).items())
+    told = ", ".join(f"{count} of exit {code}" for code, count in codes)
+    failed = sum(bool(o.faults) for o in outcomes)
+    slowest = max((o.seconds for o in outcomes), default=0.0)
+    count = len({o.kind for o in outcomes})
+    return f"{len(outcomes)} runs of {count} kinds: {told}; slowest {slowest:.0f} s; {failed} failed"
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def test_averaged_weights_are_told_and_chosen(edgeseg, refused, tmp_path):
     assert told.code == 0 and "--weights-key ema takes the others" in told.out
     chosen = edgeseg("export", *network, "--weights", "w.pt", "--weights-key", "ema", "--overwrite")
     assert chosen.code == 0 and "--weights-key" not in chosen.out
-    assert "--weights-key ema without --weights" in refused("export", *network, "--weights-key", "ema")
+    without = refused("export", *network, "--weights-key", "ema", "-o", "other")
+    assert "--weights-key ema without --weights" in without
     assert "no weights at 'swa'" in refused("export", *network, "--weights", "w.pt", "--weights-key", "swa")
 
 

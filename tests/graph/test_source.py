@@ -57,12 +57,19 @@ def test_a_fixed_batch_is_raised_where_the_graph_allows():
         ((1, 16, 20, 3), TensorProto.FLOAT, "channels last"),
         ((1, 1, 16, 20), TensorProto.FLOAT, "1 channels"),
         ((3, 16, 20), TensorProto.FLOAT, r"one float input \[N,3,H,W\]"),
-        ((1, 3, 16, 20), TensorProto.DOUBLE, "double|float64"),
+        ((1, 3, 16, 20), TensorProto.DOUBLE, "image double"),
     ],
 )
 def test_another_kind_of_input_is_refused(shape, dtype, message):
     model = model_of([helper.make_node("Neg", ["image"], ["scores"])], shape=shape, dtype=dtype)
     with pytest.raises(GraphError, match=message):
+        make_static(model)
+
+
+def test_an_input_of_an_unknown_type_is_refused():
+    model = network()
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(GraphError, match="the network's input is image type 99"):
         make_static(model)
 
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, TensorInfo, sealed
 from edgeseg.core.documents import encode
 from edgeseg.errors import BundleError, InputError
@@ -288,3 +289,21 @@ def test_a_session_from_before_a_fork_says_to_load_after_it(make_bundle, frames,
     monkeypatch.undo()
     assert session(frames(1)[0]).shape == (8, 12)
     session.close()
+
+
+@pytest.mark.parametrize("where", ["open", "request", "execute"])
+def test_what_an_engine_raises_is_an_error_of_its_bundle(make_bundle, frames, monkeypatch, where):
+    """Engines raise exceptions of any kind for a file that they cannot use."""
+    session = load(make_bundle())
+    backend, engine = backend_for(session.target), session.engine
+    place = type({"open": backend, "request": engine, "execute": engine.request()}[where])
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("engine state 7")
+
+    monkeypatch.setattr(place, where, fail)
+    with pytest.raises(BundleError, match=r"the engine of .*toy does not \w+: RuntimeError: engine state 7"):
+        load(session.bundle.path)
+    if where == "execute":
+        with pytest.raises(BundleError, match="does not run: RuntimeError: engine state 7"):
+            session(frames(1)[0])

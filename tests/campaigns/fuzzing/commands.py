@@ -262,13 +262,15 @@ def _bundle_kinds(command: str, words: Words, material: Path, name: str) -> Iter
         place.copy(name, "bundle")
         (place.folder / "bundle" / "manifest.json").unlink()
         bad(place.folder / "bundle" / "manifest.json", place.random)
-        return Case(words, ("bundle", "target", "banana"))
+        return Case(words, ("bundle", "target", "banana", "do not use"))
 
     def engine(change: engines.Change) -> Make:
         def make(place: Place) -> Case:
             placed(place)
             engines.rewritten(place.material / name, place.folder / "bundle", change, place.random)
-            return Case(words, ("bundle", "model.", "engine", "golden", "graph", "deploy"))
+            return Case(
+                words, ("bundle", "model.", "engine", "golden", "graph", "deploy", "(node '", "do not use")
+            )
 
         return make
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEAVY = (
-    "torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino", "safetensors.torch", "accelerate",
+    "torch", "torch._dynamo", "torch.onnx._internal.exporter._core", "torch._functorch.aot_autograd",
+    "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino", "safetensors.torch", "accelerate",
     "edgeseg.cli", "edgeseg.flow.run", "edgeseg.flow.quantize", "edgeseg.flow.train", "edgeseg.flow.predict",
     "edgeseg.flow.prove", "edgeseg.flow.bench", "edgeseg.flow.doctor", "edgeseg.flow.inspect",
     "edgeseg.flow.calibrate_select", "edgeseg.flow.calibrate_check", "edgeseg.models.load",
@@ -76,8 +77,7 @@ class Worker:
         return Done(code, out, err, seconds)
 
     def _wait(self, child: int, start: float) -> int | None:
-        """Hanging is to compute for longer than the limit, or to wait for nothing after it: on a busy machine
-        a run may take longer."""
+        """Hanging is to compute for longer than the limit, or to stand still after it."""
         computed, looked = 0.0, start + self._limit
         while True:
             found, status = os.waitpid(child, os.WNOHANG)
