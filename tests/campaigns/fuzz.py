@@ -4,8 +4,8 @@
 
 Each run is the real command line in a fork of this process. It must end within 60 s with an exit code from
 0 to 4, without a traceback, name what it was given when it refuses, and leave no half-written file. Failures
-keep their folder; outcomes go to `FOLDER/results.jsonl`, and good ones that stand there are not repeated. Exit code 1
-when there is a failure.
+keep their folder; outcomes go to `FOLDER/results.jsonl`, and good ones that stand there are not repeated.
+Exit code 1 when there is a failure.
 """
 
 from __future__ import annotations
