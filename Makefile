@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench gpu clean flip fuzz
+.PHONY: help setup demo check test flip fuzz kill bench gpu clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,9 @@ flip: setup ## flip 1,000 bits in bundles of every kind and in caches (FLIP="--f
 
 fuzz: setup ## 1,000 bad inputs for every command and file format (FUZZ="--seed 7 --count 200 --only export onnx")
 	$(BIN)/python tests/campaigns/fuzz.py $(FUZZ)
+
+kill: setup ## kill each command 60 times at random moments (KILL="--kills 10 --only train"); goes on where it stopped
+	$(BIN)/python tests/campaigns/kill.py $(KILL)
 
 bench: setup ## the measurements quoted in docs/, written to benchmarks/results/
 	@mkdir -p benchmarks/results

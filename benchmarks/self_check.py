@@ -155,7 +155,24 @@ def main() -> int:
             result["rows"].append(row)
             given.output.write_text(json.dumps(result, indent=1) + "\n")
     rows = result["rows"]
+    print(table(rows))
     return int(any("refused" in row or row["caught"] < row["counted"] for row in rows))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line per network and a column per target: the lowest agreement, and faults caught of those
+    that count."""
+    cells = {
+        (row["network"], row["target"]): "refused"
+        if "refused" in row
+        else f"{100 * min(row['agreement'], default=1):.2f}% · {row['caught']}/{row['counted']}"
+        for row in rows
+    }
+    targets = [target for target in TARGETS if any(key[1] == target for key in cells)]
+    lines = [f"| network | {' | '.join(targets)} |", "|---" * (len(targets) + 1) + "|"]
+    for name in dict.fromkeys(row["network"] for row in rows):
+        lines.append(f"| {name} | {' | '.join(cells.get((name, target), '') for target in targets)} |")
+    return "\n".join(lines)
 
 
 def tried(how: list[str], target: str, faults: int) -> dict[str, Any]:

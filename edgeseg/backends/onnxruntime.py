@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -32,6 +31,7 @@ from edgeseg.core.ports import (
     silent,
 )
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.errors import EdgesegError, GraphError, MissingDependency, MissingDevice, TargetError
 
 NAMES = ("ort",)
@@ -116,7 +116,7 @@ class OrtEngine:
         self.notes = family_notes(record.hardware) if provider == CPU else ()
         self.device = ("cpu", 0) if provider == CPU else ("cuda", index)
         self.ort = ort
-        self._profile = tempfile.mkdtemp(prefix="edgeseg-ort-") if settings.profile else ""
+        self._profile = Scratch() if settings.profile else None
         self._layers: tuple[Layer, ...] = ()
         self._lock = threading.Lock()
         self._pinned = Pinned(target.cpus)
@@ -133,7 +133,7 @@ class OrtEngine:
         options.inter_op_num_threads = 1
         if self._profile:
             options.enable_profiling = True
-            options.profile_file_prefix = str(Path(self._profile) / "profile")
+            options.profile_file_prefix = str(self._profile.path / "profile")
         providers: list[Any] = [CPU]
         if provider == CUDA:
             if hasattr(self.ort, "preload_dlls"):
@@ -168,7 +168,7 @@ class OrtEngine:
         self.session = None
         self._pinned.release()
         if self._profile:
-            shutil.rmtree(self._profile, ignore_errors=True)
+            self._profile.close()
 
 
 class OrtRequest:

@@ -105,6 +105,8 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         min_agreement: share of the stable pixels that must have the golden class.
         min_agreement_full: the same of the sure pixels.
         compared: share of all pixels that are stable.
+        moved: share of the pixels of the images, without the test card, whose class rounding moves at full
+            precision: much between levels of int8, next to none in float.
         shows: share of all pixels a fault has to move to be seen on open; None: none of those tried was seen.
     """
 
@@ -112,6 +114,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_agreement: float = 0.995
     min_agreement_full: float = 0.999
     compared: float = 1.0
+    moved: float = 0.0
     shows: float | None = None
 
     def __post_init__(self) -> None:

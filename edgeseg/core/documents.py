@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -22,6 +23,8 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+_one_at_a_time = RLock()
+"""msgspec 0.22 crashes when two threads convert to a type for the first time."""
 
 MOST_JSON, MOST_TOML = 64 << 20, 1 << 20
 """Bytes. Machines write JSON, people TOML; `tomllib` takes minutes for some files of a few megabytes."""
@@ -96,7 +99,8 @@ def convert(
         if check is not None:
             check(data)
     try:
-        return msgspec.convert(data, kind)
+        with _one_at_a_time:
+            return msgspec.convert(data, kind)
     except msgspec.ValidationError as fault:
         if isinstance(refusal := fault.__cause__, EdgesegError):
             raise error(f"{where}: {refusal.message}", expected=refusal.expected, hint=refusal.hint) from None

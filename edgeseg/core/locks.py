@@ -6,7 +6,6 @@ It ends with its process, and containers that share a folder see each other's.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +41,8 @@ def take(file: Path, *, make: bool = True, wait: bool = False, certain: bool = F
     Raises:
         OSError: the file cannot be opened or made.
     """
+    import fcntl  # not there on Windows, where bundles are read all the same
+
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if make else 0)
     while True:
         descriptor = os.open(file, flags, 0o666)
@@ -110,4 +111,5 @@ def _forget() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edgeseg.core.locks import Lock, take
@@ -66,6 +66,29 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write `path` whole or not at all. Raises OSError."""
     with replacing(path) as new:
         new.write_bytes(data)
+
+
+class Scratch:
+    """A folder for temporary files, where the system keeps them; what killed processes left there goes first.
+
+    Attributes:
+        path: the folder, gone after `close` or the end of the block.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        place = self._stack.enter_context(hidden_beside(Path(tempfile.gettempdir()) / "edgeseg"))
+        self.path = place / "new"
+        self.path.mkdir()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _appear(new: Path, path: Path) -> None:

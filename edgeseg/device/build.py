@@ -11,6 +11,7 @@ import msgspec
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import MANIFEST, Bundle, EngineRecord, Manifest, StepRecord, settings_key
 from edgeseg.core.drafts import BundleDraft, draft
+from edgeseg.core.locks import only_one
 from edgeseg.core.ports import BuildSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
@@ -62,7 +63,7 @@ def build(
 def ready(path: Path | str, cache: Path, progress: Progress = silent) -> Path:
     """The bundle itself when its engine is built, else its child in `cache`, built on first use.
 
-    Another device, or another version of the engine, builds another child.
+    Another device, or another version of the engine, builds another child. Of several processes one builds.
 
     Raises: as `build`.
     """
@@ -73,8 +74,11 @@ def ready(path: Path | str, cache: Path, progress: Progress = silent) -> Path:
     here = backend_for(target).availability(target)
     key = settings_key(bundle.id, "build", {"device": here.device}, {target.engine: here.version})
     child = cache / "built" / f"{bundle.manifest.name}-{key[:16]}"
+    lock = child.with_name(f".{child.name}.lock")
     if not child.exists():
-        build(bundle, child, BuildSettings(cache=cache), progress=progress)
+        with only_one(lock, waiting=lambda: progress(f"waiting for another process that builds {child}")):
+            if not child.exists():
+                build(bundle, child, BuildSettings(cache=cache), progress=progress)
     return child
 
 

@@ -78,7 +78,14 @@ def _compared(bundle: Bundle, cache: Path | None, *, full_precision: bool) -> Ch
 
 def _wrong(name: str, found: Agreement, full_precision: bool) -> WrongEngine:
     share = f"{found.agreement:.2%} of {found.pixels} pixels"
-    if full_precision:
+    if found.agreement >= found.limit:
+        fault = WrongEngine(
+            "the engine computes something else than the network, and not by rounding alone: in float32, as "
+            f"{name}, {found.different:.2%} of the pixels get another class than the network gives them",
+            expected=f"at most {found.most_different:.2%}",
+            hint="build for another engine, and report this network",
+        )
+    elif full_precision:
         fault = WrongEngine(
             "the engine computes something else than the network, and not by rounding: in float32, as "
             f"{name}, {share} get the class that the network gives them",

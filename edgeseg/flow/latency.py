@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import Backend, BuildSettings, Engine, Lap, OpenSettings, Request
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.device.layers import by_node
 from edgeseg.device.measurable import require_measurable
 from edgeseg.device.statistics import paired_ratio
@@ -75,8 +75,7 @@ class EngineStopwatch:
     def _made(self, graph: Path, target: Target) -> Iterator[_Made]:
         backend = backend_for(target)
         require_measurable(target)
-        with TemporaryDirectory() as folder:
-            place = Path(folder)
+        with Scratch() as place:
             typed = _typed(graph, backend, target, place / "typed.onnx")
             (place / "engine").mkdir()
             built = backend.build(typed, target, place / "engine", BuildSettings(cache=self._cache))

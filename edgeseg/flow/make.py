@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
+from edgeseg.core.whole import Scratch
 from edgeseg.errors import BundleError, InputError
 from edgeseg.flow.beforehand import require_folder, require_operators
 from edgeseg.flow.data import Data, frames_for
@@ -71,8 +71,8 @@ def _steps_folder(progress: Progress) -> Iterator[Path]:
         writable_folder(folder)
     except InputError as fault:
         progress(f"{fault.message}; a temporary folder is used. XDG_CACHE_HOME names another cache")
-        with TemporaryDirectory(prefix="edgeseg-") as place:
-            yield Path(place)
+        with Scratch() as place:
+            yield place
     else:
         for cache in (folder, engine_cache(), *engine_cache().glob("openvino-*")):
             forget_unused(cache)

@@ -14,6 +14,7 @@ from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import CLASS_MAP
 from edgeseg.graph.rounding import round_to, rounded
+from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.resize import bilinear, nearest
 
@@ -55,21 +56,28 @@ def golden(
 
     Returns:
         `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `sure`, the pixels that keep their class in
-        `full_bits`, and `stable`, those of them that keep it in `bits`.
+        `full_bits`, and `stable`, those of them that keep it in `bits`; `moved` float32 [N]: the share
+        of the pixels of each frame whose class is another in `full_bits`.
     """
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
     image = preprocess(frames, spec.preprocess, spec.input_size)
     output = spec.postprocess.output or plain.graph.output[0].name
-    exact = _placed(_in_batches(plain, image)[output], spec, place)
+    scores = _in_batches(plain, image)[output]
+    exact = _placed(scores, spec, place)
 
-    def unmoved(bits: int) -> NDArray[np.bool_]:
-        scores = _in_batches(rounded(plain, bits), round_to(image, bits))[output]
-        found = _placed(round_to(scores, bits), spec, place)
+    def scores_in(bits: int) -> Float:
+        return round_to(_in_batches(rounded(plain, bits), round_to(image, bits))[output], bits)
+
+    def unmoved(scores: Float) -> NDArray[np.bool_]:
+        found = _placed(scores, spec, place)
         return nearest(stable_pixels(exact, found, spec, grid.scale if grid else 0.0), place.frame)
 
-    sure = unmoved(full_bits)
-    stable = sure if bits >= full_bits else sure & unmoved(bits)
-    return {"frames": frames, "class_map": class_maps(deploy, frames), "sure": sure, "stable": stable}
+    full = scores_in(full_bits)
+    moved = (class_map(full, spec, place) != class_map(scores, spec, place)).mean((1, 2), np.float32)
+    sure = unmoved(full)
+    stable = sure if bits >= full_bits else sure & unmoved(scores_in(bits))
+    maps = class_maps(deploy, frames)
+    return {"frames": frames, "class_map": maps, "sure": sure, "stable": stable, "moved": moved}
 
 
 def class_maps(deploy: ModelProto, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

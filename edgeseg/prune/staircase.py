@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from edgeseg.core.ports import Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 
 Staircase = Mapping[int, float]
 """Milliseconds by width."""
@@ -74,10 +73,10 @@ def measure_staircase(
     import onnx
 
     found = {}
-    with TemporaryDirectory() as folder:
+    with Scratch() as folder:
         for done, width in enumerate(widths):
             progress(f"measuring widths on {target}", done, len(widths))
-            path = Path(folder) / f"width-{width}.onnx"
+            path = folder / f"width-{width}.onnx"
             onnx.save(_convolution(width, size), str(path))
             (lap,) = stopwatch.race([path], target)
             found[width] = lap.milliseconds

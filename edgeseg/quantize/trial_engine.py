@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +15,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import Array, BuildSettings, Engine, Layer, OpenSettings, Request
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.device.layers import by_node
 from edgeseg.device.timing import alternate
@@ -88,8 +87,8 @@ class Built(TrialEngine):
         super().__init__(deploy)
         self._target, self._frame, self._profile = target, frame, profile
         self._engine: Engine | None = None
-        self._folder = TemporaryDirectory(prefix="edgeseg-plan-")
-        place = Path(self._folder.name)
+        self._folder = Scratch()
+        place = self._folder.path
         onnx.save(deploy, str(place / "deploy.onnx"))
         record = EngineRecord(
             target=str(target),
@@ -100,7 +99,7 @@ class Built(TrialEngine):
         try:
             self._record, _ = make_engine(record, place, BuildSettings())
         except BaseException:
-            self._folder.cleanup()
+            self._folder.close()
             raise
 
     def class_map(self, frame: Array) -> Array:
@@ -123,11 +122,11 @@ class Built(TrialEngine):
 
     def close(self) -> None:
         self.shut()
-        self._folder.cleanup()
+        self._folder.close()
 
     @cached_property
     def _request(self) -> Request:
-        place = Path(self._folder.name)
+        place = self._folder.path
         settings = OpenSettings(profile=self._profile)
         self._engine = backend_for(self._target).open(place / self._record.entry, self._record, settings)
         request = self._engine.request()

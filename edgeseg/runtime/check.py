@@ -15,6 +15,9 @@ from edgeseg.errors import BundleError
 
 ARRAYS = ("frames", "class_map", "stored", "sure", "stable")
 DTYPES = (np.uint8, np.uint8, np.uint8, np.bool_, np.bool_)
+MOST_MOVED, LEAST_DIFFERENT = 1.5, 0.002
+"""At full precision, a right engine moves as many pixels of the images as rounding does: of int8, 0.7 to 1.0
+times as many; one with a channel of another sign that moves 1%, 1.6 times as many or more."""
 
 
 class GoldenFrames(NamedTuple):
@@ -40,15 +43,19 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         agreement: share of compared pixels whose class is the golden one; 1.0 if none was compared.
         limit: the smallest share that passes.
         pixels: how many were compared: those whose class rounding cannot move.
+        different: at full precision, share of all pixels of the images that have another class.
+        most_different: the largest share that passes: what rounding moves, and half as many again.
     """
 
     agreement: float
     limit: float
     pixels: int
+    different: float = 0.0
+    most_different: float = 1.0
 
     @property
     def passed(self) -> bool:
-        return self.agreement >= self.limit
+        return self.agreement >= self.limit and self.different <= self.most_different
 
 
 def golden_frames(bundle: Bundle) -> GoldenFrames | None:
@@ -87,13 +94,14 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
 
 
 def agreement(
-    run: Callable[[Array], Array], bundle: Bundle, *, full_precision: bool = False
+    run: Callable[[Array], Array], bundle: Bundle, *, full_precision: bool = False, stored: bool = True
 ) -> Agreement | None:
     """Run the golden frames and compare the class maps.
 
     Args:
         run: uint8 [N,H,W,3] -> uint8 [N,H,W], such as a Session.
         full_precision: `run` computes in float32, so all pixels count but ties.
+        stored: it does so with weights as the engine's file stores them.
 
     Returns:
         None when the bundle carries no golden frames.
@@ -102,13 +110,23 @@ def agreement(
     found = golden_frames(bundle)
     if golden is None or found is None:
         return None
-    wanted, compared = (found.stored, found.sure) if full_precision else (found.class_map, found.stable)
-    same = (run(found.frames) == wanted)[compared]
+    if not full_precision:
+        same = (run(found.frames) == found.class_map)[found.stable]
+        return Agreement(agreement=_share(same), limit=golden.min_agreement, pixels=same.size)
+    given = run(found.frames)
+    same = given == (found.stored if stored else found.class_map)
+    images = same[:-1]  # the last is a test card
     return Agreement(
-        agreement=float(same.mean()) if same.size else 1.0,
-        limit=golden.min_agreement_full if full_precision else golden.min_agreement,
-        pixels=same.size,
+        agreement=_share(same[found.sure]),
+        limit=golden.min_agreement_full,
+        pixels=int(found.sure.sum()),
+        different=1.0 - _share(images),
+        most_different=max(LEAST_DIFFERENT, MOST_MOVED * golden.moved),
     )
+
+
+def _share(same: NDArray[np.bool_]) -> float:
+    return float(same.mean()) if same.size else 1.0
 
 
 def self_check(run: Callable[[Array], Array], bundle: Bundle) -> Agreement | None:

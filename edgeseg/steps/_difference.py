@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
@@ -16,6 +14,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, EngineRecord
 from edgeseg.core.ports import Array, BuildSettings, OpenSettings
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.errors import EdgesegError
 from edgeseg.graph._edit import Editor, describe
@@ -95,8 +94,7 @@ def _returning(model: ModelProto, names: Sequence[str]) -> ModelProto:
 
 
 def _in_engine(model: ModelProto, target: Target, record: EngineRecord, frames: Array) -> dict[str, Array]:
-    with TemporaryDirectory(prefix="edgeseg-difference-") as folder:
-        place = Path(folder)
+    with Scratch() as place:
         onnx.save(model, str(place / record.graph))
         built, _ = make_engine(msgspec.structs.replace(record, target=str(target)), place, BuildSettings())
         engine = backend_for(target).open(place / built.entry, built, OpenSettings())

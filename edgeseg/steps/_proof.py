@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -13,9 +13,10 @@ from edgeseg.core.bundle import Bundle, Check
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.device.opening import GOLDEN, REFERENCE, WrongEngine, prove
-from edgeseg.runtime.check import golden_frames
+from edgeseg.runtime.check import agreement
 from edgeseg.steps._difference import first_difference
 
 
@@ -61,22 +62,20 @@ def prove_file(bundle: Bundle) -> tuple[Check, ...]:
     from edgeseg.graph.golden import class_maps
     from edgeseg.graph.widen import widened
 
-    golden, promised, record = golden_frames(bundle), bundle.manifest.golden, bundle.engine
-    if golden is None or promised is None:
-        return ()
+    record = bundle.engine
     model = widened(onnx.load(str(bundle.file(record.graph))))
     states_precision = backend_for(Target.parse(record.target)).reads_precision
-    wanted = golden.stored if states_precision else golden.class_map
-    same = (class_maps(model, golden.frames) == wanted)[golden.sure]
-    share = float(same.mean()) if same.size else 1.0
-    if share < promised.min_agreement_full:
+    found = agreement(partial(class_maps, model), bundle, full_precision=True, stored=states_precision)
+    if found is None:
+        return ()
+    if not found.passed:
         raise WrongEngine(
-            f"the graph written for {record.target} computes something else than the network: {share:.2%} of "
-            f"{same.size} pixels agree",
-            expected=f"at least {promised.min_agreement_full:.2%}",
+            f"the graph written for {record.target} computes something else than the network: "
+            f"{found.agreement:.2%} of {found.pixels} pixels agree, and {found.different:.2%} of all differ",
+            expected=f"at least {found.limit:.2%}, and at most {found.most_different:.2%}",
             hint="build for another engine, and report this network",
         )
-    return (Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=share),)
+    return (Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=found.agreement),)
 
 
 def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
@@ -88,8 +87,7 @@ def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
     wide = msgspec.structs.replace(target, precision="fp32")
     if not backend_for(target).availability(wide).run:
         return prove_file(bundle)
-    with TemporaryDirectory(prefix="edgeseg-proof-") as folder:
-        place = Path(folder)
+    with Scratch() as place:
         graph = bundle.engine.graph
         onnx.save(widened(onnx.load(str(bundle.path / graph))), str(place / graph))
         record = msgspec.structs.replace(bundle.engine, target=str(wide))

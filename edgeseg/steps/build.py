@@ -169,10 +169,11 @@ def _write(
     )
     stored = as_stored(shipped, result, target, rest)
     arrays["stored"] = arrays["class_map"] if stored is None else class_maps(stored, frames)
+    moved = float(arrays.pop("moved")[:-1].mean())
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]
     shows = smallest_shown(network, spec, frames, stable, golden.min_agreement)
-    return msgspec.structs.replace(golden, compared=float(stable.mean()), shows=shows), kept
+    return msgspec.structs.replace(golden, compared=float(stable.mean()), moved=moved, shows=shows), kept
 
 
 def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context) -> Manifest:

@@ -2,7 +2,7 @@
 
     python tests/campaigns/flip.py [--flips 1000] [--seed 0]
 
-A changed bundle has to be refused, or its manifest has to say the same: spaces between its fields may be others.
+A changed bundle has to be refused, or its manifest has to say the same: spaces between fields may be others.
 An engine opened with a changed cache has to give the class maps it gave before.
 """
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -193,3 +195,34 @@ def test_writers_of_one_document_do_not_meet(tmp_path):
         ]
         assert [future.exception() for future in written] == [None] * 200
     assert [p.name for p in tmp_path.iterdir()] == ["n.json"]
+
+
+FIRST_USE = """
+import sys, threading, types
+from edgeseg.core.documents import convert
+sys.setswitchinterval(1e-6)
+source = '''
+from __future__ import annotations
+import msgspec
+class A(msgspec.Struct): x: int
+class B(msgspec.Struct): a: A; b: dict[str, A]; c: A | None
+class C(msgspec.Struct): b: B; a: tuple[A, ...]; d: dict[str, B]
+'''
+for number in range(300):
+    module = types.ModuleType(f"nouns{number}")
+    sys.modules[module.__name__] = module
+    exec(source, module.__dict__)
+    data = {"b": {"a": {"x": 1}, "b": {}, "c": None}, "a": [{"x": 1}], "d": {}}
+    together = threading.Barrier(3)
+    def read():
+        together.wait()
+        convert(data, module.C, where="data")
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+"""
+
+
+def test_threads_may_read_a_noun_for_the_first_time_together():
+    done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -39,6 +39,7 @@ def test_stable_pixels_survive_half_precision(channels, upsample):
         "class_map": ("uint8", (1, 60, 70)),
         "sure": ("bool", (1, 60, 70)),
         "stable": ("bool", (1, 60, 70)),
+        "moved": ("float32", (1,)),
     }
     assert 0.5 < result["stable"].mean() <= result["sure"].mean()
     half = outputs_of(to_fp16(deploy, {})[0], frames)["class_map"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 
@@ -43,3 +44,18 @@ def test_no_registry_host_and_no_path_of_one_machine(clone):
 def test_constraints_are_exact_versions_only(clone):
     for line in (clone / "constraints.txt").read_text().splitlines():
         assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.+]+", line), line
+
+
+def test_what_is_written_appears_through_one_module(package):
+    """Temporary names and renames have one owner, who makes them exclusive and cleans up behind kills."""
+    renames = {"core/whole.py", "core/drafts.py", "core/cache.py", "device/build.py", "flow/predict.py"}
+    makes = {"mkdtemp", "mkstemp", "TemporaryDirectory", "NamedTemporaryFile"}
+    for file in package.rglob("*.py"):
+        name = file.relative_to(package).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+            moves = called in ("rename", "replace") and len(node.args) == 1 and not node.keywords
+            assert not moves or name in renames, f"{name}, line {node.lineno}: use core/whole.py"
+            assert called not in makes or name == "core/whole.py", (
+                f"{name}, line {node.lineno}: use core/whole.py"
+            )

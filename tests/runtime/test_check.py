@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.drafts import draft
 from edgeseg.errors import BundleError
 from edgeseg.runtime import load
+from edgeseg.runtime.check import agreement, golden_frames
 
 
 def rewritten(path: Path, change: Callable[[Path], object]) -> Path:
@@ -78,3 +80,22 @@ def test_golden_arrays_that_do_not_fit_the_engine_are_refused(make_bundle, name,
     with pytest.raises(BundleError, match=r"golden\.npz holds frames ") as refusal:
         load(rewritten(make_bundle(), write))
     assert "[N,8,12,3]" in refusal.value.expected
+
+
+@pytest.mark.parametrize(("moved", "passes"), [(0.0, False), (0.1, False), (0.2, True)])
+def test_at_full_precision_an_engine_moves_as_many_pixels_as_rounding(make_bundle, moved, passes):
+    """A quarter of the pixels differ, all among those that are not sure."""
+    bundle = Bundle.open(make_bundle(sure=False))
+    golden = msgspec.structs.replace(bundle.manifest.golden, moved=moved)
+    bundle = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, golden=golden))
+    wanted = golden_frames(bundle).stored
+
+    def other(frames):
+        found = wanted.copy()
+        found[:, :, ::4] += 1
+        return found
+
+    found = agreement(other, bundle, full_precision=True)
+    assert (found.agreement, found.pixels, found.different) == (1.0, 0, 0.25)
+    assert found.passed == passes
+    assert agreement(other, bundle).passed
