@@ -18,6 +18,7 @@ from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.target import Target
 from edgeseg.errors import InputError
 
+MOST_WORKSPACE_MB = 1 << 20
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 
@@ -62,8 +63,11 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cuda_graph: bool = True
 
     def __post_init__(self) -> None:
-        if self.workspace_mb < 0:
-            raise InputError(f"workspace_mb is {self.workspace_mb}", expected="0 or more megabytes")
+        if not 0 <= self.workspace_mb <= MOST_WORKSPACE_MB:
+            raise InputError(
+                f"workspace_mb is {self.workspace_mb}",
+                expected=f"megabytes, from 0 (the engine's default) to {MOST_WORKSPACE_MB:,}",
+            )
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):

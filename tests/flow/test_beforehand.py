@@ -263,8 +263,9 @@ def test_a_plan_tells_limits_that_will_have_no_answer(tmp_path, fields, said):
 
 
 def test_numbers_out_of_range_have_one_place():
-    with pytest.raises(InputError, match="workspace_mb is -1"):
-        BuildSettings(workspace_mb=-1)
+    for absurd in (-1, 10**20):
+        with pytest.raises(InputError, match=f"workspace_mb is {absurd}\nexpected: .* to 1,048,576"):
+            BuildSettings(workspace_mb=absurd)
     with pytest.raises(InputError, match="threads is -2"):
         BenchSettings(threads=-2).require_sane()
 

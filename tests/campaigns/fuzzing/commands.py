@@ -303,10 +303,10 @@ _PLAIN: dict[str, Words] = {
 """Good words of each command."""
 
 
-def _whole(place: Place) -> None:
+def _whole(place: Place, command: str = "") -> None:
     _network(place)
     place.copy("list.txt")
-    place.copy("null", "bundle")
+    place.copy("deferred" if command == "build" else "null", "bundle")
     place.copy("key.pem")
     (place.folder / "good.toml").write_text(documents.RECIPE)
 
@@ -357,7 +357,7 @@ def _word_kinds() -> Iterator[Kind]:
 def _value_kinds() -> Iterator[Kind]:
     def given(command: str, option: str, value: str) -> Make:
         def make(place: Place) -> Case:
-            _whole(place)
+            _whole(place, command)
             name = value.partition("=")[0]
             named = (
                 option,
