@@ -14,6 +14,7 @@ from edgeseg.core.bundle import Manifest
 from edgeseg.core.drafts import draft
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import GraphError, InputError, ModelError
+from edgeseg.flow.beforehand import require_network
 from edgeseg.flow.data import Data
 from edgeseg.flow.load import load
 
@@ -71,4 +72,4 @@ def test_two_heads_of_one_size_need_a_name(tmp_path):
 def test_a_key_of_weights_means_nothing_for_an_onnx_file(tmp_path):
     choice = msgspec.structs.replace(write(tmp_path / "net.onnx"), weights_key="ema")
     with pytest.raises(InputError, match="--weights-key ema with"):
-        loaded(choice, tmp_path)
+        require_network(choice)
