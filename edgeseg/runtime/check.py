@@ -17,8 +17,8 @@ ARRAYS = ("frames", "class_map", "stored", "sure", "stable")
 DTYPES = (np.uint8, np.uint8, np.uint8, np.bool_, np.bool_)
 MOST_MOVED, LEAST_DIFFERENT = 1.5, 0.005
 """At full precision, a right engine moves as many pixels of the images as rounding does: of int8, 0.7 to 1.0
-times as many; one with a channel of another sign that moves 1%, 1.6 times as many or more. A right int8 FPN moved
-0.4% where rounding moves next to none."""
+times as many; one with a channel of another sign that moves 1%, 1.6 times as many or more. A right int8 FPN
+moved 0.4% where rounding moves next to none."""
 
 
 class GoldenFrames(NamedTuple):
