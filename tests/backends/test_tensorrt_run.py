@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fake_gpu import SHAPE, FakeDriver, fake_trt
 
+from edgeseg.backends._cache_files import read_if_whole
 from edgeseg.backends._cuda import Cuda
 from edgeseg.backends._tensorrt_package import DISTRIBUTIONS
 from edgeseg.backends._tensorrt_run import TensorRtEngine, read_inspector
@@ -140,7 +141,7 @@ def test_rtx_captures_by_itself_and_keeps_its_kernels(launch, frames, tmp_path):
     assert trt.engine.contexts[0].config.cache.loaded == b""
     engine.close()
     (file,) = (tmp_path / "cache").iterdir()
-    assert file.read_bytes() == b"kernels"
+    assert read_if_whole(file) == b"kernels"
 
     again = fake_trt(driver)
     launch(driver, "rtx", again, cache=tmp_path / "cache").request()

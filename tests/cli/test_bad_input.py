@@ -191,7 +191,7 @@ def test_a_full_disk_leaves_nothing(refused, bundle, monkeypatch, tmp_path):
     """The file system's own error, raised where the last file is flushed."""
     import errno
 
-    from edgeseg.core import bundle as module
+    from edgeseg.core import drafts as module
 
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -116,7 +116,6 @@ def test_weights_of_edgeseg_train_bring_their_settings(tmp_path: Path):
         (ModelChoice(name="unet", options={"encoder": "tu-resnet19d"}), "there is no encoder"),
         (ModelChoice(name="mobile-unet", input_size=(500, 512)), "use --input-size 512x512"),
         (ModelChoice(name="demo", options={"encoder": "resnet34"}), "takes no options"),
-        (ModelChoice(name="mobile-unet", classes=0), "--classes is 0"),
         (
             ModelChoice(name="mobile-unet", options={"pretrained": True, "encoder_weights": "x"}),
             "give one of the two",
