@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeseg.core.documents import convert
+from edgeseg.core.formats import refuse_format
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import FILES, ModelChoice, Recipe
-from edgeseg.errors import InputError
+from edgeseg.errors import InputError, ModelError
+from edgeseg.models import MODELS
 from edgeseg.runtime.postprocess import require_classes
 from edgeseg.steps import STEPS, Foreseeing, Outlook
 
@@ -29,10 +31,13 @@ def require_network(choice: ModelChoice) -> None:
     """
     Raises:
         InputError: a pixel contract that makes no sense, options that do not belong to an ONNX file.
-        ModelError: no such network in the zoo, or options that it does not have.
+        ModelError: a file in a format that edgeseg does not read, no such network in the zoo, or options that
+            it does not have.
     """
     convert(choice.preprocess, Preprocess, where="preprocess")
     convert(choice.postprocess, Postprocess, where="postprocess")
+    if choice.name not in MODELS.names():
+        refuse_format(Path(choice.name), error=ModelError)
     if choice.name.endswith(".onnx"):
         _require_bare(choice)
     elif is_zoo(choice):

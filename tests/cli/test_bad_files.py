@@ -112,7 +112,8 @@ def test_averaged_weights_are_told_and_chosen(edgeseg, refused, tmp_path):
     assert chosen.code == 0 and "--weights-key" not in chosen.out
     without = refused("export", *network, "--weights-key", "ema", "-o", "other")
     assert "--weights-key ema without --weights" in without
-    assert "no weights at 'swa'" in refused("export", *network, "--weights", "w.pt", "--weights-key", "swa")
+    unknown = refused("export", *network, "--weights", "w.pt", "--weights-key", "swa", "-o", "other")
+    assert "no weights at 'swa'" in unknown
 
 
 def test_training_tells_of_averaged_weights(edgeseg, tmp_path):

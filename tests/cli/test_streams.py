@@ -70,7 +70,7 @@ def test_interrupted(edgeseg, monkeypatch):
 
 
 def test_the_device_interrupted(monkeypatch, capsys):
-    from edgeseg.device import __main__ as device
+    from edgeseg.device import commands as device
 
     monkeypatch.setattr(device.Bundle, "open", interrupt)
     assert device.main(["check", "x"]) == 130
