@@ -20,11 +20,10 @@ import os, signal, sys, time
 from pathlib import Path
 from edgeseg.core.locks import take
 lock = take(Path(sys.argv[1]))
-if "fork" in sys.argv and os.fork() == 0:
-    time.sleep(30)
-    os._exit(0)
-print("held", flush=True)
+if "fork" not in sys.argv or os.fork() == 0:
+    print("held", flush=True)  # by the child: it has let go of the lock then
 time.sleep(30)
+os._exit(0)
 """
 
 
