@@ -43,7 +43,6 @@ class OpenVinoEngine:
         settings: OpenSettings,
     ) -> None:
         on_cpu = device.startswith("CPU")
-        hint = HINTS.get(target.precision, "f32" if on_cpu and emulates_bf16() else "")
         cache, notes = writable(settings.cache)
         self.notes = (*notes, *(family_notes(record.hardware) if on_cpu else ()))
         self._ov = ov
@@ -52,7 +51,7 @@ class OpenVinoEngine:
         self._lock = threading.Lock()
         self._pinned = Pinned(target.cpus if on_cpu else ())
         try:
-            config = _config(target, on_cpu, hint, settings)
+            config = _config(target, on_cpu, settings)
             self._compiled: Any = _compiled(ov, core, entry, device, config, cache)
             _refuse_other_precision(self._compiled, target)
             self.threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if on_cpu else 0
@@ -133,11 +132,12 @@ class OpenVinoRequest:
         return {name: array.copy() for name, array in self._outputs.items()}
 
 
-def _config(target: Target, on_cpu: bool, hint: str, settings: OpenSettings) -> dict[str, Any]:
+def _config(target: Target, on_cpu: bool, settings: OpenSettings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "PERF_COUNT": settings.profile,
     }
+    hint = HINTS.get(target.precision, "f32" if on_cpu and emulates_bf16() else "")
     if hint:
         config["INFERENCE_PRECISION_HINT"] = hint
     if settings.streams > 1:

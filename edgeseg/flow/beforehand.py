@@ -49,7 +49,7 @@ def require_network(choice: ModelChoice) -> None:
 
 
 def is_zoo(choice: ModelChoice) -> bool:
-    return not choice.name.endswith(FILES) and ".py:" not in choice.name
+    return not choice.name.endswith(FILES) and not choice.python_file
 
 
 def _require_bare(choice: ModelChoice) -> None:
