@@ -115,3 +115,13 @@ def outputs_of(model: ModelProto, feed: np.ndarray) -> dict[str, np.ndarray]:
 
 def operators(model: ModelProto) -> list[str]:
     return [n.op_type for n in model.graph.node]
+
+
+def dynamic(shape=("n", 3, "height", "width"), opset=18, **options) -> ModelProto:
+    """A convolution and a sigmoid, with dimensions that the file leaves open."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["a"], name="c", pads=[1] * 4),
+        helper.make_node("Sigmoid", ["a"], ["scores"], name="s"),
+    ]
+    weights = {"w": np.random.default_rng(0).normal(0, 1, (2, 3, 3, 3)).astype(np.float32)}
+    return model_of(nodes, weights, shape=shape, opset=opset, **options)

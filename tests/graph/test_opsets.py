@@ -3,21 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx import helper
-from small_graphs import model_of, operators, outputs_of
+from small_graphs import dynamic, model_of, operators, outputs_of
 
 from edgeseg.errors import GraphError
 from edgeseg.graph._edit import opset_of
 from edgeseg.graph.opsets import to_opset
 from edgeseg.graph.source import make_static
-
-
-def dynamic(shape=("n", 3, "height", "width"), opset=18, **options):
-    nodes = [
-        helper.make_node("Conv", ["image", "w"], ["a"], name="c", pads=[1] * 4),
-        helper.make_node("Sigmoid", ["a"], ["scores"], name="s"),
-    ]
-    weights = {"w": np.random.default_rng(0).normal(0, 1, (2, 3, 3, 3)).astype(np.float32)}
-    return model_of(nodes, weights, shape=shape, opset=opset, **options)
 
 
 def test_an_old_opset_is_raised_and_stays_the_same():

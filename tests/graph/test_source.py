@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from small_graphs import model_of, network, operators, outputs_of, smooth_frames, spec_of
+from small_graphs import dynamic, model_of, network, operators, outputs_of, smooth_frames, spec_of
 
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
@@ -19,15 +19,6 @@ from edgeseg.graph.simplify import simplify
 from edgeseg.graph.source import make_static
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
-
-
-def dynamic(shape=("n", 3, "height", "width"), opset=18, **options):
-    nodes = [
-        helper.make_node("Conv", ["image", "w"], ["a"], name="c", pads=[1] * 4),
-        helper.make_node("Sigmoid", ["a"], ["scores"], name="s"),
-    ]
-    weights = {"w": np.random.default_rng(0).normal(0, 1, (2, 3, 3, 3)).astype(np.float32)}
-    return model_of(nodes, weights, shape=shape, opset=opset, **options)
 
 
 def test_open_dimensions_are_named():
