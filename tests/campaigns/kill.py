@@ -32,9 +32,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from wholeness import broken
 
-from edgeseg.core.bundle import MANIFEST, Bundle
-from edgeseg.errors import EdgesegError
+from edgeseg.core.bundle import MANIFEST
 
 HEAVY = (
     "torch",
@@ -353,23 +353,11 @@ def half_done(folder: Path) -> list[str]:
     faults = []
     for path in visible(folder):
         name = path.relative_to(folder).as_posix()
-        try:
-            if path.is_dir() and path.parent.name in ("bundles", "steps", "reference"):
-                if path.name != "work":
-                    Bundle.open(path)
-            elif path.name == MANIFEST:
-                Bundle.open(path.parent)
-            elif path.suffix == ".json":
-                json.loads(path.read_bytes())
-            elif path.suffix == ".png":
-                with Image.open(path) as picture:
-                    picture.load()
-            elif path.suffix == ".safetensors":
-                from safetensors.numpy import load_file
-
-                load_file(path)
-        except (EdgesegError, ValueError, OSError) as fault:
-            faults.append(f"{name} is not whole: {str(fault).splitlines()[0]}")
+        place = path
+        if path.is_dir() and path.parent.name in ("bundles", "steps", "reference") and path.name != "work":
+            place = path / MANIFEST
+        if fault := broken(place):
+            faults.append(f"{name} is not whole: {fault}")
     return faults
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from PIL import Image
+from wholeness import broken
 
-from edgeseg.core.bundle import MANIFEST, Bundle
-from edgeseg.errors import EdgesegError
 from fuzzing.case import Case
 from fuzzing.worker import Done
 
@@ -69,14 +66,5 @@ def _of_the_files(done: Done, before: set[Path], folder: Path) -> list[str]:
 
 
 def _half_written(path: Path) -> list[str]:
-    try:
-        if path.name == MANIFEST:
-            Bundle.open(path.parent)
-        elif path.suffix == ".json":
-            json.loads(path.read_bytes())
-        elif path.suffix == ".png":
-            with Image.open(path) as image:
-                image.load()
-    except (EdgesegError, ValueError, OSError) as fault:
-        return [f"half written: {path.name}: {fault}"]
-    return []
+    fault = broken(path)
+    return [f"half written: {path.name}: {fault}"] if fault else []
