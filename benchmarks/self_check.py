@@ -36,6 +36,7 @@ from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine
 from edgeseg.device.environment import read_environment
 from edgeseg.device.opening import WrongEngine
+from edgeseg.graph.dequantize import dequantized
 from edgeseg.graph.golden import class_maps
 from edgeseg.graph.widen import widened
 from edgeseg.quantize.schemes import SCHEMES
@@ -241,26 +242,13 @@ def _fault(bundle: Bundle, right: ModelProto, before: Array, seed: int) -> dict[
         try:
             compared(Bundle(work.path, work.manifest), rest, work.path / "cache")
         except WrongEngine as fault:
-            return {"at": place, "moved": moved, "caught": True, "full_precision": fault.full_precision}
+            return {"at": place, "moved": moved, "caught": True, "computed": fault.computed}
     return {"at": place, "moved": moved, "caught": False}
 
 
 def as_float(model: ModelProto) -> ModelProto:
-    """The network in float32, without the Q/DQ pairs between its nodes: with them, any change moves 0.5% of
-    the pixels."""
-    model = widened(model)
-    quantized = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    pairs = {
-        n.output[0]: quantized[n.input[0]]
-        for n in model.graph.node
-        if n.op_type == "DequantizeLinear" and n.input[0] in quantized
-    }
-    for node in model.graph.node:
-        for place, name in enumerate(node.input):
-            while name in pairs:
-                name = pairs[name]
-            node.input[place] = name
-    return model
+    """The network in float32, without levels: between them, any change moves 0.5% of the pixels."""
+    return dequantized(widened(model))
 
 
 def negated(right: ModelProto, seed: int) -> tuple[ModelProto, str]:

@@ -98,8 +98,9 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Frames and the class map the network gives for them, for the self-check.
 
     The `.npz` file holds `frames` uint8 [N,H,W,3]; uint8 [N,H,W] `class_map` and `stored`, the same with
-    weights as the engine's file stores them; and as bool [N,H,W] the pixels that are compared: `sure` at full
-    precision when the bundle is made, `stable` in the engine's own whenever it is opened.
+    weights as the engine's file stores them and without levels of int8 between the nodes; and as bool [N,H,W]
+    the pixels that are compared: `sure` with `stored` when the bundle is made, `stable` with `class_map`
+    whenever it is opened.
 
     Attributes:
         min_agreement: share of the stable pixels that must have the golden class.

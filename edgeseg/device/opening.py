@@ -11,7 +11,7 @@ from edgeseg.core.bundle import Bundle, Check
 from edgeseg.core.ports import OpenSettings
 from edgeseg.core.target import Target
 from edgeseg.errors import BundleError
-from edgeseg.runtime.check import Agreement, agreement
+from edgeseg.runtime.check import Agreement, Computed, agreement
 from edgeseg.runtime.session import Session
 
 GOLDEN = "golden frames"
@@ -22,10 +22,10 @@ class WrongEngine(BundleError):
     """An engine that was just made does not give the class maps of its network.
 
     Attributes:
-        full_precision: it differs in float32 too, so it is not rounding.
+        computed: how it computes there; all but `rounded`: in float32, so it is not rounding.
     """
 
-    full_precision = False
+    computed: Computed = "rounded"
 
 
 def prove(bundle: Bundle, cache: Path | None, *, full: bool | None = None) -> tuple[Check, ...]:
@@ -46,11 +46,12 @@ def prove(bundle: Bundle, cache: Path | None, *, full: bool | None = None) -> tu
     """
     target = Target.parse(bundle.engine.target)
     own_is_full = target.precision == "fp32" if full is None else full
+    in_float32: Computed = "levels" if bundle.manifest.quantization else "stored"
     checks = []
     wide = None if own_is_full else at_full_precision(bundle)
     if wide is not None:
-        checks.append(_compared(wide, cache, full_precision=True))
-    checks.append(_compared(bundle, cache, full_precision=own_is_full))
+        checks.append(_compared(wide, cache, in_float32))
+    checks.append(_compared(bundle, cache, in_float32 if own_is_full else "rounded"))
     return tuple(check for check in checks if check is not None)
 
 
@@ -65,18 +66,18 @@ def at_full_precision(bundle: Bundle) -> Bundle | None:
     return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, engine=record))
 
 
-def _compared(bundle: Bundle, cache: Path | None, *, full_precision: bool) -> Check | None:
+def _compared(bundle: Bundle, cache: Path | None, computed: Computed) -> Check | None:
     with Session(bundle, OpenSettings(cache=cache), check=False, warm_up=0) as session:
-        found = agreement(session, bundle, full_precision=full_precision)
+        found = agreement(session, bundle, computed)
         name = str(session.target)
     if found is None:
         return None
     if not found.passed:
-        raise _wrong(name, found, full_precision)
+        raise _wrong(name, found, computed)
     return Check(what=name, against=REFERENCE, inputs=GOLDEN, agreement=found.agreement)
 
 
-def _wrong(name: str, found: Agreement, full_precision: bool) -> WrongEngine:
+def _wrong(name: str, found: Agreement, computed: Computed) -> WrongEngine:
     share = f"{found.agreement:.2%} of {found.pixels} pixels"
     if found.agreement >= found.limit:
         fault = WrongEngine(
@@ -85,7 +86,7 @@ def _wrong(name: str, found: Agreement, full_precision: bool) -> WrongEngine:
             expected=f"at most {found.most_different:.2%}",
             hint="build for another engine, and report this network",
         )
-    elif full_precision:
+    elif computed != "rounded":
         fault = WrongEngine(
             "the engine computes something else than the network, and not by rounding: in float32, as "
             f"{name}, {share} get the class that the network gives them",
@@ -99,5 +100,5 @@ def _wrong(name: str, found: Agreement, full_precision: bool) -> WrongEngine:
             expected=f"at least {found.limit:.2%}",
             hint="build for a target with more precision (fp32), which is checked the same way",
         )
-    fault.full_precision = full_precision
+    fault.computed = computed
     return fault

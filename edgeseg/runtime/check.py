@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,15 +20,20 @@ MOST_MOVED, LEAST_DIFFERENT = 1.5, 0.005
 times as many; one with a channel of another sign that moves 1%, 1.6 times as many or more. A right int8 FPN
 moved 0.4% where rounding moves next to none."""
 
+Computed = Literal["rounded", "levels", "stored", "network"]
+"""How what is compared with the golden frames computes: in the engine's own precision; in float32 between
+levels of int8; without such levels in float32, with weights as the engine's file stores them, or with those
+of the network."""
+
 
 class GoldenFrames(NamedTuple):
     """
     Attributes:
         frames: uint8 [N,H,W,3].
-        class_map: uint8 [N,H,W], what the network gives for them.
-        stored: the same with its weights as the engine's file stores them, as float16 maybe.
-        sure: bool [N,H,W]: pixels that keep their class at full precision, in whatever order it sums.
-        stable: those of them that keep it in the precision of the engine.
+        class_map: uint8 [N,H,W], what the network gives for them, between its levels of int8 if it has such.
+        stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
+        sure: bool [N,H,W]: pixels that keep their class in float32 without levels, in whatever order it sums.
+        stable: pixels that keep it in the precision of the engine.
     """
 
     frames: NDArray[np.uint8]
@@ -95,14 +100,12 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
 
 
 def agreement(
-    run: Callable[[Array], Array], bundle: Bundle, *, full_precision: bool = False, stored: bool = True
+    run: Callable[[Array], Array], bundle: Bundle, computed: Computed = "rounded"
 ) -> Agreement | None:
     """Run the golden frames and compare the class maps.
 
     Args:
         run: uint8 [N,H,W,3] -> uint8 [N,H,W], such as a Session.
-        full_precision: `run` computes in float32, so all pixels count but ties.
-        stored: it does so with weights as the engine's file stores them.
 
     Returns:
         None when the bundle carries no golden frames.
@@ -111,16 +114,17 @@ def agreement(
     found = golden_frames(bundle)
     if golden is None or found is None:
         return None
-    if not full_precision:
-        same = (run(found.frames) == found.class_map)[found.stable]
-        return Agreement(agreement=_share(same), limit=golden.min_agreement, pixels=same.size)
-    given = run(found.frames)
-    same = given == (found.stored if stored else found.class_map)
+    compared = found.stable if computed in ("rounded", "levels") else found.sure
+    same = run(found.frames) == (found.stored if computed == "stored" else found.class_map)
+    if computed == "rounded":
+        return Agreement(
+            agreement=_share(same[compared]), limit=golden.min_agreement, pixels=int(compared.sum())
+        )
     images = same[:-1]  # the last is a test card
     return Agreement(
-        agreement=_share(same[found.sure]),
+        agreement=_share(same[compared]),
         limit=golden.min_agreement_full,
-        pixels=int(found.sure.sum()),
+        pixels=int(compared.sum()),
         different=1.0 - _share(images),
         most_different=max(LEAST_DIFFERENT, MOST_MOVED * golden.moved),
     )

@@ -20,8 +20,9 @@ from edgeseg.errors import EdgesegError
 from edgeseg.graph._edit import Editor, describe
 from edgeseg.graph._run import run, session
 from edgeseg.graph._shapes import element_types, static_shapes
+from edgeseg.graph.dequantize import dequantized
 from edgeseg.graph.widen import widened
-from edgeseg.runtime.check import golden_frames
+from edgeseg.runtime.check import Computed, golden_frames
 
 DIFFERENT = 0.1
 """Root mean square of a difference over that of the values: beyond rounding, even through int8."""
@@ -29,22 +30,24 @@ PART_BYTES = 256 << 20
 """Results that are looked at together."""
 
 
-def first_difference(bundle: Bundle, *, full_precision: bool) -> str:
+def first_difference(bundle: Bundle, computed: Computed) -> str:
     """A sentence that names the first node whose result differs by DIFFERENT, or the one that differs most.
 
     The engine is built anew with these results as outputs, so what it fuses may change.
 
     Args:
-        full_precision: compare in float32 where the engine can.
+        computed: all but `rounded`: compare in float32 where the engine can.
     """
     golden, record = golden_frames(bundle), bundle.engine
     if golden is None:
         return ""
     model = onnx.load(str(bundle.file(record.graph)))
     exact = widened(model)
+    if computed == "stored":
+        exact = dequantized(exact)
     target = Target.parse(record.target)
     wide = msgspec.structs.replace(target, precision="fp32")
-    if full_precision and backend_for(target).availability(wide).run:
+    if computed != "rounded" and backend_for(target).availability(wide).run:
         model, target = exact, wide
     frames = np.resize(golden.frames, (record.batch, *golden.frames.shape[1:]))
     worst = (0.0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,12 +17,15 @@ from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.device.opening import GOLDEN, REFERENCE, WrongEngine, prove
-from edgeseg.runtime.check import agreement
+from edgeseg.runtime.check import Computed, agreement
 from edgeseg.steps._difference import first_difference
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 def prove_engine(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
-    """`device.opening.prove`; at full precision also for files that state float16, by their float32 twin.
+    """`device.opening.prove`; files that state float16 or levels of int8 also by their float32 twin.
 
     Args:
         rest: float precision written into the graph; empty: the engine chooses it.
@@ -33,8 +37,7 @@ def prove_engine(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
         return compared(bundle, rest, cache)
     except WrongEngine as fault:
         raise WrongEngine(
-            f"{bundle.engine.target}: {fault.message}. "
-            f"{first_difference(bundle, full_precision=fault.full_precision)}",
+            f"{bundle.engine.target}: {fault.message}. {first_difference(bundle, fault.computed)}",
             expected=fault.expected,
             hint=fault.hint,
         ) from None
@@ -44,7 +47,7 @@ def compared(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
     """`prove_engine` without the name of a node: it costs more than the rest."""
     target = Target.parse(bundle.engine.target)
     checks: tuple[Check, ...] = ()
-    if rest == "fp16":
+    if rest == "fp16" or bundle.manifest.quantization:
         checks = _twin(bundle, target, cache)
     elif target.precision == "fp16":
         checks = prove_file(bundle)
@@ -59,15 +62,26 @@ def prove_file(bundle: Bundle) -> tuple[Check, ...]:
     """
     import onnx
 
-    from edgeseg.graph.golden import class_maps
+    from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.widen import widened
 
     record = bundle.engine
     model = widened(onnx.load(str(bundle.file(record.graph))))
-    states_precision = backend_for(Target.parse(record.target)).reads_precision
-    found = agreement(partial(class_maps, model), bundle, full_precision=True, stored=states_precision)
+    ways: list[tuple[ModelProto, Computed]]
+    if bundle.manifest.quantization:
+        ways = [(dequantized(model), "stored"), (model, "levels")]
+    else:
+        ways = [(model, "stored" if backend_for(Target.parse(record.target)).reads_precision else "network")]
+    found = (_file_check(bundle, *way) for way in ways)
+    return tuple(check for check in found if check)
+
+
+def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check | None:
+    from edgeseg.graph.golden import class_maps
+
+    found, record = agreement(partial(class_maps, model), bundle, computed), bundle.engine
     if found is None:
-        return ()
+        return None
     if not found.passed:
         raise WrongEngine(
             f"the graph written for {record.target} computes something else than the network: "
@@ -75,13 +89,14 @@ def prove_file(bundle: Bundle) -> tuple[Check, ...]:
             expected=f"at least {found.limit:.2%}, and at most {found.most_different:.2%}",
             hint="build for another engine, and report this network",
         )
-    return (Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=found.agreement),)
+    return Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=found.agreement)
 
 
 def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
-    """The file of the engine with float32 in place of float16, in the same engine where it runs that."""
+    """The file of the engine in float32 throughout, in the same engine where it runs that."""
     import onnx
 
+    from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.widen import widened
 
     wide = msgspec.structs.replace(target, precision="fp32")
@@ -89,10 +104,10 @@ def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
         return prove_file(bundle)
     with Scratch() as place:
         graph = bundle.engine.graph
-        onnx.save(widened(onnx.load(str(bundle.path / graph))), str(place / graph))
+        onnx.save(dequantized(widened(onnx.load(str(bundle.path / graph)))), str(place / graph))
         record = msgspec.structs.replace(bundle.engine, target=str(wide))
         record, _ = make_engine(record, place, BuildSettings())
-        manifest = msgspec.structs.replace(bundle.manifest, engine=record)
+        manifest = msgspec.structs.replace(bundle.manifest, engine=record, quantization=None)
         assert manifest.golden is not None
         shutil.copyfile(bundle.file(manifest.golden.file), place / manifest.golden.file)
         twin = BundleDraft(place)

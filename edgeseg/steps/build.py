@@ -128,6 +128,7 @@ def _write(
 
     from edgeseg.datasets.patterns import colour_bars
     from edgeseg.graph.deploy import compose
+    from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.faults import smallest_shown
     from edgeseg.graph.golden import FULL_BITS, INT8_BITS, class_maps
     from edgeseg.graph.golden import golden as golden_arrays
@@ -158,17 +159,15 @@ def _write(
     context.progress(f"{target}: golden frames")
     images = context.frames.take(golden_count(_batch(network)))
     frames = np.concatenate([images, colour_bars(context.camera_size)[None]])
+    grid, full_bits = (int8.scores, INT8_BITS) if int8 else (None, FULL_BITS)
     arrays: Any = golden_arrays(
-        deploy,
-        network,
-        spec,
-        frames,
-        significant_bits(target, rest),
-        full_bits=INT8_BITS if int8 else FULL_BITS,
-        grid=int8.scores if int8 else None,
+        deploy, network, spec, frames, significant_bits(target, rest), full_bits=full_bits, grid=grid
     )
-    stored = as_stored(shipped, result, target, rest)
-    arrays["stored"] = arrays["class_map"] if stored is None else class_maps(stored, frames)
+    stored = as_stored(shipped, result, target, rest) or deploy
+    if int8:
+        stored, plain = dequantized(stored), dequantized(network)
+        arrays["sure"] = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)["sure"]
+    arrays["stored"] = arrays["class_map"] if stored is deploy else class_maps(stored, frames)
     moved = float(arrays.pop("moved")[:-1].mean())
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]

@@ -95,7 +95,7 @@ def test_at_full_precision_an_engine_moves_as_many_pixels_as_rounding(make_bundl
         found[:, :, ::4] += 1
         return found
 
-    found = agreement(other, bundle, full_precision=True)
+    found = agreement(other, bundle, "stored")
     assert (found.agreement, found.pixels, found.different) == (1.0, 0, 0.25)
     assert found.passed == passes
     assert agreement(other, bundle).passed

@@ -53,6 +53,8 @@ class Worker:
         self._limit = limit
         for name in HEAVY:
             importlib.import_module(name)
+        # A fork hangs where its parent has threads of OpenMP.
+        importlib.import_module("torch").set_num_threads(1)
 
     def run(
         self,
