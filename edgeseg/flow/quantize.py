@@ -69,8 +69,13 @@ def quantize(
         RecipeError: an unknown class in the budget, or settings that do not fit.
     """
     if not plan and recipe.budget.limits_drops:
+        drop, classes = recipe.budget.max_drop, recipe.budget.max_class_drop
+        limits = ([] if drop is None else [f"{drop:g}"]) + [
+            f"{name}={limit:g}" for name, limit in classes.items()
+        ]
         raise InputError(
-            "a budget was given with --no-plan, which measures nothing", expected="one of the two"
+            f"a budget ({', '.join(limits)}) was given with --no-plan, which measures nothing",
+            expected="one of the two",
         )
     _require_int8(tuple(choice.target for choice in recipe.choices))
     if not recipe.data.name:

@@ -116,7 +116,7 @@ class Session:
         with engine_of(bundle, "open"):
             self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
         try:
-            _require_recorded(self.engine, record)
+            _require_recorded(self.engine, record, bundle.path)
             with engine_of(bundle, "start"):
                 self._prepare(settings.streams, check, warm_up)
         except BaseException:
@@ -350,20 +350,20 @@ def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineR
     return msgspec.structs.replace(record, target=str(target))
 
 
-def _require_recorded(engine: Engine, record: EngineRecord) -> None:
+def _require_recorded(engine: Engine, record: EngineRecord, path: Path) -> None:
     """Raise BundleError unless the open engine has the tensors of the manifest, and takes its frames."""
     frames = (record.batch, *record.camera_size, 3)
     takes = [(info.dtype, info.shape) for info in record.inputs]
     if takes != [("uint8", frames)]:
         raise BundleError(
-            f"the manifest gives its engine the inputs {takes}",
+            f"{path}: the manifest gives its engine the inputs {takes}",
             expected=f"one uint8 {list(frames)}: frames of its batch and camera size",
             hint="build the engine again",
         )
     for found, said in zip((engine.inputs, engine.outputs), (record.inputs, record.outputs)):
         if sorted(found, key=str) != sorted(said, key=str):
             raise BundleError(
-                f"the engine has {', '.join(map(_signature, found))}",
+                f"{path}: the engine has {', '.join(map(_signature, found))}",
                 expected=f"{', '.join(map(_signature, said))}, as the manifest says",
                 hint="build the engine again",
             )

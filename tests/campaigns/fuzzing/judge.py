@@ -48,7 +48,8 @@ def _of_the_message(case: Case, done: Done) -> list[str]:
         found.append("an exception that nobody foresaw")
     if done.code in (2, 4) and 2 not in case.closed:
         said = [line for line in done.err.splitlines() if line.strip()]
-        if not any(word in done.err + done.out for word in case.given if word):
+        told = done.err + done.out
+        if not any(word in told or str(Path(word)) in told for word in case.given if word):
             found.append("a message that does not name what was given")
         if len(done.err) > MOST_SAID:
             found.append(f"a message of {len(done.err)} characters")
