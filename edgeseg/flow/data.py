@@ -47,10 +47,14 @@ def parse_data(text: str) -> DataChoice:
     if Path(text).exists():
         return DataChoice(name="folders", root=text)
     name, equals, root = text.partition("=")
-    if equals:
+    if equals and name in DATASETS.names():
         return DataChoice(name=name, root=root)
     raise unknown(
-        name, DATASETS.names(), noun="dataset layout or folder", listing=DATASETS.listing, error=DataError
+        name or text,
+        DATASETS.names(),
+        noun="dataset layout or folder",
+        listing=DATASETS.listing,
+        error=DataError,
     )
 
 

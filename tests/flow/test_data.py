@@ -37,8 +37,9 @@ def test_words_for_data(splits, monkeypatch):
     assert parse_data("my data=1") == DataChoice(name="folders", root="my data=1")
     (splits.parent / "synthetic-streets").mkdir()
     assert parse_data("synthetic-streets") == DataChoice(name="synthetic-streets")
-    with pytest.raises(DataError, match="nothing"):
-        parse_data("nothing")
+    for wrong, named in (("nothing", "'nothing'"), ("nothing=x", "'nothing'"), ("=", "'='")):
+        with pytest.raises(DataError, match=f"there is no dataset layout or folder {named}"):
+            parse_data(wrong)
 
 
 def test_data_without_the_split_val(splits):
