@@ -36,7 +36,7 @@ from edgeseg.device.environment import read_environment
 from edgeseg.device.statistics import paired_ratio
 from edgeseg.flow.bench import bench
 from edgeseg.flow.latency import EngineStopwatch
-from edgeseg.quantize.trial_engine import Built, in_turn
+from edgeseg.quantization.planner.trial_engine import Built, in_turn
 
 WORK = Path("runs/aa")
 CAMERA = (240, 320)

@@ -26,7 +26,7 @@ from onnx import ModelProto, parser
 
 from edgeseg.device.bench import BenchSettings, Call, compare
 from edgeseg.device.environment import read_environment
-from edgeseg.graph._run import session
+from edgeseg.graph.reference import session
 
 CLASSES = (2, 11, 19, 150)
 CHANNELS = 16

@@ -25,9 +25,9 @@ from edgeseg.datasets.calibration import spread
 from edgeseg.datasets.pictures import Inputs
 from edgeseg.flow.make import export
 from edgeseg.metrics import confusion, mean_iou
-from edgeseg.quantize.bias import bias_shifts
-from edgeseg.quantize.ptq import PtqSettings, apply, calibrate
-from edgeseg.quantize.schemes import SCHEMES
+from edgeseg.quantization.bias_correction import bias_shifts
+from edgeseg.quantization.ptq import PtqSettings, apply, calibrate
+from edgeseg.quantization.schemes import SCHEMES
 
 DATA = Path(os.environ["EDGESEG_DATA"])
 CAMERA = (360, 480)

@@ -96,8 +96,8 @@ def measured(material: Material, name: str) -> dict:
 def edgeseg(material: Material, **settings: object) -> object:
     import onnx
 
-    from edgeseg.quantize.ptq import PtqSettings, quantize
-    from edgeseg.quantize.schemes import scheme_for
+    from edgeseg.quantization.ptq import PtqSettings, quantize
+    from edgeseg.quantization.schemes import scheme_for
 
     model = onnx.load(str(material.graph))
     return quantize(model, Feeds(material.calibration), scheme_for("openvino"), PtqSettings(**settings))

@@ -28,7 +28,7 @@ from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 from edgeseg.device.bench import BenchSettings, compare
 from edgeseg.device.environment import read_environment
 from edgeseg.device.timing import Call
-from edgeseg.flow.baseline import NAME, torch_baseline
+from edgeseg.evaluation.baseline import NAME, torch_baseline
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
 from edgeseg.runtime import load

@@ -31,17 +31,17 @@ from edgeseg.datasets.held_out import held_out_images
 from edgeseg.datasets.pictures import Inputs
 from edgeseg.device.environment import read_environment
 from edgeseg.device.statistics import paired_ratio
-from edgeseg.graph._edit import Editor
-from edgeseg.graph._shapes import static_shapes, with_shapes
+from edgeseg.graph.editor import Editor
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
+from edgeseg.graph.shapes import static_shapes, with_shapes
 from edgeseg.models.load import resolve
-from edgeseg.quantize.hard_swish import Fitted, fit_swishes, hard_swish
-from edgeseg.quantize.held_out_loss import HeldOut
-from edgeseg.quantize.planner_trial import TargetLab
-from edgeseg.quantize.ptq import calibrate
-from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.trial_engine import in_turn
+from edgeseg.quantization.hard_swish import Fitted, fit_swishes, hard_swish
+from edgeseg.quantization.planner.held_out_loss import HeldOut
+from edgeseg.quantization.planner.trial import TargetLab
+from edgeseg.quantization.planner.trial_engine import in_turn
+from edgeseg.quantization.ptq import calibrate
+from edgeseg.quantization.schemes import scheme_for
 
 TARGET = Target.parse("openvino-int8")
 INPUT, CAMERA = (384, 480), (360, 480)

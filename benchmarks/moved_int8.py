@@ -22,13 +22,13 @@ from _random_networks import network
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.datasets import open_dataset
-from edgeseg.graph._run import run, session
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
+from edgeseg.graph.reference import run, session
 from edgeseg.models.checkpoint import read_state_dict
-from edgeseg.quantize.placement import place
-from edgeseg.quantize.ptq import quantize
-from edgeseg.quantize.schemes import SCHEMES
+from edgeseg.quantization.placement.pairs import place
+from edgeseg.quantization.ptq import quantize
+from edgeseg.quantization.schemes import SCHEMES
 from edgeseg.runtime.preprocess import preprocess
 
 SIZE = (192, 256)

@@ -3,7 +3,7 @@
     EDGESEG_DATA=... python benchmarks/nearer.py BUNDLE... [--output benchmarks/results/nearer.json]
 
 BUNDLE: int8 engine bundles of one network on CamVid. Drops of mIoU, in points against the FP32 network, on 40
-images of train, on an enlarged part of each (`datasets/nearer.py`), and on the 101 images of val.
+images of train, on an enlarged part of each (`datasets/zoomed_crops.py`), and on the 101 images of val.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import onnx
 from edgeseg.core.bundle import Bundle
 from edgeseg.datasets import Split, open_dataset
 from edgeseg.datasets.calibration import spread
-from edgeseg.datasets.nearer import with_nearer
+from edgeseg.datasets.zoomed_crops import with_nearer
 from edgeseg.graph.deploy import compose
 from edgeseg.metrics import confusion, mean_iou
-from edgeseg.quantize.trial_engine import Simulated
+from edgeseg.quantization.planner.trial_engine import Simulated
 from edgeseg.runtime import load
 
 IMAGES = 40

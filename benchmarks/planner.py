@@ -34,14 +34,14 @@ from edgeseg.device.statistics import paired_ratio
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.models.load import resolve
-from edgeseg.quantize.held_out_loss import HeldOut
-from edgeseg.quantize.planner import Search
-from edgeseg.quantize.planner_forecast import all_plans
-from edgeseg.quantize.planner_lab import FloatNodes, Timed
-from edgeseg.quantize.planner_settings import PlanSettings
-from edgeseg.quantize.planner_trial import TargetLab
-from edgeseg.quantize.ptq import calibrate
-from edgeseg.quantize.schemes import scheme_for
+from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
+from edgeseg.quantization.planner.forecast import all_plans
+from edgeseg.quantization.planner.held_out_loss import HeldOut
+from edgeseg.quantization.planner.search import Search
+from edgeseg.quantization.planner.settings import PlanSettings
+from edgeseg.quantization.planner.trial import TargetLab
+from edgeseg.quantization.ptq import calibrate
+from edgeseg.quantization.schemes import scheme_for
 
 TARGET = Target.parse("openvino-int8")
 INPUT, CAMERA = (384, 480), (360, 480)

@@ -28,9 +28,9 @@ from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 from edgeseg.datasets import open_dataset
 from edgeseg.device.bench import BenchSettings, bench_pair
 from edgeseg.device.environment import read_environment
+from edgeseg.evaluation.verification import Drop
+from edgeseg.evaluation.verify import verify
 from edgeseg.flow.make import export
-from edgeseg.flow.verification import Drop
-from edgeseg.flow.verify import verify
 
 DATA = Path(os.environ.get("EDGESEG_DATA", ""))
 WEIGHTS = DATA / "weights" / "munet_camvid.pt"

@@ -28,10 +28,10 @@ from edgeseg.datasets.calibration import spread
 from edgeseg.metrics import mean_iou
 from edgeseg.models.load import resolve
 from edgeseg.models.pruning import replay
-from edgeseg.prune import Costs, find_units, score, shrink
-from edgeseg.prune.cost import Removal
-from edgeseg.prune.importance import Scores, per_cost
-from edgeseg.prune.search import PLENTY
+from edgeseg.pruning import Costs, find_units, score, shrink
+from edgeseg.pruning.cost import Removal
+from edgeseg.pruning.importance import Scores, per_cost
+from edgeseg.pruning.search import PLENTY
 from edgeseg.training.average import refresh_statistics
 from edgeseg.training.data import Samples, Share, loader
 from edgeseg.training.evaluate import confusion_of, loss_of

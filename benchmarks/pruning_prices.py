@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 
 from edgeseg.flow.latency import EngineStopwatch
-from edgeseg.prune import Costs, score
-from edgeseg.prune.cost import Removal
-from edgeseg.prune.importance import per_cost
-from edgeseg.prune.search import history_of
+from edgeseg.pruning import Costs, score
+from edgeseg.pruning.cost import Removal
+from edgeseg.pruning.importance import per_cost
+from edgeseg.pruning.search import history_of
 from edgeseg.steps._pruning_latency import OnTarget
 from pruning_importance import SIZE, Trial
 

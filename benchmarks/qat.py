@@ -33,9 +33,9 @@ from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.metrics import confusion, mean_iou, paired_drop
 from edgeseg.models.load import resolve
-from edgeseg.quantize.bias import bias_shifts
-from edgeseg.quantize.ptq import Calibrated, PtqSettings, apply, calibrate
-from edgeseg.quantize.schemes import SCHEMES
+from edgeseg.quantization.bias_correction import bias_shifts
+from edgeseg.quantization.ptq import Calibrated, PtqSettings, apply, calibrate
+from edgeseg.quantization.schemes import SCHEMES
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.steps import Context, Frames

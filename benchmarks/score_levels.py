@@ -1,4 +1,4 @@
-"""What a class decision that reads uint8 levels of the scores wins and loses (`quantize/score_grid.py`).
+"""What a class decision that reads uint8 levels of the scores wins and loses (`placement/score_grid.py`).
 
     EDGESEG_DATA=... python benchmarks/score_levels.py [--weights NETWORK=FILE ...] [--output FILE.json]
 
@@ -29,10 +29,10 @@ from edgeseg.graph.deploy import compose
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.models.load import resolve
-from edgeseg.quantize.held_out_loss import HeldOut
-from edgeseg.quantize.ptq import quantize
-from edgeseg.quantize.schemes import scheme_for
-from edgeseg.quantize.trial_engine import Built, in_turn
+from edgeseg.quantization.planner.held_out_loss import HeldOut
+from edgeseg.quantization.planner.trial_engine import Built, in_turn
+from edgeseg.quantization.ptq import quantize
+from edgeseg.quantization.schemes import scheme_for
 
 TARGET = Target.parse("openvino-int8")
 LAPS = 4

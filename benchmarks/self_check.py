@@ -39,7 +39,7 @@ from edgeseg.device.opening import WrongEngine
 from edgeseg.graph.dequantize import dequantized
 from edgeseg.graph.golden import class_maps
 from edgeseg.graph.widen import widened
-from edgeseg.quantize.schemes import SCHEMES
+from edgeseg.quantization.schemes import SCHEMES
 from edgeseg.runtime.check import golden_frames
 from edgeseg.steps._proof import compared
 

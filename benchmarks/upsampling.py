@@ -24,10 +24,10 @@ from edgeseg.core.recipe import ModelChoice
 from edgeseg.device.bench import BenchSettings, compare
 from edgeseg.device.environment import read_environment
 from edgeseg.device.timing import Call
-from edgeseg.graph._run import session
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.graph.info import graph_info
+from edgeseg.graph.reference import session
 from edgeseg.graph.upsampling import merge_upsampling
 from edgeseg.models.load import resolve
 

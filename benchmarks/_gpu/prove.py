@@ -18,8 +18,8 @@ from edgeseg.datasets import open_dataset
 from edgeseg.device.bench import BenchSettings, bench
 from edgeseg.device.build import ready
 from edgeseg.errors import EdgesegError, InputError, MissingDependency
+from edgeseg.evaluation.verify import verify
 from edgeseg.flow.make import export
-from edgeseg.flow.verify import verify
 from edgeseg.runtime import load
 
 NETWORK = "demo"

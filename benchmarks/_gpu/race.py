@@ -20,9 +20,9 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.pictures import resize_frame, to_frame_color
+from edgeseg.datasets.resizing import Fitted
 from edgeseg.device.bench import BenchSettings, Opener, compare
-from edgeseg.flow.fitted import Fitted
-from edgeseg.flow.reference import fp32_reference
+from edgeseg.evaluation.reference import fp32_reference
 from edgeseg.metrics import agreement
 from edgeseg.runtime import load
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from edgeseg.core.measurement import Measurement, PairedRatio
-from edgeseg.flow.verification import Drop
+from edgeseg.evaluation.verification import Drop
 
 Status: TypeAlias = Literal["passed", "failed", "missing", "no time"]
 

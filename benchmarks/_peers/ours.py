@@ -37,8 +37,8 @@ def ptq(material: Material, folder: Path) -> None:
     """From the float graph to the Q/DQ graph, as `quantize` of the library does it."""
     import onnx
 
-    from edgeseg.quantize.ptq import quantize
-    from edgeseg.quantize.schemes import scheme_for
+    from edgeseg.quantization.ptq import quantize
+    from edgeseg.quantization.schemes import scheme_for
 
     graph = onnx.load(str(material.graph))
     found = quantize(graph, Feeds(material.calibration), scheme_for("openvino"))
@@ -71,7 +71,7 @@ def has_qat(material: Material) -> bool:
 def qat(material: Material, folder: Path) -> None:
     """The steps of the shipped recipe, with the lists of images that all tools have."""
     from edgeseg.flow.plan import read_recipe
-    from edgeseg.flow.shipped import recipes
+    from edgeseg.flow.resources import recipes
 
     shipped = read_recipe(recipes()[material.network.qat])
     steps = [

@@ -29,8 +29,8 @@ def int8_peak() -> dict[str, float]:
 def _rate(channels: int, kernel: int, size: int) -> float:
     import openvino as ov
 
-    from edgeseg.quantize.ptq import PtqSettings, quantize
-    from edgeseg.quantize.schemes import scheme_for
+    from edgeseg.quantization.ptq import PtqSettings, quantize
+    from edgeseg.quantization.schemes import scheme_for
 
     rng = np.random.default_rng(0)
     feeds = [{"image": rng.standard_normal((1, channels, size, size)).astype(np.float32)}]

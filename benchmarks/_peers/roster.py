@@ -48,9 +48,9 @@ OURS = (
     "openvino",
     "onnxsim",
     "edgeseg.flow.make",
-    "edgeseg.quantize.ptq",
-    "edgeseg.quantize.planner_trial",
-    "edgeseg.quantize.planner_verdict",
+    "edgeseg.quantization.ptq",
+    "edgeseg.quantization.planner.trial",
+    "edgeseg.quantization.planner.verdict",
     "edgeseg.steps.quantize",
     "edgeseg.steps.build",
 )

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends._cache_files import keep, read_if_whole, writable
-from edgeseg.backends._cpu import Pinned, emulates_bf16, family_notes
 from edgeseg.backends._requests import checked
+from edgeseg.backends.cpu import Pinned, emulates_bf16, family_notes
 from edgeseg.core.bundle import EngineRecord, TensorInfo
 from edgeseg.core.cache import use
 from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors

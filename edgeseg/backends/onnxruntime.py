@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeseg.backends._cpu import Pinned, cpu_hardware, family_notes, thread_count
 from edgeseg.backends._onnx_io import Node, read_signature, unsupported
 from edgeseg.backends._requests import checked
+from edgeseg.backends.cpu import Pinned, cpu_hardware, family_notes, thread_count
 from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
 from edgeseg.core.ports import (
     Array,

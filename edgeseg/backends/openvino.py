@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from edgeseg.backends._cpu import cpu_hardware
 from edgeseg.backends._onnx_io import Node, read_signature, unsupported
 from edgeseg.backends._openvino_run import OpenVinoEngine
+from edgeseg.backends.cpu import cpu_hardware
 from edgeseg.core.bundle import EngineRecord, Hardware
 from edgeseg.core.ports import Availability, Backend, BuildSettings, Built, OpenSettings, Progress, silent
 from edgeseg.core.target import Target

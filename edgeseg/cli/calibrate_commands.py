@@ -65,8 +65,8 @@ def select(
     json: o.Json = False,
 ) -> None:
     """Choose images that calibrate, and write their ids and hashes."""
+    from edgeseg.calibration.select import select
     from edgeseg.cli import calibrate_findings, choices, progress
-    from edgeseg.flow.calibrate_select import select
 
     network = choices.optional_model(model, weights, weights_key, classes, input_size, option, contract)
     with progress.shown() as report:
@@ -104,8 +104,8 @@ def check(
     json: o.Json = False,
 ) -> None:
     """Tell what a list covers and repeats, whether it validates too, and whether the pixel contract fits."""
+    from edgeseg.calibration.check import check
     from edgeseg.cli import calibrate_findings, choices, progress
-    from edgeseg.flow.calibrate_check import check
 
     network = choices.optional_model(model, weights, weights_key, classes, input_size, option, contract)
     with progress.shown() as report:

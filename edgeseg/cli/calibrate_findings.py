@@ -8,9 +8,9 @@ from edgeseg.cli.render import as_json, notes
 from edgeseg.cli.tables import line, number, percent, table
 
 if TYPE_CHECKING:
-    from edgeseg.flow.calibrate_check import ListCheck
-    from edgeseg.flow.calibrate_contract import ContractTest
-    from edgeseg.flow.calibrate_select import Selection
+    from edgeseg.calibration.check import ListCheck
+    from edgeseg.calibration.contract import ContractTest
+    from edgeseg.calibration.select import Selection
 
 WORST = 8
 

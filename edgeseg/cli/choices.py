@@ -77,7 +77,7 @@ def export_recipe(
     choice: ModelChoice, targets: list[str], camera_size: str, data: str, batch: int, confidence: bool
 ) -> Recipe:
     from edgeseg.core.recipe import Recipe
-    from edgeseg.flow.data import parse_data
+    from edgeseg.datasets.choice import parse_data
 
     found, camera = parse_data(data), size(camera_size)
     try:
@@ -123,7 +123,7 @@ def budget(max_drop: float | None, max_class_drop: list[str], option: str = "--m
 
 def recipe_file(text: str) -> Path:
     """A path, or the name of a recipe that ships with edgeseg."""
-    from edgeseg.flow.shipped import recipes
+    from edgeseg.flow.resources import recipes
 
     path = Path(text)
     if path.is_file():
@@ -142,7 +142,7 @@ def recipe_with(path: Path, weights: str, data: str, weights_key: str = "") -> R
     """The recipe of a file, with another checkpoint and other data where they are given."""
     import msgspec
 
-    from edgeseg.flow.data import parse_data
+    from edgeseg.datasets.choice import parse_data
     from edgeseg.flow.plan import read_recipe
 
     recipe = read_recipe(path)

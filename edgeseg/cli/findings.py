@@ -10,11 +10,11 @@ from edgeseg.cli.tables import line, number, percent, table, verdict
 
 if TYPE_CHECKING:
     from edgeseg.core.measurement import Measurement
+    from edgeseg.evaluation.verification import Drop, Verification
     from edgeseg.flow.bench import BenchResult
     from edgeseg.flow.doctor import Diagnosis, TargetReport
     from edgeseg.flow.inspect import Inspection
-    from edgeseg.flow.predict import Prediction
-    from edgeseg.flow.verification import Drop, Verification
+    from edgeseg.prediction.predict import Prediction
 
 
 def timed(result: BenchResult, json: bool) -> int:

@@ -113,17 +113,19 @@ def pairs(texts: list[str], option: str, *, text: tuple[str, ...] = ()) -> dict[
         if not equals or not key:
             raise InputError(f"{option} {given}", expected=f"{option} KEY=VALUE")
         key = key.strip()
-        items = (value,) if key in text else tuple(_scalar(part) for part in value.split(","))
+        items = (
+            (value,) if key in text else tuple(_scalar(part, f"{option} {key}") for part in value.split(","))
+        )
         result[key] = items if len(items) > 1 else items[0]
     return result
 
 
-def _scalar(text: str) -> str | int | float | bool | None:
+def _scalar(text: str, where: str) -> str | int | float | bool | None:
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]
     if re.fullmatch(r"[+-]?[0-9_]+", text.strip()) and len(text) > MOST_DIGITS:
-        raise InputError(f"a number of {len(text)} digits: {text[:20]}...", expected=f"at most {MOST_DIGITS}")
+        whole(text.strip(), where)
     for kind in (int, float):
         try:
             return kind(text)

@@ -105,7 +105,7 @@ def predict(
 ) -> None:
     """Segment images or a video and write overlays and masks."""
     from edgeseg.cli import choices, findings, progress
-    from edgeseg.flow.predict import predict
+    from edgeseg.prediction.predict import predict
 
     choices.require_signed(require_signature, bundle)
     with progress.shown() as report:

@@ -10,7 +10,7 @@ from edgeseg.cli.tables import line, number, table
 
 if TYPE_CHECKING:
     from edgeseg.flow.quantize import QuantizeResult
-    from edgeseg.quantize.planner_tables import BlockRow, PlannedPrecision, PlanRow
+    from edgeseg.quantization.planner.tables import BlockRow, PlannedPrecision, PlanRow
 
 
 def quantized(results: Sequence[QuantizeResult], json: bool) -> int:

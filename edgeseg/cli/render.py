@@ -11,10 +11,10 @@ from edgeseg.cli.tables import line, number, percent, status, table, verdict
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.core.measurement import Measurement
+    from edgeseg.core.plan import Plan
+    from edgeseg.evaluation.verification import Drop
     from edgeseg.flow.listing import ZooModel
-    from edgeseg.flow.plan import Plan
     from edgeseg.flow.results import Row, RunResult
-    from edgeseg.flow.verification import Drop
 
 
 def as_json(noun: Any) -> None:

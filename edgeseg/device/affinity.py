@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgeseg.backends._cpu import usable_cpus
+from edgeseg.backends.cpu import usable_cpus
 from edgeseg.errors import InputError
 
 

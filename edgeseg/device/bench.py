@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeseg.backends._cpu import usable_cpus
+from edgeseg.backends.cpu import usable_cpus
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.device.affinity import pinned

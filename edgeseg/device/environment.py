@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeseg.backends._cpu import usable_cpus
+from edgeseg.backends.cpu import usable_cpus
 from edgeseg.core.measurement import Environment
 
 ROOT = Path("/")

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from edgeseg.backends import backend_for
-from edgeseg.backends._cpu import emulates_bf16
+from edgeseg.backends.cpu import emulates_bf16
 from edgeseg.core.bundle import Bundle, Manifest
 from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.ports import Progress, silent

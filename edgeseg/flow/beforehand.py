@@ -23,8 +23,8 @@ from edgeseg.steps import STEPS, Foreseeing, Outlook
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from edgeseg.core.plan import Plan, PlannedTarget
     from edgeseg.flow.data import Data
-    from edgeseg.flow.plan import Plan, PlannedTarget
 
 
 def require_network(choice: ModelChoice) -> None:
@@ -146,7 +146,7 @@ def require_operators(
 
     require_accepted(network, targets)
     if trained:
-        from edgeseg.quantize.qat import lift_output
+        from edgeseg.quantization.qat.module import lift_output
 
         lift_output(network, output)
 

@@ -18,7 +18,7 @@ from edgeseg.device.bench import BenchSettings
 from edgeseg.device.build import ready
 from edgeseg.device.report import judge, unjudged
 from edgeseg.errors import MissingDependency, MissingDevice
-from edgeseg.flow.verification import IDLE
+from edgeseg.evaluation.verification import IDLE
 
 
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from edgeseg.core.model_spec import ClassInfo
-from edgeseg.core.plugins import unknown
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
+from edgeseg.datasets.choice import pictures_of, split_of
 from edgeseg.datasets.pictures import resize_frame, to_frame_color
 from edgeseg.errors import DataError
 from edgeseg.steps import Frames
@@ -36,26 +34,6 @@ class Data:
     classes: tuple[ClassInfo, ...] | None
     ignore_index: int | None
     frame_size: Size | None
-
-
-def parse_data(text: str) -> DataChoice:
-    """`camvid=PATH`, `synthetic-streets`, or a PATH (a folder with a `dataset.toml`); empty: no data."""
-    from edgeseg.datasets import DATASETS
-
-    if not text or text in DATASETS.names():
-        return DataChoice(name=text)
-    if Path(text).exists():
-        return DataChoice(name="folders", root=text)
-    name, equals, root = text.partition("=")
-    if equals and name in DATASETS.names():
-        return DataChoice(name=name, root=root)
-    raise unknown(
-        name or text,
-        DATASETS.names(),
-        noun="dataset layout or folder",
-        listing=DATASETS.listing,
-        error=DataError,
-    )
 
 
 def open_data(choice: DataChoice, model: ModelChoice) -> Data:
@@ -88,22 +66,6 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
         height, width = pictures_of(dataset, choice).image(0).shape[:2]
         size = (height, width)
     return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size)
-
-
-def split_of(dataset: Dataset, choice: DataChoice) -> Split:
-    """The validation split, cut to `limit`."""
-    names = dataset.splits()
-    name = choice.validation if choice.validation in names or len(names) > 1 else names[0]
-    split = dataset.split(name)
-    return split.limit(choice.limit) if choice.limit else split
-
-
-def pictures_of(dataset: Dataset, choice: DataChoice) -> Split:
-    """Images that need no labels: of the validation split, else of the first one there is."""
-    names = dataset.splits()
-    if names and choice.validation not in names:
-        choice = msgspec.structs.replace(choice, validation=names[0])
-    return split_of(dataset, choice)
 
 
 def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:

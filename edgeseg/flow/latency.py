@@ -149,7 +149,7 @@ def _weighted(graph: Path, typed: Path) -> dict[str, str]:
     """
     import onnx
 
-    from edgeseg.graph._edit import Editor
+    from edgeseg.graph.editor import Editor
 
     known = {n.name for n in onnx.load(str(graph)).graph.node if n.op_type in WEIGHTED}
     editor = Editor(onnx.load(str(typed)))

@@ -18,6 +18,7 @@ from edgeseg.core.bundle import Bundle, settings_key
 from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.documents import writable_folder
 from edgeseg.core.drafts import refuse_existing
+from edgeseg.core.plan import Plan, PlannedStep, is_int8
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
@@ -26,10 +27,10 @@ from edgeseg.core.whole import Scratch
 from edgeseg.errors import BundleError, InputError
 from edgeseg.flow.beforehand import require_folder, require_operators
 from edgeseg.flow.data import Data, frames_for
-from edgeseg.flow.given import given_files
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
-from edgeseg.flow.plan import Plan, PlannedStep, check_images, is_int8, outline, planned_target
+from edgeseg.flow.plan import check_images, outline, planned_target
+from edgeseg.flow.source_files import given_files
 from edgeseg.flow.work import made, reusable
 from edgeseg.steps import SAME, STEPS, Context, Selective, Step
 
@@ -266,7 +267,7 @@ class Maker:
         if step.use == "export":
             settings["batch"] = self.plan.recipe.batch
         if step.use == "quantize" and target is not None:
-            from edgeseg.quantize.schemes import scheme_for
+            from edgeseg.quantization.schemes import scheme_for
 
             settings["scheme"] = scheme_for(target.engine).name
             if settings["plan"] is not None:

@@ -8,10 +8,11 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.documents import writable_folder, write_document
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, ModelChoice
+from edgeseg.datasets.choice import parse_data
 from edgeseg.errors import InputError
-from edgeseg.flow.data import open_data, parse_data
-from edgeseg.flow.verification import require_labels
-from edgeseg.flow.verify import Verification, verify
+from edgeseg.evaluation.verification import require_labels
+from edgeseg.evaluation.verify import Verification, verify
+from edgeseg.flow.data import open_data
 
 
 def verify_bundle(

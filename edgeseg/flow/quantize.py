@@ -9,12 +9,12 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.documents import read_json
+from edgeseg.core.plan import is_int8
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe, StepChoice
 from edgeseg.errors import InputError
 from edgeseg.flow.make import export
-from edgeseg.flow.plan import is_int8
-from edgeseg.quantize.planner_tables import PlannedPrecision
+from edgeseg.quantization.planner.tables import PlannedPrecision
 
 MOST_DIGITS = 9
 

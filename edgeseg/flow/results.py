@@ -11,7 +11,7 @@ from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.device.report import judge as judge_latency
 from edgeseg.device.report import unjudged
-from edgeseg.flow.verification import IDLE, Verification, drop_verdicts, size_verdict
+from edgeseg.evaluation.verification import IDLE, Verification, drop_verdicts, size_verdict
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,20 +10,22 @@ import msgspec
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.documents import read_json, write_document
+from edgeseg.core.exclusive import alone
 from edgeseg.core.measurement import Measurement
+from edgeseg.core.plan import Plan
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
 from edgeseg.core.verdict import Verdict, combine
+from edgeseg.datasets.choice import split_of
 from edgeseg.device.bench import BenchSettings, bench, bench_call
 from edgeseg.errors import MissingDependency, MissingDevice
-from edgeseg.flow.baseline import NAME, torch_baseline
+from edgeseg.evaluation.baseline import NAME, torch_baseline
+from edgeseg.evaluation.verify import Verification, verify, verify_call
 from edgeseg.flow.beforehand import require_folder
-from edgeseg.flow.data import Data, split_of
+from edgeseg.flow.data import Data
 from edgeseg.flow.make import Maker
-from edgeseg.flow.plan import Plan, check_images, outline
+from edgeseg.flow.plan import check_images, outline
 from edgeseg.flow.results import Row, RunResult, judge
-from edgeseg.flow.verify import Verification, verify, verify_call
-from edgeseg.flow.work import alone
 
 REPORT = "report.json"
 

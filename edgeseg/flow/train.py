@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.documents import convert
+from edgeseg.core.exclusive import alone
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.samples import require_disjoint
+from edgeseg.datasets.choice import parse_data
 from edgeseg.errors import InputError
 from edgeseg.flow.beforehand import require_fit, require_folder, require_network
-from edgeseg.flow.data import open_data, parse_data
+from edgeseg.flow.data import open_data
 from edgeseg.flow.plan import with_input_size
-from edgeseg.flow.work import alone
 
 if TYPE_CHECKING:
     from edgeseg.training.loop import TrainResult

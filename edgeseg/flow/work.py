@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle, Manifest, Parent, StepRecord
 from edgeseg.core.cache import use
-from edgeseg.core.documents import writable_folder
 from edgeseg.core.drafts import BundleDraft, disk_error, draft
 from edgeseg.core.locks import only_one
 from edgeseg.core.ports import Progress, silent
-from edgeseg.errors import BundleError, InputError
+from edgeseg.errors import BundleError
 
 Make = Callable[[BundleDraft], Manifest]
 
@@ -95,22 +93,3 @@ def reusable(destination: Path, key: str) -> Bundle | None:
         return None
     use(found.path)
     return found
-
-
-@contextmanager
-def alone(folder: Path, what: str) -> Iterator[None]:
-    """Work in `folder`, made if it is not there, while no other process does.
-
-    Args:
-        what: the work, as `predicts into`.
-
-    Raises:
-        InputError: another process does, or no files can be made there.
-    """
-    refusal = InputError(
-        f"another process {what} {folder} at this moment",
-        expected="one at a time",
-        hint="wait until it is done, or choose another --output",
-    )
-    with only_one(writable_folder(folder) / ".lock", refusal=refusal):
-        yield

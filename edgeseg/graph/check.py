@@ -12,8 +12,8 @@ from edgeseg.core.bundle import Check
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import shape_of
-from edgeseg.graph._run import run, session
+from edgeseg.graph.editor import shape_of
+from edgeseg.graph.reference import run, session
 from edgeseg.runtime.preprocess import preprocess
 
 if TYPE_CHECKING:

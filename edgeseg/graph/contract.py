@@ -11,8 +11,8 @@ from onnx import ModelProto, NodeProto
 from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import Editor, attribute, shape_of
-from edgeseg.graph._run import run, session
+from edgeseg.graph.editor import Editor, attribute, shape_of
+from edgeseg.graph.reference import run, session
 from edgeseg.runtime.activation import Activation, activation_of
 from edgeseg.runtime.score_map import find_score_map, listing, noise
 

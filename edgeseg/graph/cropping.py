@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from edgeseg.graph._edit import Editor, attribute, ints, set_attribute
+from edgeseg.graph.editor import Editor, attribute, ints, set_attribute
 
 Window = tuple[tuple[int, int], tuple[int, int]]
 """(first, end) of rows and of columns."""

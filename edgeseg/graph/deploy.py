@@ -18,10 +18,10 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Placement, Preprocess, Size
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import Editor, opset_of, shape_of
-from edgeseg.graph._shapes import static_shapes, with_shapes
-from edgeseg.graph._writer import Writer
 from edgeseg.graph.cropping import crop
+from edgeseg.graph.editor import Editor, opset_of, shape_of
+from edgeseg.graph.shapes import static_shapes, with_shapes
+from edgeseg.graph.writer import Writer
 from edgeseg.runtime.postprocess import require_classes
 
 FRAMES, CLASS_MAP, CONFIDENCE = "frames", "class_map", "confidence"

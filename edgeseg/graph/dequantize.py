@@ -6,7 +6,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor, attribute
+from edgeseg.graph.editor import Editor, attribute
 
 
 def dequantized(model: ModelProto) -> ModelProto:

@@ -13,7 +13,7 @@ import numpy as np
 from onnx import NodeProto
 
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor
+from edgeseg.graph.editor import Editor
 
 SMALLEST_NORMAL = 2.0**-14
 """Of fp16. No constant above it vanishes, nor does its reciprocal overflow."""

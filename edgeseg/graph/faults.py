@@ -10,9 +10,9 @@ from onnx import helper
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor
-from edgeseg.graph._run import run, session
-from edgeseg.graph._shapes import static_shapes
+from edgeseg.graph.editor import Editor
+from edgeseg.graph.reference import run, session
+from edgeseg.graph.shapes import static_shapes
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from edgeseg.graph._edit import Editor, attribute, ints, set_attribute
-from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.editor import Editor, attribute, ints, set_attribute
+from edgeseg.graph.shapes import with_shapes
 
 Float64 = NDArray[np.float64]
 

@@ -10,12 +10,12 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor, attribute, captured, set_attribute
-from edgeseg.graph._run import run, session
-from edgeseg.graph._shapes import element_types, static_shapes, with_shapes
 from edgeseg.graph.deploy import PREPROCESS
+from edgeseg.graph.editor import Editor, attribute, captured, set_attribute
 from edgeseg.graph.epsilons import SMALLEST_NORMAL, guarding
 from edgeseg.graph.opsets import from_opset
+from edgeseg.graph.reference import run, session
+from edgeseg.graph.shapes import element_types, static_shapes, with_shapes
 
 FP16_MAX = 65504.0
 SAFETY = 4.0

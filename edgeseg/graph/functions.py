@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 from onnx import ModelProto, NodeProto, helper, inliner
 
-from edgeseg.graph._edit import Editor, all_nodes, set_attribute
-from edgeseg.graph._shapes import element_types, with_shapes
+from edgeseg.graph.editor import Editor, all_nodes, set_attribute
+from edgeseg.graph.shapes import element_types, with_shapes
 
 
 def without_functions(model: ModelProto) -> ModelProto:

@@ -11,8 +11,8 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Placement
 from edgeseg.core.quantization import ScoreGrid
-from edgeseg.graph._run import run, session
 from edgeseg.graph.deploy import CLASS_MAP
+from edgeseg.graph.reference import run, session
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess

@@ -9,9 +9,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from edgeseg.core.ports import Array
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import Editor
-from edgeseg.graph._shapes import element_types
+from edgeseg.graph.editor import Editor
 from edgeseg.graph.fp16 import measure_maxima
+from edgeseg.graph.shapes import element_types
 from edgeseg.graph.widen import widened
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 import msgspec
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from edgeseg.graph._edit import attribute, opset_of
-from edgeseg.graph._shapes import element_types, static_shapes
+from edgeseg.graph.editor import attribute, opset_of
+from edgeseg.graph.shapes import element_types, static_shapes
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -16,11 +16,11 @@ from edgeseg.core.bundle import file_sha256
 from edgeseg.core.files import require_file
 from edgeseg.core.formats import content_of
 from edgeseg.errors import EdgesegError, GraphError
-from edgeseg.graph._edit import MAX_IR, all_nodes, subgraphs
-from edgeseg.graph._run import first_line
+from edgeseg.graph.editor import MAX_IR, all_nodes, subgraphs
 from edgeseg.graph.functions import without_functions
 from edgeseg.graph.operators import refuse_foreign
 from edgeseg.graph.order import sort_nodes
+from edgeseg.graph.reference import first_line
 from edgeseg.graph.tensors import data_files, load_data
 from edgeseg.runtime.finite import broken
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from onnx import ModelProto, NodeProto
 
 from edgeseg.errors import UnsupportedOperator
-from edgeseg.graph._edit import Editor, all_nodes, attribute, describe
+from edgeseg.graph.editor import Editor, all_nodes, attribute, describe
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 INTEGER_OPERATORS = frozenset(

@@ -8,9 +8,9 @@ import onnx
 from onnx import ModelProto, NodeProto, version_converter
 
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import MAX_IR, Editor, all_nodes, attribute, opset_of, set_attribute
-from edgeseg.graph._run import first_line
+from edgeseg.graph.editor import MAX_IR, Editor, all_nodes, attribute, opset_of, set_attribute
 from edgeseg.graph.functions import without_newer
+from edgeseg.graph.reference import first_line
 
 FIRST_FREE_RESIZE = 11
 """The opset from which Resize states how it maps coordinates."""

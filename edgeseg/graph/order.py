@@ -7,7 +7,7 @@ import heapq
 from onnx import GraphProto, NodeProto
 
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import all_nodes, captured, describe, subgraphs
+from edgeseg.graph.editor import all_nodes, captured, describe, subgraphs
 
 SHOWN = 5
 

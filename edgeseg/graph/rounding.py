@@ -8,8 +8,8 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor, captured
-from edgeseg.graph._shapes import element_types
+from edgeseg.graph.editor import Editor, captured
+from edgeseg.graph.shapes import element_types
 
 _FLOAT = TensorProto.FLOAT
 _EXACT = frozenset({

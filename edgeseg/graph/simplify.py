@@ -5,10 +5,10 @@ from __future__ import annotations
 from onnx import ModelProto
 
 from edgeseg.errors import GraphError, MissingDependency
-from edgeseg.graph._edit import Editor
-from edgeseg.graph._run import first_line
-from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.editor import Editor
 from edgeseg.graph.functions import without_cast_like
+from edgeseg.graph.reference import first_line
+from edgeseg.graph.shapes import with_shapes
 
 
 def simplify(model: ModelProto) -> ModelProto:

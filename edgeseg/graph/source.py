@@ -10,10 +10,10 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import opset_of, shape_of
-from edgeseg.graph._run import run, session
-from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.editor import opset_of, shape_of
 from edgeseg.graph.opsets import convert_opset, old_reference
+from edgeseg.graph.reference import run, session
+from edgeseg.graph.shapes import with_shapes
 
 OLDEST_OPSET = 13
 """The deploy graph is written in operators of this opset."""

@@ -8,8 +8,8 @@ import numpy as np
 from onnx import ModelProto
 
 from edgeseg.core.ports import Array, Backend
-from edgeseg.graph._edit import shape_of
 from edgeseg.graph.deploy import FRAMES
+from edgeseg.graph.editor import shape_of
 from edgeseg.graph.fp16 import measure_maxima, to_fp16
 from edgeseg.graph.half import check_half
 from edgeseg.graph.opsets import to_opset

@@ -14,8 +14,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
 from edgeseg.core.ports import Array
-from edgeseg.graph._edit import Editor, attribute, ints
-from edgeseg.graph._shapes import static_shapes, with_shapes
+from edgeseg.graph.editor import Editor, attribute, ints
+from edgeseg.graph.shapes import static_shapes, with_shapes
 
 _DOUBLES = {("asymmetric", "floor")} | {
     (coordinates, rounding)

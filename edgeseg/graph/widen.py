@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from edgeseg.graph._edit import Editor, attribute, set_attribute
-from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.editor import Editor, attribute, set_attribute
+from edgeseg.graph.shapes import with_shapes
 
 _HALF, _FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 

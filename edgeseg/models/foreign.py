@@ -113,7 +113,13 @@ def _foreign(
     contract = postprocess_of(choice)
     require_finite(network.state_dict(), source.ref)
     with torch.inference_mode(), _fed(network, source, size):
-        path, scores = find_output(network, size, stated=contract.output or None, stretch=contract.stretch)
+        try:
+            path, scores = find_output(
+                network, size, stated=contract.output or None, stretch=contract.stretch
+            )
+        except ModelError as fault:
+            read = f"{source.ref} with {weights.file}" if weights else source.ref
+            raise ModelError(f"{read}: {fault.message}", expected=fault.expected, hint=fault.hint) from None
     known = "activation" in choice.postprocess
     activation = contract.activation if known else activation_of(scores)
     task = settled_task(choice.task, activation, scores.shape[1])

@@ -17,10 +17,10 @@ from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.errors import EdgesegError
-from edgeseg.graph._edit import Editor, describe
-from edgeseg.graph._run import run, session
-from edgeseg.graph._shapes import element_types, static_shapes
 from edgeseg.graph.dequantize import dequantized
+from edgeseg.graph.editor import Editor, describe
+from edgeseg.graph.reference import run, session
+from edgeseg.graph.shapes import element_types, static_shapes
 from edgeseg.graph.widen import widened
 from edgeseg.runtime.check import Computed, golden_frames
 

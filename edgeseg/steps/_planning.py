@@ -13,20 +13,20 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.target import Target
 from edgeseg.datasets.calibration import spread
 from edgeseg.datasets.split import Split
-from edgeseg.quantize.planner_tables import MethodTrial, PlannedPrecision
-from edgeseg.quantize.ptq import Calibrated, calibrate
-from edgeseg.quantize.schemes import SCHEMES, Scheme
+from edgeseg.quantization.planner.tables import MethodTrial, PlannedPrecision
+from edgeseg.quantization.ptq import Calibrated, calibrate
+from edgeseg.quantization.schemes import SCHEMES, Scheme
 from edgeseg.steps import Context
 
 if TYPE_CHECKING:
     from edgeseg.core.recipe import Budget
     from edgeseg.datasets.pictures import Inputs
-    from edgeseg.quantize.groups import Group
-    from edgeseg.quantize.held_out_loss import HeldOut
-    from edgeseg.quantize.planner_settings import PlanSettings
-    from edgeseg.quantize.planner_trial import TargetLab
-    from edgeseg.quantize.probe import ProbeEngine
-    from edgeseg.steps.quantize import Settings
+    from edgeseg.quantization.placement.groups import Group
+    from edgeseg.quantization.planner.held_out_loss import HeldOut
+    from edgeseg.quantization.planner.settings import PlanSettings
+    from edgeseg.quantization.planner.trial import TargetLab
+    from edgeseg.quantization.ranges.probe import ProbeEngine
+    from edgeseg.steps._quantize_settings import Settings
 
 
 def validation_split(context: Context) -> Split | None:
@@ -77,7 +77,7 @@ class Work(NamedTuple):
         """What is quantised: the float network, with its Swishes or with HardSwish fitted to them."""
         if self.settings.swish == "exact":
             return self.plain
-        from edgeseg.quantize.hard_swish import fit_swishes, hard_swish
+        from edgeseg.quantization.hard_swish import fit_swishes, hard_swish
 
         fitted = fit_swishes(
             self.plain,
@@ -94,7 +94,7 @@ class Work(NamedTuple):
         return self.settings.budget, self.settings.plan
 
     def lab(self, calibrated: Calibrated, held_out: HeldOut) -> TargetLab:
-        from edgeseg.quantize.planner_trial import TargetLab
+        from edgeseg.quantization.planner.trial import TargetLab
 
         keep = frozenset(self.settings.keep)
         return TargetLab(calibrated, held_out, Target.parse(self.settings.target), keep=keep)
@@ -107,8 +107,8 @@ class Work(NamedTuple):
 
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
-    from edgeseg.datasets.nearer import with_nearer
-    from edgeseg.quantize.held_out_loss import HeldOut
+    from edgeseg.datasets.zoomed_crops import with_nearer
+    from edgeseg.quantization.planner.held_out_loss import HeldOut
 
     settings = work.settings
     assert settings.plan is not None
@@ -150,7 +150,7 @@ def _with_few(
     work: Work, network: ModelProto, held_out: HeldOut
 ) -> tuple[Calibrated, PlannedPrecision] | None:
     """The plan where so few images are enough."""
-    from edgeseg.quantize.planner_verdict import plan_with_few
+    from edgeseg.quantization.planner.verdict import plan_with_few
 
     calibrated = work.calibrate(network)
     with work.lab(calibrated, held_out) as lab:
@@ -162,8 +162,8 @@ def _with_few(
 
 def _searched(work: Work, network: ModelProto, held_out: HeldOut) -> tuple[Calibrated, PlannedPrecision]:
     """The plan a search finds, with the methods that suit the network."""
-    from edgeseg.quantize.methods import choose_methods
-    from edgeseg.quantize.planner_verdict import plan_precision
+    from edgeseg.quantization.methods import choose_methods
+    from edgeseg.quantization.planner.verdict import plan_precision
 
     calibrated = work.calibrate(network)
     trials: tuple[MethodTrial, ...] = ()

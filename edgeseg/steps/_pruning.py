@@ -13,7 +13,7 @@ import msgspec
 from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.model_spec import ModelSpec, Pruned
 from edgeseg.core.target import Target
-from edgeseg.prune.settings import PruneSettings
+from edgeseg.pruning.settings import PruneSettings
 from edgeseg.steps import Context
 from edgeseg.steps._pruning_latency import OnTarget
 from edgeseg.training.settings import TrainSettings
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgeseg.datasets.split import Split
-    from edgeseg.prune.cost import Costs, Removal
-    from edgeseg.prune.units import Unit
+    from edgeseg.pruning.cost import Costs, Removal
+    from edgeseg.pruning.units import Unit
 
 UNITS = {"macs": (1e9, "GMAC"), "parameters": (1e6, "M parameters"), "latency": (0.01, "latency in percent")}
 LATENCY_TRIES = 64
@@ -59,8 +59,8 @@ class Pruning:
     """
 
     def __init__(self, module: nn.Module, spec: ModelSpec, settings: Settings, context: Context) -> None:
-        from edgeseg.prune.cost import Costs
-        from edgeseg.prune.units import find_units
+        from edgeseg.pruning.cost import Costs
+        from edgeseg.pruning.units import find_units
 
         self.module, self.spec, self.settings, self.context = module, spec, settings, context
         self.history: tuple[Pruned, ...] = ()
@@ -92,7 +92,7 @@ class Pruning:
         return self._finetune(self.settings.finetune, folder, number) if self.settings.finetune else ""
 
     def summary(self) -> str:
-        from edgeseg.prune.cost import Costs
+        from edgeseg.pruning.cost import Costs
 
         chosen, now = self.settings, Costs(self.module, self.spec.input_size)
         told = [
@@ -109,10 +109,10 @@ class Pruning:
 
     def _choose(self, share: float) -> tuple[Pruned, ...]:
         """What has to go so that `share` of the network before pruning remains."""
-        from edgeseg.prune.cost import Costs
-        from edgeseg.prune.importance import per_cost, score
-        from edgeseg.prune.search import PLENTY, shrink
-        from edgeseg.prune.units import find_units
+        from edgeseg.pruning.cost import Costs
+        from edgeseg.pruning.importance import per_cost, score
+        from edgeseg.pruning.search import PLENTY, shrink
+        from edgeseg.pruning.units import find_units
 
         chosen = self.settings
         self.context.progress(f"choosing channels by {chosen.importance}")
@@ -138,7 +138,7 @@ class Pruning:
 
     def _cost(self, removal: Removal, units: tuple[Unit, ...], costs: Costs) -> float:
         from edgeseg.models.pruning import replay
-        from edgeseg.prune.search import history_of
+        from edgeseg.pruning.search import history_of
 
         if self.on_target:
             candidate = copy.deepcopy(self.module)
@@ -153,7 +153,7 @@ class Pruning:
         return self.before.macs if self.settings.by == "macs" else self.before.parameters
 
     def _staircase(self, widest: int) -> tuple[int, ...]:
-        from edgeseg.prune.staircase import measure_staircase, probe_widths, treads
+        from edgeseg.pruning.staircase import measure_staircase, probe_widths, treads
 
         assert self.context.stopwatch is not None
         height, width = self.spec.input_size

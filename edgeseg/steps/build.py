@@ -230,7 +230,7 @@ def _network(parent: Bundle, target: Target) -> str:
         )
     if quantization is None:
         return parent.manifest.graph
-    from edgeseg.quantize.schemes import scheme_for
+    from edgeseg.quantization.schemes import scheme_for
 
     wanted = scheme_for(target.engine).name
     if quantization.scheme != wanted:
@@ -244,7 +244,7 @@ def _network(parent: Bundle, target: Target) -> str:
 
 def _rest(parent: Bundle, target: Target) -> str:
     """The float precision of what is not int8."""
-    from edgeseg.quantize.schemes import SCHEMES
+    from edgeseg.quantization.schemes import SCHEMES
 
     quantization = parent.manifest.quantization
     return SCHEMES[quantization.scheme].rest if quantization else target.precision

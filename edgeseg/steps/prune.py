@@ -110,7 +110,7 @@ def _lifted(parent: Bundle) -> LiftedModule:
     from edgeseg.graph.onnx_file import read_onnx
     from edgeseg.graph.simplify import simplify
     from edgeseg.graph.source import make_static
-    from edgeseg.quantize.qat import lift_output
+    from edgeseg.quantization.qat.module import lift_output
 
     spec = parent.manifest.model
     file = read_onnx(parent.file(parent.manifest.graph))

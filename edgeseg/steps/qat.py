@@ -10,8 +10,8 @@ import msgspec
 from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.versions import versions
-from edgeseg.datasets.nearer import with_nearer
 from edgeseg.datasets.pictures import seen_by
+from edgeseg.datasets.zoomed_crops import with_nearer
 from edgeseg.errors import BundleError, InputError, RecipeError
 from edgeseg.steps import Context, Outlook
 from edgeseg.training.settings import TrainSettings
@@ -151,12 +151,12 @@ def train_graph(
     from edgeseg.graph.upsampling import merge_upsampling
     from edgeseg.metrics import paired_drop
     from edgeseg.models.checkpoint import load_into, read_state_dict
-    from edgeseg.quantize.features import choose_features, tap
-    from edgeseg.quantize.qat import lift_output, prepare, write_back
-    from edgeseg.quantize.schemes import SCHEMES
+    from edgeseg.quantization.planner.features import choose_features, tap
+    from edgeseg.quantization.qat.module import lift_output, prepare, write_back
+    from edgeseg.quantization.schemes import SCHEMES
     from edgeseg.training.evaluate import confusions_of
     from edgeseg.training.loop import train as fit
-    from edgeseg.training.taught import taught_split
+    from edgeseg.training.pseudo_labels import taught_split
 
     original = merge_upsampling(plain) if SCHEMES[scheme].merge_upsampling else plain
     student = prepare(quantized, original, output=spec.postprocess.output)

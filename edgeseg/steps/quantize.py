@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
 from edgeseg.core.documents import write_document
@@ -17,11 +15,10 @@ from edgeseg.core.quantization import NodePrecision, Quantization
 from edgeseg.core.recipe import Budget
 from edgeseg.core.versions import versions
 from edgeseg.errors import DataError, GraphError
-from edgeseg.quantize.planner_settings import PlanSettings
-from edgeseg.quantize.ptq import Calibrated, PtqSettings, Quantized, apply
-from edgeseg.quantize.schemes import SchemeName
+from edgeseg.quantization.ptq import Calibrated, Quantized, apply
 from edgeseg.steps import GRAPH, Context
 from edgeseg.steps._planning import Work, held_out_split, make_plan, validation_split
+from edgeseg.steps._quantize_settings import Settings
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,35 +28,6 @@ if TYPE_CHECKING:
 NAMES = ("quantize",)
 
 QUANTIZED, TABLES = "quantized.onnx", "plan.json"
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    Attributes:
-        images: how many images of the training split calibrate, evenly spread over it.
-        list: a calibration list that names them instead.
-        keep: nodes that stay float, by name.
-        ptq: how ranges and scales are chosen.
-        swish: `exact`: it stays. `hard`: HardSwish takes its place, fitted per channel.
-        methods: `given`: those of `ptq`; `auto`: where int8 everywhere misses the budget, the best of ranges,
-            bias correction and equalisation on the held-out images. Needs `plan`.
-        plan: measure which blocks to keep in float; None: everything is int8.
-        held_out: a calibration list of the images that decide; empty: `plan.images` of the training split.
-        scheme: whose int8; the target decides.
-        target, budget: what is planned for; the target and the budget of the recipe.
-    """
-
-    images: Annotated[int, msgspec.Meta(ge=1)] = 64
-    list: str = ""
-    keep: tuple[str, ...] = ()
-    ptq: PtqSettings = PtqSettings()
-    swish: Literal["exact", "hard"] = "exact"
-    methods: Literal["given", "auto"] = "given"
-    plan: PlanSettings | None = None
-    held_out: str = ""
-    scheme: SchemeName = "x86"
-    target: str = ""
-    budget: Budget = Budget()
 
 
 class Quantize:
@@ -79,7 +47,7 @@ class Quantize:
         import onnx
 
         from edgeseg.datasets.pictures import Inputs
-        from edgeseg.graph._edit import shape_of
+        from edgeseg.graph.editor import shape_of
 
         spec = parent.manifest.model
         _require_classes(settings.budget, spec)

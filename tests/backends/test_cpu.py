@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from edgeseg.backends._cpu import (
+from edgeseg.backends.cpu import (
     Pinned,
     cpu_hardware,
     emulates_bf16,

@@ -47,8 +47,8 @@ HEAVY = (
     "safetensors.torch",
 )
 HEAVY += ("torch.utils.tensorboard", "edgeseg.cli", "edgeseg.flow.run", "edgeseg.flow.quantize")
-HEAVY += ("edgeseg.flow.train", "edgeseg.flow.predict", "edgeseg.models.load", "edgeseg.training.loop")
-HEAVY += ("edgeseg.graph.export", "edgeseg.quantize.ptq", "edgeseg.device.bench", "edgeseg.steps.export")
+HEAVY += ("edgeseg.flow.train", "edgeseg.prediction.predict", "edgeseg.models.load", "edgeseg.training.loop")
+HEAVY += ("edgeseg.graph.export", "edgeseg.quantization.ptq", "edgeseg.device.bench", "edgeseg.steps.export")
 
 LEFT_OUT = {
     "created": "the time a bundle was made",

@@ -22,7 +22,7 @@ WORK = {
     "sign": "edgeseg.runtime.signature.sign",
     "bench": "edgeseg.flow.bench.bench",
     "verify": "edgeseg.flow.prove.verify_bundle",
-    "predict": "edgeseg.flow.predict.predict",
+    "predict": "edgeseg.prediction.predict.predict",
     "inspect": "edgeseg.flow.inspect.inspect",
     "plan": "edgeseg.flow.plan.make_plan",
     "run": "edgeseg.flow.run.run",

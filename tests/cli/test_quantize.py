@@ -8,7 +8,7 @@ import pytest
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.documents import read_json
-from edgeseg.quantize.planner_tables import PlannedPrecision
+from edgeseg.quantization.planner.tables import PlannedPrecision
 
 NET = """
 import torch

@@ -16,7 +16,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import BuildSettings, OpenSettings
 from edgeseg.core.target import Target
-from edgeseg.quantize.schemes import scheme_for
+from edgeseg.quantization.schemes import scheme_for
 
 
 @lru_cache(maxsize=8)

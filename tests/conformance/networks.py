@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeseg.backends import backend_for
 from edgeseg.core.target import Target
 from edgeseg.graph.fp16 import to_fp16
-from edgeseg.quantize.ptq import quantize
-from edgeseg.quantize.schemes import Scheme, scheme_for
+from edgeseg.quantization.ptq import quantize
+from edgeseg.quantization.schemes import Scheme, scheme_for
 
 HEIGHT, WIDTH, BATCHES = 64, 96, (1, 4)
 PALETTE = np.array(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseg.datasets.nearer import NEARER, with_nearer
 from edgeseg.datasets.split import Split
+from edgeseg.datasets.zoomed_crops import NEARER, with_nearer
 
 
 def ramp(name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.datasets import Split
 from edgeseg.datasets.pictures import Inputs, resize_class_map, resize_frame, seen_by
-from edgeseg.quantize.held_out_loss import HeldOut
+from edgeseg.quantization.planner.held_out_loss import HeldOut
 
 CAMERA = (8, 12)
 

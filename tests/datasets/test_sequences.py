@@ -5,8 +5,8 @@ import pytest
 
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.images import ImageFolder
-from edgeseg.datasets.nearer import with_nearer
 from edgeseg.datasets.sequences import known_sequences, stated_sequences
+from edgeseg.datasets.zoomed_crops import with_nearer
 from edgeseg.errors import DataError
 
 

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 
 from edgeseg.core.ports import OpenSettings
+from edgeseg.evaluation.verify import verify
 from edgeseg.flow.bench import bench
 from edgeseg.flow.inspect import inspect
-from edgeseg.flow.predict import predict
-from edgeseg.flow.verify import verify
+from edgeseg.prediction.predict import predict
 from edgeseg.runtime import session as subject
 
 

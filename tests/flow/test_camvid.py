@@ -11,9 +11,9 @@ import pytest
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe
 from edgeseg.datasets import open_dataset
+from edgeseg.evaluation.reference import fp32_reference
+from edgeseg.evaluation.verify import verify
 from edgeseg.flow.make import export
-from edgeseg.flow.reference import fp32_reference
-from edgeseg.flow.verify import verify
 from edgeseg.runtime import load
 from edgeseg.runtime.preprocess import preprocess
 
@@ -58,7 +58,7 @@ def one_reference(monkeypatch, seen) -> None:
 
         return run
 
-    monkeypatch.setattr("edgeseg.flow.reference.fp32_reference", remembered)
+    monkeypatch.setattr("edgeseg.evaluation.reference.fp32_reference", remembered)
 
 
 def camvid(data: Path):

@@ -9,8 +9,9 @@ from PIL import Image
 
 from edgeseg.core.drafts import draft
 from edgeseg.core.recipe import DataChoice, ModelChoice
+from edgeseg.datasets.choice import parse_data, split_of
 from edgeseg.errors import DataError, ModelError
-from edgeseg.flow.data import open_data, parse_data, split_of
+from edgeseg.flow.data import open_data
 from edgeseg.flow.load import load
 
 

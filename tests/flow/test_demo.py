@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeseg.evaluation.verify import verify
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan, read_recipe
-from edgeseg.flow.verify import verify
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "demo.toml"
 

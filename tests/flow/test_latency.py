@@ -9,7 +9,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.target import Target
 from edgeseg.errors import MissingDevice
 from edgeseg.flow.latency import EngineStopwatch
-from edgeseg.prune.staircase import _convolution
+from edgeseg.pruning.staircase import _convolution
 
 CPU = ["ort-fp32", "ort-fp16", "openvino-fp32+threads=1"]
 

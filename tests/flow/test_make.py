@@ -13,9 +13,9 @@ from small import NET, save, write_onnx, write_recipe
 from edgeseg.core.cache import KEPT_DAYS, forget_unused
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.core.target import Target
-from edgeseg.flow.given import given_files
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
+from edgeseg.flow.source_files import given_files
 
 
 def maker(recipe, folder):

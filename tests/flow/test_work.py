@@ -7,9 +7,10 @@ import threading
 import pytest
 
 from edgeseg.core.bundle import Manifest, StepRecord
+from edgeseg.core.exclusive import alone
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.errors import BundleError, InputError
-from edgeseg.flow.work import alone, made
+from edgeseg.flow.work import made
 
 SPEC = ModelSpec(name="n", source=Source(kind="onnx", ref="n"), input_size=(8, 8), classes=default_classes(2))
 

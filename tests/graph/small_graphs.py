@@ -8,8 +8,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
-from edgeseg.graph._run import run, session
-from edgeseg.graph._shapes import with_shapes
+from edgeseg.graph.reference import run, session
+from edgeseg.graph.shapes import with_shapes
 
 TRANSPOSED = {
     "4x4": {"kernel_shape": [4, 4], "pads": [1] * 4},

@@ -7,9 +7,9 @@ from onnx.reference import ReferenceEvaluator
 from small_graphs import model_of, network, outputs_of, smooth_frames, spec_of
 
 from edgeseg.core.preprocess import Preprocess
-from edgeseg.graph._shapes import element_types
 from edgeseg.graph.deploy import PREPROCESS, compose
 from edgeseg.graph.fp16 import SAFETY, measure_maxima, to_fp16
+from edgeseg.graph.shapes import element_types
 
 IMAGE = np.random.default_rng(1).normal(0, 1, (1, 3, 16, 20)).astype(np.float32)
 

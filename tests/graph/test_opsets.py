@@ -6,7 +6,7 @@ from onnx import helper
 from small_graphs import dynamic, model_of, operators, outputs_of
 
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import opset_of
+from edgeseg.graph.editor import opset_of
 from edgeseg.graph.opsets import to_opset
 from edgeseg.graph.source import make_static
 

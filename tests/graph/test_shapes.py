@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from edgeseg.graph._shapes import LARGE, element_types, static_shapes, with_shapes
+from edgeseg.graph.shapes import LARGE, element_types, static_shapes, with_shapes
 
 WEIGHT = (16, 3, 9, 9)
 

@@ -9,10 +9,10 @@ from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import shape_of
 from edgeseg.graph.check import check_against_onnx
 from edgeseg.graph.contract import resolve_output
 from edgeseg.graph.deploy import compose
+from edgeseg.graph.editor import shape_of
 from edgeseg.graph.fold import fold
 from edgeseg.graph.onnx_file import read_onnx
 from edgeseg.graph.simplify import simplify

@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeseg.graph._edit import shape_of
-from edgeseg.graph._run import run, session
+from edgeseg.graph.editor import shape_of
 from edgeseg.graph.info import graph_info
+from edgeseg.graph.reference import run, session
 from edgeseg.graph.upsampling import merge_upsampling
 
 RNG = np.random.default_rng(0)

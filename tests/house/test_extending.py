@@ -69,8 +69,8 @@ def test_the_number_of_parameters_is_true():
 def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
     from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
     from edgeseg.datasets import open_dataset
+    from edgeseg.evaluation.verify import verify
     from edgeseg.flow.make import export
-    from edgeseg.flow.verify import verify
     from edgeseg.runtime import load
 
     data = open_dataset("crops", crops)

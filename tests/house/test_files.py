@@ -48,7 +48,7 @@ def test_constraints_are_exact_versions_only(clone):
 
 def test_what_is_written_appears_through_one_module(package):
     """Temporary names and renames have one owner, who makes them exclusive and cleans up behind kills."""
-    renames = {"core/whole.py", "core/drafts.py", "core/cache.py", "device/build.py", "flow/predict.py"}
+    renames = {"core/whole.py", "core/drafts.py", "core/cache.py", "device/build.py", "prediction/predict.py"}
     makes = {"mkdtemp", "mkstemp", "TemporaryDirectory", "NamedTemporaryFile"}
     for file in package.rglob("*.py"):
         name = file.relative_to(package).as_posix()

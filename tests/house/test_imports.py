@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,45 @@ def imported(file: Path) -> Iterator[str]:
 def test_imports_point_down(clone, run):
     result = run("python", "-c", "from importlinter.cli import lint_imports_command as c; c()", cwd=clone)
     assert result.returncode == 0, result.stdout
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Dotted names of all modules and their files."""
+    names = {}
+    for file in package.rglob("*.py"):
+        dotted = ".".join(file.relative_to(package.parent).with_suffix("").parts)
+        names[dotted.removesuffix(".__init__")] = file
+    return names
+
+
+def targets(file: Path, known: Container[str]) -> set[str]:
+    """Modules of edgeseg that a file imports, for types alone too; of a package, the module that is named."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edgeseg"):
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in known else str(node.module) for name in full}
+    return found
+
+
+def test_no_private_module_is_imported_from_another_package(package):
+    known = modules(package)
+    for name, file in known.items():
+        home = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+        for target in targets(file, known):
+            parts = target.split(".")
+            private = next((i for i, part in enumerate(parts) if part.startswith("_")), None)
+            ok = private is None or parts[-1].startswith("__") or home[:private] == parts[:private]
+            assert ok, f"{name} imports {target}: make it public with a name, or move it home"
+
+
+def test_no_module_imports_one_that_imports_it(package):
+    known = modules(package)
+    arrows = {name: targets(file, known) - {name} for name, file in known.items()}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
 
 
 def test_every_folder_is_in_the_drawing_of_import_arrows(clone, package):

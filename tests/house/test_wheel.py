@@ -100,7 +100,7 @@ def test_the_installed_wheel_finds_its_recipes(base_python, tmp_path):
     result = call(base_python, "-m", "edgeseg", "plan", "no-such-recipe", cwd=tmp_path)
     assert result.returncode == 2
     assert "demo" in result.stderr
-    code = "from edgeseg.flow import shipped as s; print(s.recipes()['demo'], s.folder('calibration'))"
+    code = "from edgeseg.flow import resources as s; print(s.recipes()['demo'], s.folder('calibration'))"
     recipe, lists = call(base_python, "-c", code, cwd=tmp_path).stdout.split()
     assert "site-packages" in recipe and Path(recipe).is_file()
     assert "site-packages" in lists and list(Path(lists).rglob("*.txt"))

@@ -25,7 +25,7 @@ from edgeseg.flow.plan import make_plan
 from edgeseg.flow.run import run
 from edgeseg.graph.info import graph_info
 from edgeseg.models.load import open_network
-from edgeseg.prune import Costs
+from edgeseg.pruning import Costs
 from edgeseg.steps import STEPS, Context, Frames
 from edgeseg.steps._pruning_latency import OnTarget
 from edgeseg.training.settings import TrainSettings

@@ -17,12 +17,12 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice
 from edgeseg.errors import ModelError, RecipeError
 from edgeseg.flow.plan import make_plan
-from edgeseg.graph._edit import shape_of
-from edgeseg.graph._run import run, session
+from edgeseg.graph.editor import shape_of
 from edgeseg.graph.info import graph_info
 from edgeseg.graph.lift import lift
+from edgeseg.graph.reference import run, session
 from edgeseg.models.pruning import replay
-from edgeseg.prune import find_units
+from edgeseg.pruning import find_units
 from edgeseg.runtime import load
 
 SIZE = (32, 48)

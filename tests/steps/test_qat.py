@@ -23,10 +23,10 @@ from edgeseg.datasets.images import unlabelled
 from edgeseg.datasets.pictures import Inputs
 from edgeseg.datasets.split import Read, Split
 from edgeseg.errors import BundleError, DataError, InputError, RecipeError
-from edgeseg.graph._run import run, session
-from edgeseg.quantize.hard_swish import fit_swishes, hard_swish
-from edgeseg.quantize.ptq import PtqSettings, quantize
-from edgeseg.quantize.schemes import SCHEMES
+from edgeseg.graph.reference import run, session
+from edgeseg.quantization.hard_swish import fit_swishes, hard_swish
+from edgeseg.quantization.ptq import PtqSettings, quantize
+from edgeseg.quantization.schemes import SCHEMES
 from edgeseg.steps import STEPS, Context, Frames
 
 SIZE = (32, 48)

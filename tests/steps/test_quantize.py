@@ -18,8 +18,8 @@ from edgeseg.core.target import Target
 from edgeseg.device import bench, gate
 from edgeseg.device import build as device_build
 from edgeseg.errors import BundleError, DataError, EdgesegError, GraphError, TargetError
-from edgeseg.quantize.held_out_loss import HeldOut
-from edgeseg.quantize.planner_tables import PlannedPrecision
+from edgeseg.quantization.planner.held_out_loss import HeldOut
+from edgeseg.quantization.planner.tables import PlannedPrecision
 from edgeseg.runtime import load
 
 PACKAGES = {"openvino": "openvino", "ort": "onnxruntime", "rtx": "tensorrt_rtx"}

@@ -14,8 +14,8 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.datasets.images import unlabelled
 from edgeseg.training.evaluate import confusion_of
 from edgeseg.training.loop import train
+from edgeseg.training.pseudo_labels import taught_split
 from edgeseg.training.settings import TrainSettings
-from edgeseg.training.taught import taught_split
 
 
 def test_a_network_agrees_with_itself_and_another_does_not():

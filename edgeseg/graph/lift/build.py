@@ -15,7 +15,7 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from edgeseg.errors import GraphError, UnsupportedOperator
-from edgeseg.graph._edit import describe, name_nodes, opset_of, shape_of
+from edgeseg.graph.editor import describe, name_nodes, opset_of, shape_of
 from edgeseg.graph.lift import ops as _ops  # noqa: F401  (registers the converters)
 from edgeseg.graph.lift.module import LiftedModule
 from edgeseg.graph.lift.refused import reason

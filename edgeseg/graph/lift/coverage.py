@@ -13,9 +13,9 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.errors import GraphError, MissingDependency
-from edgeseg.graph._run import run, session
 from edgeseg.graph.lift.build import lift
 from edgeseg.graph.lift.registry import CONVERTERS
+from edgeseg.graph.reference import run, session
 
 HALF_TOLERANCE = 1e-2
 """For half-precision cases, which are computed in float32."""

@@ -11,7 +11,7 @@ from torch import fx
 
 from edgeseg.core.ports import Array
 from edgeseg.errors import GraphError
-from edgeseg.graph._edit import Editor
+from edgeseg.graph.editor import Editor
 from edgeseg.graph.lift.registry import TRANSFORMS, Transform
 
 Origins: TypeAlias = "dict[str, tuple[str, Transform]]"

@@ -113,6 +113,7 @@ def _recipe(command: str) -> Placed:
             "vla",
         )
         given += ("flodders", "folders", "threads", "lr is", "cores", "net.nothing", "batch", "classes")
+        given += ("preprocess: mean",)
         return Case((command, "bad.toml"), given)
 
     return write

@@ -16,10 +16,10 @@ from pathlib import Path
 HEAVY = (
     "torch", "torch._dynamo", "torch.onnx._internal.exporter._core", "torch._functorch.aot_autograd",
     "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino", "safetensors.torch", "accelerate",
-    "edgeseg.cli", "edgeseg.flow.run", "edgeseg.flow.quantize", "edgeseg.flow.train", "edgeseg.flow.predict",
-    "edgeseg.flow.prove", "edgeseg.flow.bench", "edgeseg.flow.doctor", "edgeseg.flow.inspect",
-    "edgeseg.flow.calibrate_select", "edgeseg.flow.calibrate_check", "edgeseg.models.load",
-    "edgeseg.models.foreign", "edgeseg.training.loop", "edgeseg.graph.export", "edgeseg.quantize.ptq",
+    "edgeseg.cli", "edgeseg.flow.run", "edgeseg.flow.quantize", "edgeseg.flow.train", "edgeseg.flow.prove",
+    "edgeseg.prediction.predict", "edgeseg.flow.bench", "edgeseg.flow.doctor", "edgeseg.flow.inspect",
+    "edgeseg.calibration.select", "edgeseg.calibration.check", "edgeseg.models.load",
+    "edgeseg.models.foreign", "edgeseg.training.loop", "edgeseg.graph.export", "edgeseg.quantization.ptq",
     "edgeseg.steps.export", "edgeseg.steps.build", "edgeseg.steps.train", "edgeseg.steps.quantize",
 )  # fmt: skip
 MOST_MEMORY = 24 << 30

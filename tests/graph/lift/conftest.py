@@ -62,8 +62,8 @@ def make() -> Make:
 @pytest.fixture
 def agree() -> Callable[..., Any]:
     """`agree(model)` lifts, compares with ONNX Runtime on random inputs, and returns the lifted module."""
-    from edgeseg.graph._run import run, session
     from edgeseg.graph.lift import lift
+    from edgeseg.graph.reference import run, session
 
     def check(
         model: onnx.ModelProto, *, tolerance: float = 1e-5, feeds: Mapping[str, np.ndarray] | None = None

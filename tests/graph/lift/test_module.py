@@ -13,8 +13,8 @@ from onnx import numpy_helper
 from torch import fx, nn
 
 from edgeseg.errors import GraphError, UnsupportedOperator
-from edgeseg.graph._run import run, session
 from edgeseg.graph.lift import lift, write_back
+from edgeseg.graph.reference import run, session
 
 
 def noise(*shape):

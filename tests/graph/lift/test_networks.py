@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.graph._run import run, session
 from edgeseg.graph.check import relative_error
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.lift import lift, write_back
 from edgeseg.graph.onnx_file import read_onnx
+from edgeseg.graph.reference import run, session
 from edgeseg.graph.simplify import simplify
 from edgeseg.graph.source import make_static
 

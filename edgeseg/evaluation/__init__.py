@@ -1,0 +1,1 @@
+"""Is the engine that ships still right?"""

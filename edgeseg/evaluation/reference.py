@@ -1,0 +1,86 @@
+"""The FP32 side of a comparison: the bundle's own plain graph, deployed the same way, in ONNX Runtime."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from edgeseg.backends.onnxruntime import package
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import engine_cache
+from edgeseg.core.ports import Array
+from edgeseg.datasets.resizing import Call, Fitted
+from edgeseg.errors import BundleError, InputError, MissingDependency
+from edgeseg.runtime import load
+
+NAME = "its own FP32 graph in ONNX Runtime"
+NEEDED_FOR = "the FP32 reference"
+
+
+def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stack: ExitStack) -> Fitted:
+    """What to compare a bundle with: the engine bundle `other` (closed by `stack`), else its own FP32 graph.
+
+    Raises:
+        InputError: `other` has another task or number of classes.
+    """
+    if other is None:
+        return Fitted(fp32_reference(bundle, threads), bundle.manifest.model, bundle.engine.camera_size)
+    session = stack.enter_context(load(other, threads=threads, cache=engine_cache()))
+    ours, theirs = bundle.manifest.model, session.spec
+    if (ours.task, len(ours.classes)) != (theirs.task, len(theirs.classes)):
+        raise InputError(
+            f"the reference {other} is a {theirs.task} network of {len(theirs.classes)} classes, "
+            f"{bundle.path} a {ours.task} network of {len(ours.classes)}",
+            expected="a reference with the same task and classes",
+        )
+    return Fitted(session, theirs, session.bundle.engine.camera_size)
+
+
+def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
+    """The deploy graph around the plain float32 graph of a bundle, as it is, run by ONNX Runtime on the CPU.
+
+    Nothing is fused: what an optimiser does wrongly to a graph, the engine that is judged may do as well.
+
+    Returns:
+        uint8 [N,H,W,3] at the bundle's camera size to uint8 [N,H,W], for any N.
+
+    Raises:
+        BundleError: the bundle keeps no plain graph.
+        MissingDependency: no `onnx` or `onnxruntime`.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingDependency("onnx", "train", needed_for=NEEDED_FOR) from None
+    ort = package(needed_for=NEEDED_FOR)
+    from edgeseg.graph.deploy import compose
+
+    if not bundle.manifest.graph:
+        raise BundleError(
+            f"{bundle.path} keeps no plain graph to take as FP32 reference",
+            hint="name a bundle of the same network with --reference",
+        )
+    plain = onnx.load(str(bundle.file(bundle.manifest.graph)))
+    deploy = compose(plain, bundle.manifest.model, bundle.engine.camera_size)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(
+        deploy.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    batch = session.get_inputs()[0].shape[0]
+
+    def call(frames: Array) -> Array:
+        starts = range(0, len(frames), batch)
+        return np.concatenate([_run(session, frames[i : i + batch], batch) for i in starts])
+
+    return call
+
+
+def _run(session: object, frames: Array, batch: int) -> Array:
+    """One call of a static batch; missing frames are filled up with the last one."""
+    padded = np.concatenate([frames, np.repeat(frames[-1:], batch - len(frames), axis=0)])
+    (found,) = session.run(["class_map"], {"frames": padded})  # type: ignore[attr-defined]
+    return np.asarray(found[: len(frames)])

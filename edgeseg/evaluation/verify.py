@@ -1,0 +1,261 @@
+"""Is the engine that ships still right? Scores the uint8 class maps it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.cache import engine_cache
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import Budget
+from edgeseg.core.verdict import Verdict, combine
+from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
+from edgeseg.datasets.images import image_files
+from edgeseg.datasets.resizing import Call, Fitted, chunks
+from edgeseg.errors import InputError, MissingDependency, MissingDevice
+from edgeseg.evaluation import worst as pictures
+from edgeseg.evaluation.labels import labelled_split, spec_notes
+from edgeseg.evaluation.reference import NAME as OWN
+from edgeseg.evaluation.reference import open_reference
+from edgeseg.evaluation.scoring import Comparison, Tally, drops, known
+from edgeseg.evaluation.verification import (
+    IDLE,
+    Agreement,
+    Drop,
+    Scores,
+    Verification,
+    WorstFrame,
+    check_budget,
+    drop_verdicts,
+    require_labels,
+    size_verdict,
+    trust_verdict,
+)
+from edgeseg.metrics import mean_iou
+from edgeseg.runtime import Session, load
+
+if TYPE_CHECKING:
+    from edgeseg.datasets import Dataset, Split
+
+__all__ = ["Agreement", "Drop", "Scores", "Verification", "WorstFrame", "verify", "verify_call"]
+
+NO_LIMITS = Budget()
+
+
+class Images(Protocol):
+    """What labelled splits and folders of images have in common."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Array: ...
+
+
+def verify(
+    bundle_path: Path,
+    *,
+    dataset: Dataset | None = None,
+    split: str = "val",
+    images: Path | None = None,
+    limit: int = 0,
+    budget: Budget = NO_LIMITS,
+    threads: int | None = None,
+    worst: int = 6,
+    output: Path | None = None,
+    reference: Path | None = None,
+    progress: Progress = silent,
+) -> Verification:
+    """Score a bundle's engine against labels, or its agreement with FP32 on images without labels.
+
+    An engine that cannot run here or computes nothing, and random weights, give the verdict `unmeasured`,
+    with a limit `unjudged`; never a pass.
+
+    Args:
+        dataset, split: labelled images, or
+        images: a folder of images without labels.
+        limit: only the first N frames; 0: all.
+        budget: limits on drops and size; latency is judged elsewhere.
+        threads: inference threads on a CPU; None: as the bundle says.
+        worst: how many of the worst frames to name, and to save as pictures in `output`.
+        reference: another engine bundle to compare with instead of the bundle's own FP32 graph.
+
+    Raises:
+        InputError: an unknown class in the budget, a limit on drops without labels, a multi-label network
+            with labels, or not exactly one of `dataset` and `images`.
+        DataError: images or labels that cannot be read, or classes that are not the network's.
+        BundleError, EngineMismatch: a bundle that is broken, without engine, or made for another device.
+        MissingDependency: the FP32 reference needs a package that is not installed.
+    """
+    if (dataset is None) == (images is None):
+        raise InputError("verify got both or neither of dataset and images", expected="exactly one of them")
+    has_labels = dataset is not None and bool(dataset.classes)
+    require_labels(budget, labelled=has_labels, where=str(images or "this data"))
+    bundle = Bundle.open(bundle_path)
+    record, spec = bundle.engine, bundle.manifest.model
+    check_budget(budget, spec)
+    labelled = None if dataset is None else labelled_split(dataset, split, limit, spec)
+    samples: Images = labelled if labelled is not None else image_files(_given(images), limit)
+    size_mb = bundle.engine_size() / 1e6 if record.entry else None
+    base = Verification(
+        bundle=bundle.manifest.name,
+        bundle_id=bundle.id,
+        target=record.target,
+        engine_version=record.engine_version,
+        data=str(images) if labelled is None else f"{labelled.dataset}/{labelled.name}",
+        labelled=labelled is not None,
+        reference=str(reference) if reference else OWN,
+        reference_id=Bundle.open(reference, check_files=False).id if reference else "",
+        limit=limit,
+        size_mb=size_mb,
+        budget=budget,
+        verdict=Verdict(status="unmeasured"),
+        notes=spec_notes(spec, labelled),
+    )
+    with ExitStack() as stack:
+        session, reason = _open(bundle, threads)
+        if session is None:
+            absent = Verdict(status="unmeasured", reasons=(reason,))
+            limits = (*drop_verdicts(None, {}, budget, IDLE), *size_verdict(size_mb, budget))
+            return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
+        stack.enter_context(session)
+        proof = _Proof(
+            engine=Fitted(session, spec, record.camera_size),
+            reference=open_reference(bundle, reference, threads, stack),
+            spec=spec,
+            batch=record.batch,
+            samples=samples,
+            labelled=labelled,
+            progress=progress,
+        )
+        result, frame_scores = proof.score(base)
+        notes = (*result.notes, *session.notes, *proof.engine.notes())
+        ranked = pictures.rank(frame_scores, samples.ids, worst)
+        saved = proof.save_worst(ranked, output) if output is not None else ranked
+        result = msgspec.structs.replace(result, worst=saved, notes=notes)
+        return msgspec.structs.replace(result, verdict=_judged(bundle, result, budget))
+
+
+def verify_call(
+    call: Call, spec: ModelSpec, camera_size: Size, split: Split, *, progress: Progress = silent
+) -> float | None:
+    """mIoU (0-1) of any function from frames to class maps on a split; None if no pixel is labelled.
+
+    Args:
+        call: uint8 [N,H,W,3] at `camera_size`, in the network's frame colour order, to uint8 [N,H,W].
+    """
+    fitted = Fitted(call, spec, camera_size)
+    tally = Tally(spec.class_names, split.ignore_index)
+    for index in range(len(split)):
+        progress("scoring", index, len(split))
+        tally.add(split.label(index), fitted([split.image(index)])[0])
+    progress("scoring", len(split), len(split))
+    return known(mean_iou(tally.total()))
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """The engine, what it is compared with, and the frames both see."""
+
+    engine: Fitted
+    reference: Fitted
+    spec: ModelSpec
+    batch: int
+    samples: Images
+    labelled: Split | None
+    progress: Progress
+
+    @property
+    def ignore_index(self) -> int | None:
+        return self.labelled.ignore_index if self.labelled is not None else None
+
+    def score(self, base: Verification) -> tuple[Verification, list[float]]:
+        """Run both sides over all frames once, holding one batch of pixels; also the score of each frame."""
+        engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
+        comparison = Comparison(self.spec)
+        fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
+        for index, image, found, expected in self._frames():
+            label = self.labelled.label(index) if self.labelled is not None else None
+            fingerprint.add(self.samples.ids[index], pixel_sha256(image), label)
+            comparison.add(expected, found)
+            if label is not None:
+                engine.add(label, found)
+                fp32.add(label, expected)
+        result = msgspec.structs.replace(
+            base,
+            frames=len(self.samples),
+            sample_list=fingerprint.hexdigest(),
+            agreement=comparison.agreement(),
+        )
+        if self.labelled is None:
+            return result, comparison.frame_scores
+        sequences = self.labelled.sequences
+        drop, class_drop = drops(fp32, engine, self.spec.class_names, sequences)
+        rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
+        result = msgspec.structs.replace(
+            result,
+            engine=engine.scores(),
+            fp32=fp32.scores(),
+            drop=drop,
+            class_drop=class_drop,
+            sequences=len(set(sequences)),
+            notes=(*result.notes, *engine.notes(), *rough),
+        )
+        return result, engine.frame_scores()
+
+    def _frames(self) -> Iterator[tuple[int, Array, Array, Array]]:
+        """(index, image, class map of the engine, of the reference)."""
+        count = len(self.samples)
+        for indexes in chunks(range(count), self.batch):
+            self.progress("scoring", indexes[0], count)
+            images = [self.samples.image(i) for i in indexes]
+            yield from zip(indexes, images, self.engine(images), self.reference(images))
+        self.progress("scoring", count, count)
+
+    def save_worst(self, ranked: tuple[WorstFrame, ...], folder: Path) -> tuple[WorstFrame, ...]:
+        """Run the worst frames once more and save them as pictures."""
+        saved = []
+        for place, frame in enumerate(ranked, start=1):
+            self.progress("saving the worst frames", place, len(ranked))
+            image = self.samples.image(frame.frame)
+            given = self.engine([image])[0]
+            expected = self.labelled.label(frame.frame) if self.labelled else self.reference([image])[0]
+            drawn = pictures.picture(image, expected, given, self.spec, self.ignore_index)
+            saved.append(pictures.save(folder, place, frame, drawn))
+        return tuple(saved)
+
+
+def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
+    without = ("no budget was given: nothing was held against a limit",) if budget == NO_LIMITS else ()
+    verdicts = (
+        *trust_verdict(bundle, budget),
+        *drop_verdicts(result.drop, result.class_drop, budget),
+        *size_verdict(result.size_mb, budget),
+    )
+    return combine(verdicts or (Verdict(status="pass", reasons=without),))
+
+
+def _open(bundle: Bundle, threads: int | None) -> tuple[Session | None, str]:
+    """The session, or why it cannot be had here."""
+    target = bundle.engine.target
+    if bundle.manifest.kind == "deferred":
+        return None, f"{target}: not built yet; finish it on the device with `edgeseg build {bundle.path}`"
+    try:
+        return load(bundle.path, threads=threads, cache=engine_cache()), ""
+    except (MissingDevice, MissingDependency) as missing:
+        fix = f"; to fix: {missing.hint}" if missing.hint else ""
+        return None, f"{target} cannot run here: {missing.message}{fix}"
+
+
+def _given(images: Path | None) -> Path:
+    assert images is not None
+    return images

@@ -1,0 +1,189 @@
+"""Class maps of images, folders and videos, as overlays to look at and masks to work with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.core.cache import engine_cache
+from edgeseg.core.exclusive import alone
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.core.whole import hidden_beside
+from edgeseg.datasets.drawing import blend, fractions, write_mask, write_picture
+from edgeseg.datasets.images import ImageFiles, image_files
+from edgeseg.datasets.resizing import Fitted, chunks
+from edgeseg.errors import InputError
+from edgeseg.prediction.video import VIDEOS, VideoReader, copying
+from edgeseg.runtime import load
+
+
+class Predicted(msgspec.Struct, frozen=True, kw_only=True):
+    """One image or one video.
+
+    Attributes:
+        source: name of the image or video; `frames`: 1, or how many the video has.
+        overlay, mask: names of the files in the output folder; empty where none was written.
+        fractions: share of the pixels of each class, the mean over the frames of a video.
+    """
+
+    source: str
+    frames: int = 1
+    overlay: str
+    mask: str = ""
+    fractions: dict[str, float]
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    bundle: str
+    target: str
+    output: str
+    results: tuple[Predicted, ...]
+    notes: tuple[str, ...] = ()
+
+
+def predict(
+    bundle_path: Path,
+    source: Path,
+    output: Path,
+    *,
+    alpha: float = 0.5,
+    masks: bool = True,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Prediction:
+    """Segment `source` with the engine of a bundle.
+
+    Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks,
+    with the colours as palette) for each image, `<name>.overlay.mp4` for a video. The files appear in
+    `output` when all is done; a failure leaves nothing there.
+
+    Args:
+        source: an image, a folder of images (flat), or a video (needs OpenCV).
+        output: a folder; made if missing, files of the same name in it are replaced.
+        alpha: strength of the colours, 0 to 1.
+
+    Raises:
+        DataError: nothing to read in `source`, or a file that cannot be decoded.
+        InputError: alpha out of range, `output` is a file, or another process predicts into it.
+        BundleError, EngineMismatch, MissingDependency, MissingDevice: from opening the bundle.
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise InputError(f"alpha is {alpha}", expected="between 0 (image only) and 1 (colours only)")
+    video = source.suffix.lower() in VIDEOS
+    files = None if video else image_files(source)
+    if video:
+        VideoReader(source).close()
+    with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
+        spec, record = session.spec, session.bundle.engine
+        fitted = Fitted(session, spec, record.camera_size)
+        job = _Job(fitted, spec, record.batch, folder, alpha, progress)
+        results: tuple[Predicted, ...]
+        notes: tuple[str, ...] = ()
+        if files is None:
+            result, notes = job.video(source)
+            results = (result,)
+        else:
+            results = job.images(files, masks)
+        return Prediction(
+            bundle=session.bundle.manifest.name,
+            target=record.target,
+            output=str(output),
+            results=results,
+            notes=(*session.notes, *fitted.notes(), *notes),
+        )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What it takes to turn frames into files."""
+
+    fitted: Fitted
+    spec: ModelSpec
+    batch: int
+    folder: Path
+    alpha: float
+    progress: Progress
+
+    def images(self, files: ImageFiles, masks: bool) -> tuple[Predicted, ...]:
+        names = _result_names(files)
+        results: list[Predicted] = []
+        for indexes in chunks(range(len(files)), self.batch):
+            self.progress("segmenting", indexes[0], len(files))
+            images = [files.image(i) for i in indexes]
+            for index, image, found in zip(indexes, images, self.fitted(images)):
+                results.append(self._image(files.ids[index], names[index], image, found, masks))
+        self.progress("segmenting", len(files), len(files))
+        return tuple(results)
+
+    def _image(self, source: str, name: str, image: Array, found: Array, masks: bool) -> Predicted:
+        overlay, mask = f"{name}.overlay.png", f"{name}.mask.png" if masks else ""
+        write_picture(self.folder / overlay, blend(image, found, self.spec, self.alpha))
+        if mask:
+            write_mask(self.folder / mask, found, self.spec)
+        return Predicted(source=source, overlay=overlay, mask=mask, fractions=fractions(found, self.spec))
+
+    def video(self, source: Path) -> tuple[Predicted, tuple[str, ...]]:
+        overlay = f"{source.stem}.overlay.mp4"
+        sums = dict.fromkeys(self.spec.class_names, 0.0)
+        done = 0
+        with copying(source, self.folder / overlay) as (reader, writer):
+            for images in chunks(reader, self.batch):
+                self.progress("segmenting", done, reader.promised)
+                for image, found in zip(images, self.fitted(images)):
+                    writer.write(blend(image, found, self.spec, self.alpha))
+                    for name, share in fractions(found, self.spec).items():
+                        sums[name] += share
+                done += len(images)
+            promised = reader.promised
+        self.progress("segmenting", done, done)
+        means = {name: total / done for name, total in sums.items()}
+        result = Predicted(source=source.name, frames=done, overlay=overlay, fractions=means)
+        short = f"{source.name} promises {promised} frames, {done} could be read"
+        return result, (short,) if done < promised else ()
+
+
+def _result_names(files: ImageFiles) -> list[str]:
+    """The stem of each file; the full name where `a.jpg` would meet `a.png`, or `a.png.bmp` its full name."""
+    stems, names = Counter(path.stem for path in files.paths), set(files.ids)
+    return [
+        path.stem if stems[path.stem] == 1 and path.stem not in names else path.name for path in files.paths
+    ]
+
+
+@contextmanager
+def _appearing(output: Path) -> Iterator[Path]:
+    """A hidden folder in `output` whose files move there when the block ends without an error."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file", expected="a folder", hint="choose another --output")
+    new = not output.is_dir()
+    try:
+        with ExitStack() as stack:
+            with _disk_errors(output):
+                stack.enter_context(alone(output, "predicts into"))
+                results = stack.enter_context(hidden_beside(output / "results")) / "new"
+                results.mkdir()
+            yield results
+            with _disk_errors(output):
+                for file in sorted(results.iterdir()):
+                    file.replace(output / file.name)
+    finally:
+        if new:
+            with suppress(OSError):
+                output.rmdir()  # where nothing came of it
+
+
+@contextmanager
+def _disk_errors(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise InputError(
+            f"{output} could not be written: {fault.strerror or fault}",
+            hint="free space or choose another --output",
+        ) from fault

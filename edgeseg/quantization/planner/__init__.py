@@ -1,0 +1,1 @@
+"""The fastest precision plan within an accuracy budget."""

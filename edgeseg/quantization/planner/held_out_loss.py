@@ -1,0 +1,209 @@
+"""The pictures that decide between graphs, and what a graph loses on them against the FP32 network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import Budget
+from edgeseg.datasets.pictures import seen_by, to_frame_color
+from edgeseg.datasets.split import Split
+from edgeseg.datasets.zoomed_crops import picture_of
+from edgeseg.graph.deploy import compose
+from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
+from edgeseg.metrics import confusion, iou, labelled, mean_present, paired_drop
+from edgeseg.quantization.planner.tables import Loss
+from edgeseg.quantization.planner.trial_engine import Simulated
+from edgeseg.quantization.ranges.probe import ProbeEngine
+
+QUICK_IMAGES = 12
+LOOKS, FEWEST = 4, 16
+"""A loss within limits is looked at so many times, and not on fewer images."""
+CERTAINTY = 0.95
+"""With which a drop is said to be within a limit: a question with one side."""
+
+
+class Remembered(Sequence[Array]):
+    """Arrays that are made when they are first asked for, and kept."""
+
+    def __init__(self, count: int, make: Callable[[int], Array]) -> None:
+        self._count = count
+        self._make = make
+        self._made: dict[int, Array] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Array:  # type: ignore[override]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        if index not in self._made:
+            self._made[index] = self._make(index)
+        return self._made[index]
+
+
+class HeldOut:
+    """Frames in memory, at camera size, with labels where they have them. Read when they are first asked for.
+
+    Args:
+        reference: the FP32 network, folded.
+        images: neither calibration nor validation images.
+        engine, threads: run `reference`, in float32.
+    """
+
+    def __init__(
+        self,
+        reference: ModelProto,
+        spec: ModelSpec,
+        camera: Size,
+        images: Split,
+        *,
+        engine: ProbeEngine = "onnxruntime",
+        threads: int = 2,
+        progress: Progress = silent,
+    ) -> None:
+        self.spec = spec
+        self.camera = camera
+        self.labelled = bool(images.classes) and spec.task == "semantic"
+        self._reference = reference
+        self._images = seen_by(images, camera)
+        self._engine = engine
+        self._threads = threads
+        self._progress = progress
+
+    @cached_property
+    def frames(self) -> Remembered:
+        """uint8 [H,W,3] each, in the camera's channel order."""
+        return Remembered(len(self._images), self._frame)
+
+    def loss(
+        self, class_map: Callable[[Array], Array], *, quick: bool = False, within: Budget | None = None
+    ) -> Loss:
+        """
+        Args:
+            class_map: of the graph that is judged, uint8 [H,W,3] to uint8 [H,W].
+            quick: on a few of the images.
+            within: on as many of the images as show that it is within these limits: scoring ends once every
+                limited drop is, with CERTAINTY.
+        """
+        chosen: list[int] = []
+        found: list[Array] = []
+        kept = False
+        for portion in self._portions(quick, within):
+            chosen += portion
+            found += [class_map(self.frames[i]) for i in portion]
+            kept = within is not None and self._keeps(chosen, found, within)
+            if kept:
+                break
+        return msgspec.structs.replace(self._lost(chosen, found), images=len(chosen), kept=kept)
+
+    def _portions(self, quick: bool, within: Budget | None) -> Sequence[Sequence[int]]:
+        """The images in the order they are scored; each portion is spread over all of them."""
+        count = len(self.frames)
+        if quick:
+            return (self._quick,)
+        looks = 1 if within is None else max(1, min(LOOKS, count // FEWEST))
+        return [range(first, count, looks) for first in range(looks)]
+
+    def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
+        """Whether all limited drops are within the limits, with CERTAINTY. Not a drop that no image, a single
+        one or a single sequence shows: it has no interval."""
+        if self.spec.task != "semantic" or len(chosen) < FEWEST:
+            return False
+        count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
+        expected = self._labels if self.labelled else self._masks
+        before, after = (
+            np.array([confusion(expected[i], maps[n], count, ignore) for n, i in enumerate(chosen)])
+            for maps in ([self._masks[i] for i in chosen], found)
+        )
+        observed = [self._observations[i] for i in chosen]
+        drop = paired_drop(before, after, observed, confidence=2 * CERTAINTY - 1)
+        shown = zip(self.spec.class_names, drop.class_drop, drop.class_high)
+        highest = {name: high for name, lost, high in shown if not math.isnan(lost)}
+        if not highest.keys() >= budget.max_class_drop.keys():
+            return False
+        classes = ((highest[name], most) for name, most in budget.max_class_drop.items())
+        overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
+        return all(high <= most for high, most in (*overall, *classes))
+
+    def _lost(self, chosen: Sequence[int], found: Sequence[Array]) -> Loss:
+        masks = [self._masks[i] for i in chosen]
+        changed = 1.0 - self._iou(masks, found, None)
+        if not self.labelled:
+            return _loss(self.spec, changed, float(mean_present(changed)), changed)
+        labels, ignore = [self._labels[i] for i in chosen], self._images.ignore_index
+        before, after = (self._iou(labels, maps, ignore) for maps in (masks, found))
+        return _loss(self.spec, before - after, float(mean_present(before) - mean_present(after)), changed)
+
+    def maxima(self, model: ModelProto) -> dict[str, float]:
+        """Largest |value| of the tensors of a float graph, as `typed` wants them."""
+        frames = np.stack([self.frames[i] for i in range(min(MAXIMA_FRAMES, len(self.frames)))])
+        return frame_maxima(compose(model, self.spec, self.camera), frames)
+
+    @cached_property
+    def _observations(self) -> tuple[str, ...]:
+        """The sequence each image comes from; of a single one, the picture it is or is a part of."""
+        names = self._images.sequences
+        return names if len(set(names)) > 1 else tuple(picture_of(name) for name in self._images.ids)
+
+    @cached_property
+    def _labels(self) -> Remembered:
+        """Class ids at camera size."""
+        return Remembered(len(self._images), self._images.label)
+
+    @cached_property
+    def _masks(self) -> Remembered:
+        """Class maps of the FP32 network."""
+        deploy = compose(self._reference, self.spec, self.camera)
+        reference = Simulated(deploy, self._engine, self._threads)
+
+        def mask(index: int) -> Array:
+            self._progress("the FP32 network on the held-out images", index, len(self.frames))
+            return reference.class_map(self.frames[index])
+
+        return Remembered(len(self._images), mask)
+
+    def _frame(self, index: int) -> Array:
+        self._progress("reading the held-out images", index, len(self._images))
+        return to_frame_color([self._images.image(index)], self.spec.preprocess)[0]
+
+    @property
+    def _quick(self) -> Sequence[int]:
+        step = max(1, len(self.frames) // QUICK_IMAGES)
+        return range(0, len(self.frames), step)[:QUICK_IMAGES]
+
+    def _iou(
+        self, expected: Sequence[Array], found: Sequence[Array], ignore: int | None
+    ) -> NDArray[np.float64]:
+        """Per class over all images, 0-1; NaN for a class that is nowhere expected."""
+        count = len(self.spec.classes)
+        if self.spec.task == "semantic":
+            total = np.sum([confusion(a, b, count, ignore) for a, b in zip(expected, found)], axis=0)
+            return iou(total, labelled(total))
+        bits = 1 << np.arange(count, dtype=np.uint8)
+        pairs = [((a[..., None] & bits) > 0, (b[..., None] & bits) > 0) for a, b in zip(expected, found)]
+        wanted = np.sum([a.sum(axis=(0, 1)) for a, _ in pairs], axis=0)
+        both = np.sum([(a & b).sum(axis=(0, 1)) for a, b in pairs], axis=0).astype(np.float64)
+        union = np.sum([(a | b).sum(axis=(0, 1)) for a, b in pairs], axis=0)
+        return np.divide(both, union, out=np.full(count, np.nan), where=wanted > 0)
+
+
+def _loss(spec: ModelSpec, classes: NDArray[np.float64], drop: float, changed: NDArray[np.float64]) -> Loss:
+    def named(values: NDArray[np.float64]) -> dict[str, float]:
+        return {n: 100 * float(v) for n, v in zip(spec.class_names, values) if not np.isnan(v)}
+
+    return Loss(
+        drop=100 * drop,
+        class_drop=named(classes),
+        changed=100 * float(mean_present(changed)),
+        class_changed=named(changed),
+    )

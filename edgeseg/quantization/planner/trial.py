@@ -1,0 +1,100 @@
+"""Plans of one network, built for one target, timed and scored: the `Lab` behind a real plan."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from edgeseg.backends import backend_for
+from edgeseg.core.recipe import Budget
+from edgeseg.core.target import Target
+from edgeseg.graph.deploy import compose
+from edgeseg.graph.typed import typed
+from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
+from edgeseg.quantization.planner.held_out_loss import HeldOut
+from edgeseg.quantization.planner.tables import Loss
+from edgeseg.quantization.planner.trial_engine import BRIEF, TURNS, Built, Simulated, TrialEngine, in_turn
+from edgeseg.quantization.ptq import Calibrated, apply
+
+KEPT_ENGINES = 8
+
+
+class TargetLab:
+    """Times on the target's engine, scores the class maps that it returns. Where the target cannot run here
+    the Q/DQ graphs are run by ONNX Runtime, and nothing is timed. Closes its engines on exit.
+
+    Args:
+        keep: nodes that are float in every plan.
+        profile: time layers too.
+    """
+
+    def __init__(
+        self,
+        calibrated: Calibrated,
+        held_out: HeldOut,
+        target: Target,
+        *,
+        keep: FloatNodes = frozenset(),
+        profile: bool = True,
+    ) -> None:
+        self.calibrated = calibrated
+        self.held_out = held_out
+        self.target = target
+        self.times = backend_for(target).availability(target).run
+        self._keep = keep
+        self._profile = profile
+        self._groups = [node for group in calibrated.groups for node in group.nodes]
+        self._engines: OrderedDict[FloatNodes, TrialEngine] = OrderedDict()
+        self._losses: dict[tuple[FloatNodes, bool], Loss] = {}
+
+    def like(self, calibrated: Calibrated) -> TargetLab:
+        """A lab for the same network with other ranges."""
+        return TargetLab(calibrated, self.held_out, self.target, keep=self._keep, profile=self._profile)
+
+    def __enter__(self) -> TargetLab:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        while self._engines:
+            self._engines.popitem()[1].close()
+
+    def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> Sequence[Timed]:
+        """Raises what building and opening an engine of the target raise."""
+        engines = [self.engine(plan, keep=len(plans)) for plan in plans]
+        return in_turn(engines, self._groups, turns=BRIEF if brief else TURNS)
+
+    def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
+        if (plan, quick) not in self._losses:
+            found = self.held_out.loss(self.engine(plan).class_map, quick=quick, within=within)
+            if found.kept:
+                return found
+            self._losses[plan, quick] = found
+        return self._losses[plan, quick]
+
+    def loss_of(self, calibrated: Calibrated) -> float:
+        """`Loss.changed` of int8 everywhere, by other ranges."""
+        with self.like(calibrated) as other:
+            return other.loss(frozenset()).changed
+
+    def engine(self, plan: FloatNodes, keep: int = 1) -> TrialEngine:
+        """The engine of a plan, kept while there is room."""
+        if plan not in self._engines:
+            while len(self._engines) >= max(KEPT_ENGINES, keep):
+                self._engines.popitem(last=False)[1].close()
+            self._engines[plan] = self._open(plan)
+        self._engines.move_to_end(plan)
+        return self._engines[plan]
+
+    def _open(self, plan: FloatNodes) -> TrialEngine:
+        made = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float"))
+        deploy = compose(made.model, self.held_out.spec, self.held_out.camera, score_grid=made.scores)
+        if not self.times:
+            return Simulated(deploy)
+        backend, rest = backend_for(self.target), self.calibrated.scheme.rest
+        deploy, _ = typed(deploy, backend, rest, lambda: self._maxima)
+        return Built(deploy, self.target, self.held_out.frames[0], self._profile)
+
+    @cached_property
+    def _maxima(self) -> Mapping[str, float]:
+        return self.held_out.maxima(self.calibrated.model)

@@ -1,0 +1,1 @@
+"""The Q/DQ graph as a network that learns."""

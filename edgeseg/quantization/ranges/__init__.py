@@ -1,0 +1,1 @@
+"""What tensors hold, and the range of it that is quantised."""
