@@ -38,7 +38,7 @@ from edgeseg.graph.shapes import static_shapes, with_shapes
 from edgeseg.models.load import resolve
 from edgeseg.quantization.hard_swish import Fitted, fit_swishes, hard_swish
 from edgeseg.quantization.planner.held_out_loss import HeldOut
-from edgeseg.quantization.planner.trial import TargetLab
+from edgeseg.quantization.planner.trial import TargetEvaluator
 from edgeseg.quantization.planner.trial_engine import in_turn
 from edgeseg.quantization.ptq import calibrate
 from edgeseg.quantization.schemes import scheme_for
@@ -78,12 +78,14 @@ def main() -> None:
     with ExitStack() as stack:
         engines = []
         for name, network in networks.items():
-            lab = stack.enter_context(TargetLab(calibrate(network, inputs, scheme), judge, TARGET))
-            every = frozenset(node for group in lab.calibrated.groups for node in group.nodes)
+            evaluator = stack.enter_context(
+                TargetEvaluator(calibrate(network, inputs, scheme), judge, TARGET)
+            )
+            every = frozenset(node for group in evaluator.calibrated.groups for node in group.nodes)
             for precision, plan in (("float", every), ("int8", frozenset[str]())):
-                drop = lab.loss(plan).drop
+                drop = evaluator.loss(plan).drop
                 rows.append({"network": name, "precision": precision, "drop": drop})
-                engines.append(lab.engine(plan))
+                engines.append(evaluator.engine(plan))
         openings = [timed.openings for timed in in_turn(engines)]
     for index, row in enumerate(rows):
         row["over_swish"] = paired_ratio(openings[index], openings[index % 2], a=row["network"], b="Swish")

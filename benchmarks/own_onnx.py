@@ -36,12 +36,12 @@ FILES = {
 """Input size and pixel contract."""
 PTQ = {"ranges": "mse"}
 """The best of four range methods for both files, on images that judge nothing here."""
-PLAN = {"ptq": PTQ, "plan": {"images": HELD_OUT, "nearer": False}}
+PLAN = {"ptq": PTQ, "plan": {"images": HELD_OUT, "zoomed_crops": False}}
 """The networks were not trained on these images: their enlarged parts tell nothing more."""
 BUDGET = Budget(max_drop=1.0)
 """Points of agreement, mean of mask and background; about two of the mask alone."""
 TARGETS = ("openvino-int8", "ort-int8", "rtx-int8", "trt-int8")
-QAT = {"steps": 12, "batch": 4, "lr": 1e-5, "validate_every": 6, "held_out": 12, "nearer": False}
+QAT = {"steps": 12, "batch": 4, "lr": 1e-5, "validate_every": 6, "held_out": 12, "zoomed_crops": False}
 WORDS = ("EXIT", "Platform 9", "No parking", "Rue de la Paix", "24 km", "OPEN", "Bus stop", "Hotel Adler")
 EPSILON = 1e-6
 

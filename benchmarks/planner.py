@@ -39,7 +39,7 @@ from edgeseg.quantization.planner.forecast import all_plans
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.search import Search
 from edgeseg.quantization.planner.settings import PlanSettings
-from edgeseg.quantization.planner.trial import TargetLab
+from edgeseg.quantization.planner.trial import TargetEvaluator
 from edgeseg.quantization.ptq import calibrate
 from edgeseg.quantization.schemes import scheme_for
 
@@ -87,15 +87,15 @@ def examine(choice: ModelChoice, dataset: Dataset, races: int) -> dict[str, Any]
     held_out = held_out_images(dataset, "train", (images,), count=40)
     begin = time.perf_counter()
     judge = HeldOut(graph, loaded.spec, CAMERA, held_out)
-    with TargetLab(calibrated, judge, TARGET) as lab:
+    with TargetEvaluator(calibrated, judge, TARGET) as evaluator:
         search = Search(
-            calibrated.model, calibrated.groups, lab, Budget(), PlanSettings(blocks=BLOCKS), report
+            calibrated.model, calibrated.groups, evaluator, Budget(), PlanSettings(blocks=BLOCKS), report
         ).run()
     planning_s = time.perf_counter() - begin
     chosen = search.best.int8 if search.best else np.zeros(len(search.blocks), bool)
     plans, rows = contestants(search, chosen)
-    with TargetLab(calibrated, judge, TARGET, profile=False) as lab:
-        timed = whole_times(lab, rows, races)
+    with TargetEvaluator(calibrated, judge, TARGET, profile=False) as evaluator:
+        timed = whole_times(evaluator, rows, races)
     ours = next(i for i, plan in enumerate(plans) if (plan == chosen).all())
     medians = [one.milliseconds for one in timed]
     best = int(np.argmin(medians))
@@ -132,10 +132,10 @@ def contestants(search: Search, chosen: np.ndarray) -> tuple[list[np.ndarray], l
     return unique, [search.floats(plan) for plan in unique]
 
 
-def whole_times(lab: TargetLab, plans: list[FloatNodes], races: int) -> list[Timed]:
-    found = lab.race(plans)
+def whole_times(evaluator: TargetEvaluator, plans: list[FloatNodes], races: int) -> list[Timed]:
+    found = evaluator.race(plans)
     for _ in range(races - 1):
-        found = [one.more(other) for one, other in zip(found, lab.race(plans))]
+        found = [one.more(other) for one, other in zip(found, evaluator.race(plans))]
     return list(found)
 
 

@@ -53,7 +53,7 @@ QAT: dict[str, dict[str, Any]] = {
     "per-tensor weights": {"steps": 200, "lr": 1e-4},
     "int8": {"steps": 40, "lr": 3e-5},
 }
-COMMON = {"batch": 4, "crop": (192, 256), "held_out": 40, "nearer": False}
+COMMON = {"batch": 4, "crop": (192, 256), "held_out": 40, "zoomed_crops": False}
 """Drops as large as these show on the held-out images themselves."""
 
 

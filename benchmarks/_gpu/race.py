@@ -20,7 +20,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.pictures import resize_frame, to_frame_color
-from edgeseg.datasets.resizing import Fitted
+from edgeseg.datasets.resizing import Resizing
 from edgeseg.device.bench import BenchSettings, Opener, compare
 from edgeseg.evaluation.reference import fp32_reference
 from edgeseg.metrics import agreement
@@ -107,8 +107,8 @@ class Race:
 
     def _class_maps(self, call: Call) -> np.ndarray:
         """One frame at a time: a compiled network has one shape."""
-        fitted = Fitted(call, self._spec, self._camera)
-        return np.stack([fitted([image])[0] for image in self._images])
+        resizing = Resizing(call, self._spec, self._camera)
+        return np.stack([resizing([image])[0] for image in self._images])
 
 
 def _reason(fault: Exception) -> str:

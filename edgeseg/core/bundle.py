@@ -74,7 +74,8 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         batch: frames per call.
         camera_size: (height, width) of the uint8 NHWC frames the engine takes.
         settings: build settings beyond the target (workspace_mb, cuda_graph, ...).
-        rival: of int8 that nobody has timed; where both can run, a build makes both and keeps the faster.
+        float_fallback: of int8 that nobody has timed; where both can run, a build makes both and keeps the
+            faster.
     """
 
     target: str
@@ -88,7 +89,7 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
     settings: dict[str, str | int | float | bool] = {}
-    rival: Rival | None = None
+    float_fallback: FloatFallback | None = None
 
     def __post_init__(self) -> None:
         require_files(graph=self.graph, entry=self.entry)
@@ -99,7 +100,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     The `.npz` file holds `frames` uint8 [N,H,W,3]; uint8 [N,H,W] `class_map` and `stored`, the same with
     weights as the engine's file stores them and without levels of int8 between the nodes; and as bool [N,H,W]
-    the pixels that are compared: `sure` with `stored` when the bundle is made, `stable` with `class_map`
+    the pixels that are compared: `confident` with `stored` when the bundle is made, `stable` with `class_map`
     whenever it is opened.
 
     Attributes:
@@ -122,7 +123,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require_files(file=self.file)
 
 
-class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FloatFallback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same network in the engine's own float, which int8 has to beat on the device.
 
     Attributes:

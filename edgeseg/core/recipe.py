@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from edgeseg.core.bounds import FITTING, MOST_CLASSES, fits
+from edgeseg.core.model_ref import ModelRef
 from edgeseg.core.model_spec import Task
 from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
-
-FILES = (".py", ".onnx", ".pt2", ".pt", ".pth")
-"""How the name of a network ends that is a file, and not one of the zoo."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,18 +73,8 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError(f"classes is {self.classes}, expected 1 to {MOST_CLASSES}")
 
     @property
-    def network(self) -> str:
-        """Name of the network, which its bundles are called by: of the zoo, or of its file."""
-        file, colon, _ = self.name.rpartition(":")
-        if colon and file.endswith(".py"):
-            return Path(file).stem
-        return Path(self.name).stem if self.name.endswith(FILES) else self.name
-
-    @property
-    def python_file(self) -> str:
-        """The file of `file.py:factory`, which naming it runs; empty for every other network."""
-        file, _, factory = self.name.rpartition(":")
-        return file if file.endswith(".py") and factory.isidentifier() else ""
+    def ref(self) -> ModelRef:
+        return ModelRef.parse(self.name)
 
 
 class DataChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

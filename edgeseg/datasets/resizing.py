@@ -17,7 +17,7 @@ Call = Callable[[Array], Array]
 T = TypeVar("T")
 
 
-class Fitted:
+class Resizing:
     """RGB images of any size in, class maps of the same sizes out.
 
     An image of another size than the camera is resized to it (bilinear), its class map back (nearest
@@ -36,10 +36,10 @@ class Fitted:
 
     def __call__(self, images: Sequence[Array]) -> list[Array]:
         """Each uint8 [H,W,3] RGB to uint8 [H,W]."""
-        fitted = [resize_frame(image, self._camera) for image in images]
+        resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)
-        maps = self._call(to_frame_color(fitted, self._spec.preprocess))
+        maps = self._call(to_frame_color(resized, self._spec.preprocess))
         return [resize_class_map(found, image.shape[:2]) for found, image in zip(maps, images)]
 
     def notes(self) -> tuple[str, ...]:

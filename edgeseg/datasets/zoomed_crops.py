@@ -14,20 +14,20 @@ from PIL import Image
 
 from edgeseg.datasets.split import Pixels, Split
 
-NEARER = "@nearer"
+ZOOMED = "@zoomed"
 """Behind the id of an image: its enlarged part."""
 SHARE = (0.4, 0.7)
 """Sides of the part over those of the image."""
 
 
-def with_nearer(split: Split) -> Split:
+def with_zoomed_crops(split: Split) -> Split:
     """The images, and behind all of them their enlarged parts, the same ones each time: an image and its
     part are one observation."""
     video = split.sequence or str
     return replace(
         split,
-        name=f"{split.name} and nearer",
-        ids=(*split.ids, *(f"{name}{NEARER}" for name in split.ids)),
+        name=f"{split.name} and zoomed crops",
+        ids=(*split.ids, *(f"{name}{ZOOMED}" for name in split.ids)),
         read_image=lambda name: _view(split.read_image(picture_of(name)), name, Image.Resampling.BILINEAR),
         read_label=lambda name: _view(split.read_label(picture_of(name)), name, Image.Resampling.NEAREST),
         where=lambda name: split.where(picture_of(name)),
@@ -37,12 +37,12 @@ def with_nearer(split: Split) -> Split:
 
 def picture_of(name: str) -> str:
     """The id of the whole image."""
-    return name.removesuffix(NEARER)
+    return name.removesuffix(ZOOMED)
 
 
 def _view(pixels: Pixels, name: str, how: Image.Resampling) -> Pixels:
     """The image `name` out of the whole."""
-    if not name.endswith(NEARER):
+    if not name.endswith(ZOOMED):
         return pixels
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     share = rng.uniform(*SHARE)

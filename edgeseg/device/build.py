@@ -38,7 +38,7 @@ def build(
 
     The child appears at `output` whole or not at all, with the parent recorded, after its engine gave
     the golden class maps. Where the engine can be built but not run (`rtx-*` ahead of time) a note
-    says that it was not checked. An int8 bundle with a float rival becomes the faster of the two engines.
+    says that it was not checked. An int8 bundle with a float fallback becomes the faster of the two engines.
 
     Raises:
         BundleError: a bundle without a typed graph, `output` exists, or the self-check failed.
@@ -51,12 +51,12 @@ def build(
             expected="a bundle of kind 'deferred' or 'engine'",
             hint="make one with `edgeseg export --target ...`",
         )
-    rival = gate.float_rival(bundle)
+    fallback = gate.float_fallback(bundle)
     with draft(output, overwrite=overwrite) as result:
-        if rival is None:
+        if fallback is None:
             _fill(result, bundle, bundle.manifest, settings, progress)
         else:
-            _faster(result, bundle, rival, settings, progress)
+            _faster(result, bundle, fallback, settings, progress)
     return Bundle.open(output)
 
 
@@ -91,7 +91,7 @@ def _fill(
     can_run = backend_for(target).availability(target).run
     _copy(bundle, manifest, result.path)
     record, notes = make_engine(manifest.engine, result.path, settings, progress)
-    if record.rival:
+    if record.float_fallback:
         notes = (*notes, gate.UNTIMED)
     if not can_run:
         notes = (*notes, NOT_RUN)
@@ -103,11 +103,11 @@ def _fill(
 
 
 def _faster(
-    result: BundleDraft, bundle: Bundle, rival: Manifest, settings: BuildSettings, progress: Progress
+    result: BundleDraft, bundle: Bundle, fallback: Manifest, settings: BuildSettings, progress: Progress
 ) -> None:
-    """Build int8 and its float rival, time them in turn on the device clock, keep one."""
+    """Build int8 and its float fallback, time them in turn on the device clock, keep one."""
     places = result.path / "int8", result.path / "float"
-    for place, manifest in zip(places, (bundle.manifest, rival)):
+    for place, manifest in zip(places, (bundle.manifest, fallback)):
         with draft(place) as side:
             _fill(side, bundle, manifest, settings, progress)
     ratio = gate.race(*places, settings.cache, progress)
@@ -119,8 +119,8 @@ def _faster(
     for place in places:
         shutil.rmtree(place)
     notes = (n for n in manifest.notes if not n.startswith(gate.PREFIX))
-    assert rival.engine is not None
-    told = gate.verdict(ratio, rival.engine.target)
+    assert fallback.engine is not None
+    told = gate.verdict(ratio, fallback.engine.target)
     result.finish(msgspec.structs.replace(manifest, notes=(*notes, told)))
 
 

@@ -18,18 +18,18 @@ PREFIX = "int8 against float: "
 UNTIMED = f"{PREFIX}not timed; on the device, `edgeseg build` makes both engines and keeps the faster"
 
 
-def float_rival(bundle: Bundle) -> Manifest | None:
-    """The bundle as if it were that of its float rival: target, graphs, golden frames, notes and files.
+def float_fallback(bundle: Bundle) -> Manifest | None:
+    """The bundle as if it were that of its float fallback: target, graphs, golden frames, notes and files.
 
-    None where it has no rival, or where this machine cannot time the two.
+    None where it has no fallback, or where this machine cannot time the two.
     """
     manifest, record = bundle.manifest, bundle.engine
-    rival, quantization = record.rival, manifest.quantization
+    fallback, quantization = record.float_fallback, manifest.quantization
     target = Target.parse(record.target)
     can = backend_for(target).availability
-    if rival is None or quantization is None or not can(target).run:
+    if fallback is None or quantization is None or not can(target).run:
         return None
-    precisions = (p for p in rival.precisions if not (p == "bf16" and emulates_bf16()))
+    precisions = (p for p in fallback.precisions if not (p == "bf16" and emulates_bf16()))
     floats = (msgspec.structs.replace(target, precision=p) for p in precisions)
     chosen = next((one for one in floats if can(one).run), None)
     if chosen is None:
@@ -40,20 +40,20 @@ def float_rival(bundle: Bundle) -> Manifest | None:
         manifest,
         name=f"{manifest.model.name}-{chosen.folder}",
         quantization=None,
-        engine=msgspec.structs.replace(record, target=str(chosen), graph=rival.graph, rival=None),
-        golden=rival.golden,
-        notes=rival.notes,
+        engine=msgspec.structs.replace(record, target=str(chosen), graph=fallback.graph, float_fallback=None),
+        golden=fallback.golden,
+        notes=fallback.notes,
         files={name: entry for name, entry in manifest.files.items() if name not in int8_only},
     )
 
 
-def race(int8: Path, rival: Path, cache: Path | None, progress: Progress = silent) -> PairedRatio:
+def race(int8: Path, fallback: Path, cache: Path | None, progress: Progress = silent) -> PairedRatio:
     """Time of the int8 bundle over that of the float one on the device clock, in several openings of both.
 
     Args:
         cache: folder for compiled models.
     """
-    return bench_pair(int8, rival, BenchSettings(cache=cache, check=False), progress)[2]
+    return bench_pair(int8, fallback, BenchSettings(cache=cache, check=False), progress)[2]
 
 
 def int8_wins(ratio: PairedRatio) -> bool:
@@ -61,12 +61,11 @@ def int8_wins(ratio: PairedRatio) -> bool:
     return ratio.high < 1
 
 
-def verdict(ratio: PairedRatio, rival: str) -> str:
-    """What was measured and what ships, as a note. `rival`: the float target."""
-    ships = (
-        "int8 ships" if int8_wins(ratio) else f"{rival} ships, and other notes on int8 are about the parent"
-    )
+def verdict(ratio: PairedRatio, fallback: str) -> str:
+    """What was measured and what ships, as a note. `fallback`: the float target."""
+    kept = f"{fallback} ships, and other notes on int8 are about the parent"
+    ships = "int8 ships" if int8_wins(ratio) else kept
     return (
-        f"{PREFIX}{ratio.ratio:.2f} of the time of {rival} on this device "
+        f"{PREFIX}{ratio.ratio:.2f} of the time of {fallback} on this device "
         f"(95% interval {ratio.low:.2f} to {ratio.high:.2f}); {ships}"
     )

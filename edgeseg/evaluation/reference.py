@@ -11,7 +11,7 @@ from edgeseg.backends.onnxruntime import package
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.ports import Array
-from edgeseg.datasets.resizing import Call, Fitted
+from edgeseg.datasets.resizing import Call, Resizing
 from edgeseg.errors import BundleError, InputError, MissingDependency
 from edgeseg.runtime import load
 
@@ -19,14 +19,14 @@ NAME = "its own FP32 graph in ONNX Runtime"
 NEEDED_FOR = "the FP32 reference"
 
 
-def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stack: ExitStack) -> Fitted:
+def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stack: ExitStack) -> Resizing:
     """What to compare a bundle with: the engine bundle `other` (closed by `stack`), else its own FP32 graph.
 
     Raises:
         InputError: `other` has another task or number of classes.
     """
     if other is None:
-        return Fitted(fp32_reference(bundle, threads), bundle.manifest.model, bundle.engine.camera_size)
+        return Resizing(fp32_reference(bundle, threads), bundle.manifest.model, bundle.engine.camera_size)
     session = stack.enter_context(load(other, threads=threads, cache=engine_cache()))
     ours, theirs = bundle.manifest.model, session.spec
     if (ours.task, len(ours.classes)) != (theirs.task, len(theirs.classes)):
@@ -35,7 +35,7 @@ def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stac
             f"{bundle.path} a {ours.task} network of {len(ours.classes)}",
             expected="a reference with the same task and classes",
         )
-    return Fitted(session, theirs, session.bundle.engine.camera_size)
+    return Resizing(session, theirs, session.bundle.engine.camera_size)
 
 
 def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:

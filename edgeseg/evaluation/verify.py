@@ -19,7 +19,7 @@ from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
 from edgeseg.datasets.images import image_files
-from edgeseg.datasets.resizing import Call, Fitted, chunks
+from edgeseg.datasets.resizing import Call, Resizing, chunks
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.evaluation import worst as pictures
 from edgeseg.evaluation.labels import labelled_split, spec_notes
@@ -129,7 +129,7 @@ def verify(
             return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
         stack.enter_context(session)
         proof = _Proof(
-            engine=Fitted(session, spec, record.camera_size),
+            engine=Resizing(session, spec, record.camera_size),
             reference=open_reference(bundle, reference, threads, stack),
             spec=spec,
             batch=record.batch,
@@ -153,11 +153,11 @@ def verify_call(
     Args:
         call: uint8 [N,H,W,3] at `camera_size`, in the network's frame colour order, to uint8 [N,H,W].
     """
-    fitted = Fitted(call, spec, camera_size)
+    resizing = Resizing(call, spec, camera_size)
     tally = Tally(spec.class_names, split.ignore_index)
     for index in range(len(split)):
         progress("scoring", index, len(split))
-        tally.add(split.label(index), fitted([split.image(index)])[0])
+        tally.add(split.label(index), resizing([split.image(index)])[0])
     progress("scoring", len(split), len(split))
     return known(mean_iou(tally.total()))
 
@@ -166,8 +166,8 @@ def verify_call(
 class _Proof:
     """The engine, what it is compared with, and the frames both see."""
 
-    engine: Fitted
-    reference: Fitted
+    engine: Resizing
+    reference: Resizing
     spec: ModelSpec
     batch: int
     samples: Images

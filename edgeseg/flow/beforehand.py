@@ -14,7 +14,7 @@ from edgeseg.core.documents import convert
 from edgeseg.core.formats import refuse_format
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size
-from edgeseg.core.recipe import FILES, ModelChoice, Recipe
+from edgeseg.core.recipe import ModelChoice, Recipe
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models import MODELS
 from edgeseg.runtime.postprocess import require_classes
@@ -38,18 +38,14 @@ def require_network(choice: ModelChoice) -> None:
     convert(choice.postprocess, Postprocess, where="postprocess")
     if choice.name not in MODELS.names():
         refuse_format(Path(choice.name), error=ModelError)
-    if choice.name.endswith(".onnx"):
+    if choice.ref.kind == "onnx":
         _require_bare(choice)
-    elif is_zoo(choice):
+    elif choice.ref.kind == "zoo":
         from edgeseg.models import family
         from edgeseg.models.options import checked
 
         entry = family(choice.name)
         checked(entry.name, choice.options, entry.options)
-
-
-def is_zoo(choice: ModelChoice) -> bool:
-    return not choice.name.endswith(FILES) and not choice.python_file
 
 
 def _require_bare(choice: ModelChoice) -> None:
@@ -72,14 +68,14 @@ def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
         ModelError: more classes than a class map holds.
     """
     count = choice.classes if isinstance(choice.classes, int) else len(data.classes or ())
-    require_classes(f"'{choice.network}'", choice.task or "semantic", count)
+    require_classes(f"'{choice.ref.name}'", choice.task or "semantic", count)
     if camera is not None and choice.input_size is not None:
         contract(choice).place(camera, choice.input_size)
 
 
 def contract(choice: ModelChoice) -> Preprocess:
     """The pixel contract of a network, as far as it is known before it is loaded."""
-    if is_zoo(choice) and "resize" not in choice.preprocess:
+    if choice.ref.kind == "zoo" and "resize" not in choice.preprocess:
         from edgeseg.models.zoo import known_contract
 
         return known_contract(choice)
@@ -89,7 +85,7 @@ def contract(choice: ModelChoice) -> Preprocess:
 def require_steps(plan: Plan, data: Data) -> None:
     """Each step with what it will find. Raises what `Foreseeing.require` raises."""
     labelled = data.dataset is not None and bool(data.dataset.classes)
-    kind = "onnx" if plan.model.name.endswith(".onnx") else "torch"
+    kind = "onnx" if plan.model.ref.kind == "onnx" else "torch"
     for planned in (*plan.steps, *(plan.int8_steps if plan.calibrates else ())):
         step = STEPS.load(planned.use).step(planned.use)
         settings = msgspec.convert(planned.settings, step.settings)

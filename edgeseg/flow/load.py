@@ -28,7 +28,7 @@ def natural_input_size(choice: ModelChoice, camera: Size) -> Size | None:
     """The smallest input a frame of `camera` fits without resizing; None: the file decides."""
     from edgeseg.models import MODELS
 
-    if choice.name.endswith((".onnx", ".pt2")):
+    if choice.ref.kind in ("onnx", "pt2"):
         return None
     stride = STRIDE_OF_UNKNOWN_NETWORKS
     if choice.name in MODELS.names():
@@ -43,7 +43,7 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
     Raises:
         ModelError, CheckpointError, GraphError: see `edgeseg.models.load` and `edgeseg.graph.onnx_file`.
     """
-    if choice.name.endswith(".onnx"):
+    if choice.ref.kind == "onnx":
         return _load_onnx(choice, data, draft)
     from edgeseg.models.checkpoint import write_safetensors
     from edgeseg.models.load import resolve

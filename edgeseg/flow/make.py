@@ -123,7 +123,7 @@ class Maker:
         self.plan = plan
         self.data = data
         self.steps_folder = steps_folder
-        self.trust_file = trust_file or bool(plan.model.python_file)
+        self.trust_file = trust_file or plan.model.ref.runs_code
         self.progress = progress
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
 
@@ -139,7 +139,7 @@ class Maker:
             lambda draft: load(choice, self.data, draft, trust_file=self.trust_file),
             key=self._source_key,
             settings=msgspec.to_builtins(choice),
-            again=bool(choice.python_file),
+            again=choice.ref.runs_code,
             progress=self.progress,
         )
         return self._own(bundle)
@@ -225,7 +225,7 @@ class Maker:
         return found is not None and reusable(place, self._key(self._build(target, found))) is not None
 
     def _engine_place(self, target: str, output: Path) -> Path:
-        return output / f"{self.plan.model.network}-{Target.parse(target).folder}"
+        return output / f"{self.plan.model.ref.name}-{Target.parse(target).folder}"
 
     def _build(self, target: str, graph: Bundle) -> _Work:
         planned = next((t for t in self.plan.targets if t.target == target), None)

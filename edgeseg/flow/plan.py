@@ -14,7 +14,7 @@ from edgeseg.core.formats import refuse_format
 from edgeseg.core.plan import Plan, PlannedStep, PlannedTarget, is_int8
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.preprocess import Size
-from edgeseg.core.recipe import FILES, ModelChoice, Recipe, StepChoice, TargetChoice
+from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice, TargetChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
 from edgeseg.datasets.choice import split_of
@@ -97,7 +97,7 @@ def outline(recipe: Recipe, base: Path, *, scored: bool = True) -> tuple[Plan, D
         notes=unanswered(recipe, data, targets) if scored else (),
     )
     require_steps(plan, data)
-    if model.name.endswith(".onnx") and (scored or plan.calibrates):
+    if model.ref.kind == "onnx" and (scored or plan.calibrates):
         require_graph(plan)
     return plan, data
 
@@ -117,11 +117,9 @@ def check_images(plan: Plan, data: Data, progress: Progress = silent) -> None:
 
 def _absolute(choice: ModelChoice, base: Path) -> ModelChoice:
     """Paths of the choice relative to `base`; the files must exist."""
-    name, weights = choice.name, choice.weights
-    path = choice.python_file or name
-    if path.endswith(FILES):
-        located = _existing(base / path, "network")
-        name = f"{located}{name[len(path) :]}"
+    ref, name, weights = choice.ref, choice.name, choice.weights
+    if ref.path:
+        name = ref.at(_existing(base / ref.path, "network"))
     elif name not in MODELS.names():
         refuse_format(base / name, error=ModelError)
     if weights:
@@ -135,7 +133,7 @@ def _existing(path: Path, noun: str) -> Path:
 
 
 def _chain(recipe: Recipe, model: ModelChoice, base: Path) -> tuple[PlannedStep, ...]:
-    kind: Kind = "onnx" if model.name.endswith(".onnx") else "torch"
+    kind: Kind = "onnx" if model.ref.kind == "onnx" else "torch"
     steps = []
     for position, choice in enumerate(recipe.steps, 1):
         where = f"recipe '{recipe.name}', step {position} '{choice.use}'"

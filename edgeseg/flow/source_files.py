@@ -16,16 +16,17 @@ def given_files(choice: ModelChoice) -> dict[str, str]:
     Raises:
         GraphError: an ONNX file that cannot be read.
     """
-    network = Path(choice.python_file or choice.name)
+    ref = choice.ref
+    network = ref.path or Path(ref.text)
     named = [
         network,
         *(Path(v) for v in (choice.weights, *choice.options.values()) if isinstance(v, str) and v),
     ]
     found = [path for path in named if path.is_file()]
     found += [card for path in found if (card := path.with_suffix(".json")).is_file()]
-    if network.suffix == ".py":
+    if ref.kind == "python":
         found += _modules(network)
-    if network.suffix == ".onnx":
+    if ref.kind == "onnx":
         from edgeseg.graph.onnx_file import external_files
 
         found += external_files(network)

@@ -55,7 +55,7 @@ def golden(
         grid: levels that the class decision of `deploy` reads.
 
     Returns:
-        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `sure`, the pixels that keep their class in
+        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `confident`, the pixels that keep their class in
         `full_bits`, and `stable`, those of them that keep it in `bits`; `moved` float32 [N]: the share
         of the pixels of each frame whose class is another in `full_bits`.
     """
@@ -74,10 +74,10 @@ def golden(
 
     full = scores_in(full_bits)
     moved = (class_map(full, spec, place) != class_map(scores, spec, place)).mean((1, 2), np.float32)
-    sure = unmoved(full)
-    stable = sure if bits >= full_bits else sure & unmoved(scores_in(bits))
+    confident = unmoved(full)
+    stable = confident if bits >= full_bits else confident & unmoved(scores_in(bits))
     maps = class_maps(deploy, frames)
-    return {"frames": frames, "class_map": maps, "sure": sure, "stable": stable, "moved": moved}
+    return {"frames": frames, "class_map": maps, "confident": confident, "stable": stable, "moved": moved}
 
 
 def class_maps(deploy: ModelProto, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

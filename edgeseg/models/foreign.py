@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.bundle import file_sha256
+from edgeseg.core.model_ref import ModelRef
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, with_ignored
 from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
@@ -128,7 +129,7 @@ def _foreign(
     if weights:
         notes = (*assumed_normalisation(choice.preprocess), *notes)
     spec = ModelSpec(
-        name=Path(source.ref.rpartition(":")[0] or source.ref).stem,
+        name=ModelRef.parse(source.ref).name,
         source=msgspec.structs.replace(source, output=path),
         weights=weights,
         task=task,
@@ -144,7 +145,7 @@ def _foreign(
 
 def rebuild_foreign(spec: ModelSpec, trust_file: bool) -> nn.Module:
     source = spec.source
-    path = Path(source.ref.rpartition(":")[0] if source.kind == "python" else source.ref)
+    path = ModelRef.parse(source.ref).path or Path(source.ref)
     if source.kind not in ("python", "pt2"):
         raise ModelError(f"'{spec.name}' comes from {source.kind}: there is no torch network to build")
     if not trust_file:
@@ -163,7 +164,7 @@ def rebuild_foreign(spec: ModelSpec, trust_file: bool) -> nn.Module:
 
 def _fed(network: nn.Module, source: Source, size: Size) -> AbstractContextManager[None]:
     """Running the user's network on an input of `size`: its errors are the user's."""
-    path = Path(source.ref if source.kind == "pt2" else source.ref.rpartition(":")[0])
+    path = ModelRef.parse(source.ref).path or Path(source.ref)
     return users_code(
         path,
         f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]",

@@ -37,16 +37,16 @@ def resolve(
         CheckpointError: weights that are missing, broken or of another network.
         MissingDependency: torch, segmentation-models-pytorch or timm is not installed.
     """
-    if choice.name.endswith(".onnx"):
+    if choice.ref.kind == "onnx":
         raise ModelError(
             f"{choice.name} is an ONNX file", expected="a network in PyTorch: a zoo name or a factory"
         )
     _require_torch(choice.name)
-    if choice.name.endswith(".pt2"):
+    if choice.ref.kind == "pt2":
         from edgeseg.models.foreign import from_program
 
         return from_program(choice, classes, ignore_index, trust_file)
-    if choice.name.endswith(".py") or ".py:" in choice.name:
+    if choice.ref.kind == "python":
         from edgeseg.models.foreign import from_python
 
         return from_python(choice, classes, ignore_index)

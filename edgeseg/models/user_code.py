@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeseg.core.model_ref import ModelRef
 from edgeseg.core.model_spec import Option
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.models._common import DEFAULT_CLASS_COUNT
@@ -28,13 +29,12 @@ IN_CODE = "this is an error in your network's code"
 
 def split_ref(ref: str) -> tuple[Path, str]:
     """`path/to/net.py:factory` as (file, factory). Raises ModelError when it has another form."""
-    file, _, factory = ref.rpartition(":")
-    if not file.endswith(".py") or not factory.isidentifier():
+    parsed = ModelRef.parse(ref)
+    if parsed.path is None or not parsed.runs_code:
         raise ModelError(f"'{ref}' is not a network", expected="path/to/net.py:factory")
-    path = Path(file)
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist", expected="a Python file with a factory function")
-    return path.resolve(), factory
+    if not parsed.path.is_file():
+        raise ModelError(f"{parsed.path} does not exist", expected="a Python file with a factory function")
+    return parsed.path.resolve(), parsed.factory
 
 
 def load_factory(ref: str) -> Callable[..., nn.Module]:

@@ -17,7 +17,7 @@ from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.whole import hidden_beside
 from edgeseg.datasets.drawing import blend, fractions, write_mask, write_picture
 from edgeseg.datasets.images import ImageFiles, image_files
-from edgeseg.datasets.resizing import Fitted, chunks
+from edgeseg.datasets.resizing import Resizing, chunks
 from edgeseg.errors import InputError
 from edgeseg.prediction.video import VIDEOS, VideoReader, copying
 from edgeseg.runtime import load
@@ -81,8 +81,8 @@ def predict(
         VideoReader(source).close()
     with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
         spec, record = session.spec, session.bundle.engine
-        fitted = Fitted(session, spec, record.camera_size)
-        job = _Job(fitted, spec, record.batch, folder, alpha, progress)
+        resizing = Resizing(session, spec, record.camera_size)
+        job = _Job(resizing, spec, record.batch, folder, alpha, progress)
         results: tuple[Predicted, ...]
         notes: tuple[str, ...] = ()
         if files is None:
@@ -95,7 +95,7 @@ def predict(
             target=record.target,
             output=str(output),
             results=results,
-            notes=(*session.notes, *fitted.notes(), *notes),
+            notes=(*session.notes, *resizing.notes(), *notes),
         )
 
 
@@ -103,7 +103,7 @@ def predict(
 class _Job:
     """What it takes to turn frames into files."""
 
-    fitted: Fitted
+    resizing: Resizing
     spec: ModelSpec
     batch: int
     folder: Path
@@ -116,7 +116,7 @@ class _Job:
         for indexes in chunks(range(len(files)), self.batch):
             self.progress("segmenting", indexes[0], len(files))
             images = [files.image(i) for i in indexes]
-            for index, image, found in zip(indexes, images, self.fitted(images)):
+            for index, image, found in zip(indexes, images, self.resizing(images)):
                 results.append(self._image(files.ids[index], names[index], image, found, masks))
         self.progress("segmenting", len(files), len(files))
         return tuple(results)
@@ -135,7 +135,7 @@ class _Job:
         with copying(source, self.folder / overlay) as (reader, writer):
             for images in chunks(reader, self.batch):
                 self.progress("segmenting", done, reader.promised)
-                for image, found in zip(images, self.fitted(images)):
+                for image, found in zip(images, self.resizing(images)):
                     writer.write(blend(image, found, self.spec, self.alpha))
                     for name, share in fractions(found, self.spec).items():
                         sums[name] += share

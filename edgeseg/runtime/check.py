@@ -13,7 +13,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import Array
 from edgeseg.errors import BundleError
 
-ARRAYS = ("frames", "class_map", "stored", "sure", "stable")
+ARRAYS = ("frames", "class_map", "stored", "confident", "stable")
 DTYPES = (np.uint8, np.uint8, np.uint8, np.bool_, np.bool_)
 MOST_MOVED, LEAST_DIFFERENT = 1.5, 0.005
 """At full precision, a right engine moves as many pixels of the images as rounding does: of int8, 0.7 to 1.0
@@ -32,14 +32,14 @@ class GoldenFrames(NamedTuple):
         frames: uint8 [N,H,W,3].
         class_map: uint8 [N,H,W], what the network gives for them, between its levels of int8 if it has such.
         stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
-        sure: bool [N,H,W]: pixels that keep their class in float32 without levels, in whatever order it sums.
+        confident: bool [N,H,W]: pixels that keep their class in float32 without levels, in any order of sums.
         stable: pixels that keep it in the precision of the engine.
     """
 
     frames: NDArray[np.uint8]
     class_map: NDArray[np.uint8]
     stored: NDArray[np.uint8]
-    sure: NDArray[np.bool_]
+    confident: NDArray[np.bool_]
     stable: NDArray[np.bool_]
 
 
@@ -84,7 +84,7 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
         given = ", ".join(f"{name} {a.dtype} {list(a.shape)}" for name, a in zip(ARRAYS, found))
         raise BundleError(
             f"{file} holds {given}",
-            expected=f"uint8 frames [N,{height},{width},3], class_map and stored, bool sure and stable "
+            expected=f"uint8 frames [N,{height},{width},3], class_map and stored, bool confident and stable "
             f"[N,{height},{width}]",
             hint="make the bundle again",
         )
@@ -114,7 +114,7 @@ def agreement(
     found = golden_frames(bundle)
     if golden is None or found is None:
         return None
-    compared = found.stable if computed in ("rounded", "levels") else found.sure
+    compared = found.stable if computed in ("rounded", "levels") else found.confident
     same = run(found.frames) == (found.stored if computed == "stored" else found.class_map)
     if computed == "rounded":
         return Agreement(

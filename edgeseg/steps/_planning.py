@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgeseg.quantization.placement.groups import Group
     from edgeseg.quantization.planner.held_out_loss import HeldOut
     from edgeseg.quantization.planner.settings import PlanSettings
-    from edgeseg.quantization.planner.trial import TargetLab
+    from edgeseg.quantization.planner.trial import TargetEvaluator
     from edgeseg.quantization.ranges.probe import ProbeEngine
     from edgeseg.steps._quantize_settings import Settings
 
@@ -93,11 +93,11 @@ class Work(NamedTuple):
         assert self.settings.plan is not None
         return self.settings.budget, self.settings.plan
 
-    def lab(self, calibrated: Calibrated, held_out: HeldOut) -> TargetLab:
-        from edgeseg.quantization.planner.trial import TargetLab
+    def evaluator(self, calibrated: Calibrated, held_out: HeldOut) -> TargetEvaluator:
+        from edgeseg.quantization.planner.trial import TargetEvaluator
 
         keep = frozenset(self.settings.keep)
-        return TargetLab(calibrated, held_out, Target.parse(self.settings.target), keep=keep)
+        return TargetEvaluator(calibrated, held_out, Target.parse(self.settings.target), keep=keep)
 
     def switched(self, calibrated: Calibrated) -> list[Group]:
         """What a plan may switch."""
@@ -107,7 +107,7 @@ class Work(NamedTuple):
 
 def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     """The plan for `settings.target`, decided on images that neither calibrate nor validate."""
-    from edgeseg.datasets.zoomed_crops import with_nearer
+    from edgeseg.datasets.zoomed_crops import with_zoomed_crops
     from edgeseg.quantization.planner.held_out_loss import HeldOut
 
     settings = work.settings
@@ -117,8 +117,8 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
         told += (
             f" from {videos} sequences" if videos > 1 else " from 1 sequence, which tells little of others"
         )
-    if settings.plan.nearer:
-        images, told = with_nearer(images), f"{told}, each with an enlarged part"
+    if settings.plan.zoomed_crops:
+        images, told = with_zoomed_crops(images), f"{told}, each with an enlarged part"
     held_out = HeldOut(
         work.plain,
         work.spec,
@@ -153,9 +153,13 @@ def _with_few(
     from edgeseg.quantization.planner.verdict import plan_with_few
 
     calibrated = work.calibrate(network)
-    with work.lab(calibrated, held_out) as lab:
+    with work.evaluator(calibrated, held_out) as evaluator:
         planned = plan_with_few(
-            calibrated.model, work.switched(calibrated), lab, *work.limits, progress=work.context.progress
+            calibrated.model,
+            work.switched(calibrated),
+            evaluator,
+            *work.limits,
+            progress=work.context.progress,
         )
     return None if planned is None else (calibrated, planned)
 
@@ -167,23 +171,26 @@ def _searched(work: Work, network: ModelProto, held_out: HeldOut) -> tuple[Calib
 
     calibrated = work.calibrate(network)
     trials: tuple[MethodTrial, ...] = ()
-    with ExitStack() as labs:
-        lab = labs.enter_context(work.lab(calibrated, held_out))
+    with ExitStack() as evaluators:
+        evaluator = evaluators.enter_context(work.evaluator(calibrated, held_out))
         budget, settings = work.limits
-        if work.settings.methods == "auto" and lab.loss(frozenset()).excess(settings.limits(budget)) > 0:
+        if (
+            work.settings.methods == "auto"
+            and evaluator.loss(frozenset()).excess(settings.limits(budget)) > 0
+        ):
             calibrated, trials = choose_methods(
                 network,
                 work.inputs,
                 work.scheme,
                 work.settings.ptq,
-                lab.loss_of,
+                evaluator.loss_of,
                 progress=work.context.progress,
             )
-            lab = labs.enter_context(lab.like(calibrated))
+            evaluator = evaluators.enter_context(evaluator.like(calibrated))
         planned = plan_precision(
             calibrated.model,
             work.switched(calibrated),
-            lab,
+            evaluator,
             budget,
             settings,
             progress=work.context.progress,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Kind, Manifest, Rival, StepRecord
+from edgeseg.core.bundle import Bundle, EngineRecord, FloatFallback, Golden, Kind, Manifest, StepRecord
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
@@ -69,10 +69,10 @@ class Build:
         checked, kept = write(network, DEPLOY, Golden(), int8=parent.manifest.quantization)
         shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)
         quantization = _keep_quantization(parent, draft, rest, kept)
-        rival = None
+        fallback = None
         if quantization and not backend.availability(target).run:
             golden, wide = write(onnx.load(str(draft.path / GRAPH)), FLOAT_DEPLOY, Golden(file=FLOAT_GOLDEN))
-            rival = Rival(
+            fallback = FloatFallback(
                 graph=FLOAT_DEPLOY,
                 precisions=(rest,) if rest else HINTS,
                 golden=golden,
@@ -84,7 +84,7 @@ class Build:
             batch=_batch(network),
             camera_size=context.camera_size,
             settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
-            rival=rival,
+            float_fallback=fallback,
         )
         record, built_notes = _engine(backend, target, record, draft, settings, context)
         manifest = Manifest(
@@ -97,7 +97,12 @@ class Build:
             engine=record,
             golden=checked,
             checks=parent.manifest.checks,
-            notes=(*parent.manifest.notes, *_kept_notes(kept), *built_notes, *((UNTIMED,) if rival else ())),
+            notes=(
+                *parent.manifest.notes,
+                *_kept_notes(kept),
+                *built_notes,
+                *((UNTIMED,) if fallback else ()),
+            ),
             tools=versions("onnx", "onnxruntime"),
         )
         return _proven(manifest, rest, draft, context)
@@ -166,7 +171,7 @@ def _write(
     stored = as_stored(shipped, result, target, rest) or deploy
     if int8:
         stored, plain = dequantized(stored), dequantized(network)
-        arrays["sure"] = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)["sure"]
+        arrays["confident"] = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)["confident"]
     arrays["stored"] = arrays["class_map"] if stored is deploy else class_maps(stored, frames)
     moved = float(arrays.pop("moved")[:-1].mean())
     np.savez_compressed(draft.path / golden.file, **arrays)

@@ -11,7 +11,7 @@ from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.versions import versions
 from edgeseg.datasets.pictures import seen_by
-from edgeseg.datasets.zoomed_crops import with_nearer
+from edgeseg.datasets.zoomed_crops import with_zoomed_crops
 from edgeseg.errors import BundleError, InputError, RecipeError
 from edgeseg.steps import Context, Outlook
 from edgeseg.training.settings import TrainSettings
@@ -37,8 +37,8 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
         scales: `learn`: scales are trained with the weights; `keep`: they stay as calibrated.
         held_out: images at the end of the training split that choose the best weights and are not trained
             on, at most a quarter of it. The validation split is never read.
-        nearer: an enlarged part of each of them is judged too, where int8 shows what it loses although the
-            float network was trained on these images.
+        zoomed_crops: an enlarged part of each of them is judged too, where int8 shows what it loses although
+            the float network was trained on these images.
         labels: of the data, or the class maps of the float `network`. Images without labels have only those.
     """
 
@@ -53,7 +53,7 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
     features: tuple[str, ...] = AUTO
     scales: Literal["learn", "keep"] = "learn"
     held_out: int = 40
-    nearer: bool = True
+    zoomed_crops: bool = True
     labels: Literal["data", "network"] = "data"
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ def splits(settings: Settings, context: Context) -> tuple[Split, Split]:
     assert dataset is not None
     name = context.train if context.train in dataset.splits() or dataset.classes else dataset.splits()[0]
     images, held_out = dataset.split(name).limit(context.limit).hold_out(settings.held_out)
-    held_out = with_nearer(held_out) if settings.nearer else held_out
+    held_out = with_zoomed_crops(held_out) if settings.zoomed_crops else held_out
     return seen_by(images, context.camera_size), seen_by(held_out, context.camera_size)
 
 
@@ -156,7 +156,7 @@ def train_graph(
     from edgeseg.quantization.schemes import SCHEMES
     from edgeseg.training.evaluate import confusions_of
     from edgeseg.training.loop import train as fit
-    from edgeseg.training.pseudo_labels import taught_split
+    from edgeseg.training.pseudo_labels import pseudo_labelled
 
     original = merge_upsampling(plain) if SCHEMES[scheme].merge_upsampling else plain
     student = prepare(quantized, original, output=spec.postprocess.output)
@@ -171,7 +171,7 @@ def train_graph(
             parameter.requires_grad_(not name.endswith("log_scale"))
     _check_crop(student.module, spec, settings)
     if settings.labels == "network" or not train.classes:
-        train, held_out = (taught_split(split, teacher, spec) for split in (train, held_out))
+        train, held_out = (pseudo_labelled(split, teacher, spec) for split in (train, held_out))
     context.progress("scoring the graph before training")
     judges = range(len(held_out))
     before = confusions_of(student.module, held_out, spec, judges)
@@ -205,7 +205,7 @@ def train_graph(
 def _by_image(matrices: Any, settings: Settings) -> Any:
     """Confusions per held-out image: those of an image and of its enlarged part together."""
     half = len(matrices) // 2
-    return matrices[:half] + matrices[half:] if settings.nearer else matrices
+    return matrices[:half] + matrices[half:] if settings.zoomed_crops else matrices
 
 
 def _percent(matrices: Any) -> str:

@@ -211,11 +211,11 @@ class _Run:
 
     def _part(self, image: torch.Tensor, label: torch.Tensor) -> float:
         logits = self._logits(self.model(image), label)
-        taught = None
+        teacher_logits = None
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
-                taught = self._logits(self.teacher(image), label)
-        loss = self.loss(logits, label, taught, self.taps.pairs())
+                teacher_logits = self._logits(self.teacher(image), label)
+        loss = self.loss(logits, label, teacher_logits, self.taps.pairs())
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -15,7 +15,7 @@ from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 
 
-def taught_split(split: Split, teacher: torch.nn.Module, spec: ModelSpec) -> Split:
+def pseudo_labelled(split: Split, teacher: torch.nn.Module, spec: ModelSpec) -> Split:
     """`split` with the class maps of `teacher` as its labels: mIoU on it is agreement with the teacher.
 
     A label is computed when it is first read and kept, compressed.

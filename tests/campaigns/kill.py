@@ -363,7 +363,7 @@ def half_done(folder: Path) -> list[str]:
 
 def result_of(folder: Path) -> dict[str, str]:
     """sha256 by name of every file that can be seen, without what LEFT_OUT names."""
-    result = {}
+    result: dict[str, list[str]] = {}
     for path in visible(folder):
         if path.is_file() and "__pycache__" not in path.parts:
             name = path.relative_to(folder).as_posix()
@@ -372,8 +372,8 @@ def result_of(folder: Path) -> dict[str, str]:
             content = path.read_bytes()
             if path.suffix == ".json":
                 content = json.dumps(without(json.loads(content)), sort_keys=True).encode()
-            result[name] = hashlib.sha256(content).hexdigest()
-    return result
+            result.setdefault(name, []).append(hashlib.sha256(content).hexdigest())
+    return {name: " ".join(sorted(sums)) for name, sums in result.items()}
 
 
 def without(data: Any) -> Any:

@@ -198,7 +198,7 @@ def test_a_bundle_runs_nothing(edgeseg, tmp_path, canary, bundle):
 
     def pickled(folder: Path, manifest):
         arrays = dict(np.load(folder / "golden.npz"))
-        np.savez(folder / "golden.npz", **(arrays | {"sure": np.array([Canary()], object)}))
+        np.savez(folder / "golden.npz", **(arrays | {"confident": np.array([Canary()], object)}))
         return manifest
 
     rewritten(bundle, pickled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edgeseg.core.bundle import EngineRecord, FileEntry, Golden, Manifest, Rival, StepRecord
+from edgeseg.core.bundle import EngineRecord, FileEntry, FloatFallback, Golden, Manifest, StepRecord
 from edgeseg.core.documents import convert
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.names import NameRefused, require_file_name, require_name
@@ -74,7 +74,7 @@ OUT = "../../outside"
         lambda: EngineRecord(target="t", graph=OUT, camera_size=(8, 8)),
         lambda: EngineRecord(target="t", graph="g", entry=OUT, camera_size=(8, 8)),
         lambda: Golden(file=OUT),
-        lambda: Rival(graph=OUT, precisions=(), golden=None),
+        lambda: FloatFallback(graph=OUT, precisions=(), golden=None),
         lambda: Quantization(graph=OUT, scheme="x86", plan={}, calibration=""),
         lambda: Quantization(graph="g", scheme="x86", plan={}, calibration="", tables=OUT),
         lambda: Recipe(schema_version=1, name=OUT, model=ModelChoice(name="demo"), targets=()),

@@ -6,7 +6,7 @@ import pytest
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.images import ImageFolder
 from edgeseg.datasets.sequences import known_sequences, stated_sequences
-from edgeseg.datasets.zoomed_crops import with_nearer
+from edgeseg.datasets.zoomed_crops import with_zoomed_crops
 from edgeseg.errors import DataError
 
 
@@ -41,13 +41,13 @@ def test_splits_know_the_video_of_each_image_in_any_choice_of_them(tmp_path, sav
     split = open_dataset("camvid", tmp_path).split("val")
     assert split.sequences == ("0001TP", "0001TP", "0016E5")
     assert split.limit(2).sequences == ("0001TP", "0001TP")
-    assert with_nearer(split).sequences == split.sequences * 2
+    assert with_zoomed_crops(split).sequences == split.sequences * 2
     assert ImageFolder(tmp_path / "val").split("images").sequences == split.sequences
 
 
 def test_an_enlarged_part_and_its_image_are_one_observation(flat_split):
     assert flat_split.sequences == ()
-    assert with_nearer(flat_split).sequences == flat_split.ids * 2
+    assert with_zoomed_crops(flat_split).sequences == flat_split.ids * 2
 
 
 @pytest.fixture

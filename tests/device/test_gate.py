@@ -34,4 +34,4 @@ def test_the_note_tells_the_ratio_and_what_ships():
 
 
 def test_a_bundle_without_a_rival_is_not_gated(make_bundle):
-    assert gate.float_rival(Bundle.open(make_bundle(kind="deferred"))) is None
+    assert gate.float_fallback(Bundle.open(make_bundle(kind="deferred"))) is None

@@ -37,11 +37,11 @@ def test_stable_pixels_survive_half_precision(channels, upsample):
     assert {k: (v.dtype.name, v.shape) for k, v in result.items()} == {
         "frames": ("uint8", (1, 60, 70, 3)),
         "class_map": ("uint8", (1, 60, 70)),
-        "sure": ("bool", (1, 60, 70)),
+        "confident": ("bool", (1, 60, 70)),
         "stable": ("bool", (1, 60, 70)),
         "moved": ("float32", (1,)),
     }
-    assert 0.5 < result["stable"].mean() <= result["sure"].mean()
+    assert 0.5 < result["stable"].mean() <= result["confident"].mean()
     half = outputs_of(to_fp16(deploy, {})[0], frames)["class_map"]
     assert (half == result["class_map"])[result["stable"]].all()
 
@@ -57,8 +57,8 @@ def test_int8_is_compared_at_full_precision_where_fewer_bits_keep_the_class():
     spec, frames = spec_of(), smooth_frames(2, (32, 48))
     deploy = compose(network(), spec, (32, 48))
     exact, int8 = (golden(deploy, network(), spec, frames, 24, full_bits=b) for b in (FULL_BITS, INT8_BITS))
-    assert int8["sure"].mean() < exact["sure"].mean()
-    assert (int8["stable"] == int8["sure"]).all()
+    assert int8["confident"].mean() < exact["confident"].mean()
+    assert (int8["stable"] == int8["confident"]).all()
 
 
 def test_a_margin_within_the_noise_is_not_stable():

@@ -90,6 +90,23 @@ def test_no_module_imports_one_that_imports_it(package):
         pytest.fail(" -> ".join(circle.args[1]))
 
 
+NETWORKS = {".py", ".onnx", ".pt2", ".pt", ".pth"}
+
+
+def test_only_model_ref_reads_how_the_name_of_a_network_ends(package):
+    """No `name.endswith(".onnx")` and no `path.suffix == ".onnx"` elsewhere."""
+    for file in package.rglob("*.py"):
+        if file.name in ("model_ref.py", "formats.py"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            asks = isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                (".endswith", ".removesuffix")
+            )
+            if asks or (isinstance(node, ast.Compare) and ".suffix" in ast.unparse(node)):
+                said = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                assert not said & NETWORKS, f"{file}:{node.lineno} reads what `ModelRef` decides"
+
+
 def test_every_folder_is_in_the_drawing_of_import_arrows(clone, package):
     """The exhaustive layers of import-linter name the folders of the house: a new one cannot be forgotten."""
     config = tomllib.loads((clone / "pyproject.toml").read_text())["tool"]["importlinter"]

@@ -12,7 +12,7 @@ from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.recipe import Budget
 from edgeseg.datasets.split import Split
-from edgeseg.datasets.zoomed_crops import with_nearer
+from edgeseg.datasets.zoomed_crops import with_zoomed_crops
 from edgeseg.metrics import confusion, paired_drop
 from edgeseg.quantization.planner.held_out_loss import FEWEST, LOOKS, HeldOut, Remembered
 
@@ -137,7 +137,7 @@ def test_images_of_a_single_video_can_still_decide() -> None:
 
 
 def test_an_image_and_its_enlarged_part_are_one_observation() -> None:
-    some = held_out(with_nearer(images()))
+    some = held_out(with_zoomed_crops(images()))
     assert some._observations == tuple(map(str, range(COUNT))) * 2
 
 

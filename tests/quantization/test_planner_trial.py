@@ -9,7 +9,7 @@ from edgeseg.core.ports import Layer
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
 from edgeseg.quantization.planner.held_out_loss import HeldOut
-from edgeseg.quantization.planner.trial import TargetLab
+from edgeseg.quantization.planner.trial import TargetEvaluator
 from edgeseg.quantization.planner.trial_engine import BRIEF, OPENINGS, TURNS, TrialEngine, in_turn
 from edgeseg.quantization.ptq import PtqSettings, calibrate
 from edgeseg.quantization.schemes import scheme_for
@@ -30,9 +30,9 @@ def split(classes: tuple[ClassInfo, ...]) -> Split:
     )
 
 
-def lab(
+def evaluator(
     target: str, *, labels: bool = True, task: str = "semantic", keep: frozenset[str] = frozenset()
-) -> TargetLab:
+) -> TargetEvaluator:
     net = Net()
     a = net.op("Relu", "act", net.conv("c1", "image", 3, 8))
     b = net.op("Relu", "act2", net.conv("c2", a, 8, 8))
@@ -50,7 +50,7 @@ def lab(
     calibrated = calibrate(model, feeds, scheme, PtqSettings(correct_bias=False))
     images = split(default_classes(3) if labels else ())
     held_out = HeldOut(model, spec, CAMERA, images)
-    return TargetLab(calibrated, held_out, Target.parse(target), keep=keep)
+    return TargetEvaluator(calibrated, held_out, Target.parse(target), keep=keep)
 
 
 FLOAT = frozenset({"c1", "c2", "c3"})
@@ -60,7 +60,7 @@ FLOAT = frozenset({"c1", "c2", "c3"})
 def test_float_keeps_the_masks_and_int8_changes_some(target: str) -> None:
     if target.startswith("openvino"):
         pytest.importorskip("openvino")
-    with lab(target) as found:
+    with evaluator(target) as found:
         kept, changed = found.loss(FLOAT), found.loss(frozenset())
     assert kept.changed < 3 and changed.changed > kept.changed
     assert set(changed.class_drop) == {c.name for c in default_classes(3)}
@@ -68,25 +68,25 @@ def test_float_keeps_the_masks_and_int8_changes_some(target: str) -> None:
 
 
 def test_without_labels_the_drop_is_what_changed() -> None:
-    with lab("ort-int8", labels=False) as found:
+    with evaluator("ort-int8", labels=False) as found:
         loss = found.loss(frozenset())
     assert not found.held_out.labelled and loss.drop == loss.changed and loss.class_drop == loss.class_changed
 
 
 def test_bit_masks_are_compared_class_by_class() -> None:
-    with lab("ort-int8", task="multilabel") as found:
+    with evaluator("ort-int8", task="multilabel") as found:
         loss = found.loss(frozenset({"c1"}))
     assert not found.held_out.labelled and 0 < loss.drop < 50 and len(loss.class_changed) == 3
 
 
 def test_kept_nodes_are_float_in_every_plan() -> None:
-    with lab("ort-int8", keep=FLOAT) as found:
+    with evaluator("ort-int8", keep=FLOAT) as found:
         assert found.loss(frozenset()).changed == 0
 
 
 def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     pytest.importorskip("openvino")
-    with lab("openvino-int8") as found:
+    with evaluator("openvino-int8") as found:
         timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
         brief = found.race([FLOAT, frozenset()], brief=True)
     assert [[len(turns) for turns in one.openings] for one in brief] == [[BRIEF] * OPENINGS] * 2
@@ -118,4 +118,4 @@ def test_layers_are_compared_at_one_pace(since: int) -> None:
 
 
 def test_a_target_that_is_not_here_is_not_timed() -> None:
-    assert not lab("trt-int8@orin").times
+    assert not evaluator("trt-int8@orin").times

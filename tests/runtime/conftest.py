@@ -45,7 +45,7 @@ def make_bundle(tmp_path):
         batch=1,
         confidence=False,
         shift=0,
-        sure=True,
+        confident=True,
         golden=True,
         target="toy-fp32",
         frame_color="rgb",
@@ -66,8 +66,8 @@ def make_bundle(tmp_path):
                 frames=shown,
                 class_map=class_map,
                 stored=class_map,
-                sure=np.full(class_map.shape, sure),
-                stable=np.full(class_map.shape, sure),
+                confident=np.full(class_map.shape, confident),
+                stable=np.full(class_map.shape, confident),
             )
             result.finish(
                 Manifest(

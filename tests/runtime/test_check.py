@@ -36,7 +36,7 @@ def test_an_engine_that_gives_other_masks_is_refused(make_bundle):
 
 
 def test_pixels_the_network_is_not_sure_of_are_not_compared(make_bundle):
-    with load(make_bundle(shift=1, sure=False)) as session:
+    with load(make_bundle(shift=1, confident=False)) as session:
         assert "the self-check compared no pixel" in session.notes[-1]
 
 
@@ -67,7 +67,7 @@ def test_a_golden_file_that_was_cut_off_is_refused(make_bundle, content):
         ("frames", lambda a: a.astype(np.float64)),
         ("frames", lambda a: a[:, :2]),
         ("class_map", lambda a: np.array("x")),
-        ("sure", lambda a: a.astype(np.uint8)),
+        ("confident", lambda a: a.astype(np.uint8)),
         ("stable", lambda a: a[:1]),
     ],
 )
@@ -85,7 +85,7 @@ def test_golden_arrays_that_do_not_fit_the_engine_are_refused(make_bundle, name,
 @pytest.mark.parametrize(("moved", "passes"), [(0.0, False), (0.1, False), (0.2, True)])
 def test_at_full_precision_an_engine_moves_as_many_pixels_as_rounding(make_bundle, moved, passes):
     """A quarter of the pixels differ, all among those that are not sure."""
-    bundle = Bundle.open(make_bundle(sure=False))
+    bundle = Bundle.open(make_bundle(confident=False))
     golden = msgspec.structs.replace(bundle.manifest.golden, moved=moved)
     bundle = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, golden=golden))
     wanted = golden_frames(bundle).stored

@@ -86,11 +86,11 @@ def test_the_plain_graph_is_kept_in_float32(graph, run_step):
 def test_golden_frames_are_what_the_float_network_gives(graph, run_step):
     child = run_step("build", graph, target="ort-fp32")
     with np.load(child.file(child.manifest.golden.file)) as golden:
-        frames, class_map, sure = golden["frames"], golden["class_map"], golden["sure"]
-    assert frames.shape == (5, 32, 48, 3) and class_map.shape == sure.shape == (5, 32, 48)
-    assert len(np.unique(class_map)) > 1 and sure.any()
+        frames, class_map, confident = golden["frames"], golden["class_map"], golden["confident"]
+    assert frames.shape == (5, 32, 48, 3) and class_map.shape == confident.shape == (5, 32, 48)
+    assert len(np.unique(class_map)) > 1 and confident.any()
     with load(child.path, threads=1) as session:
-        np.testing.assert_array_equal(session(frames)[sure], class_map[sure])
+        np.testing.assert_array_equal(session(frames)[confident], class_map[confident])
 
 
 def test_an_engine_that_computes_nothing_has_no_golden_frames(graph, run_step):

@@ -184,8 +184,8 @@ def test_labels_are_used_where_there_are_some(qdq, tmp_path):
 
 
 def test_enlarged_parts_are_judged_with_their_images(qdq, tmp_path):
-    child = qat(qdq, tmp_path / "child", Pictures(True), nearer=True)
-    assert "on train (held out) and nearer (95% interval of the gain" in " ".join(child.manifest.notes)
+    child = qat(qdq, tmp_path / "child", Pictures(True), zoomed_crops=True)
+    assert "on train (held out) and zoomed crops (95% interval of the gain" in " ".join(child.manifest.notes)
 
 
 def test_training_that_gains_nothing_changes_nothing(qdq, tmp_path):

@@ -81,13 +81,13 @@ def test_a_network_with_hardswish_can_be_planned(swish):
 
 
 @pytest.mark.parametrize(
-    ("nearer", "views", "told"),
+    ("zoomed_crops", "views", "told"),
     [
         (True, 8, "4 images of noise/train, each with an enlarged part"),
         (False, 4, "4 images of noise/train"),
     ],
 )
-def test_a_plan_is_scored_on_enlarged_parts_too(quantise, monkeypatch, nearer, views, told):
+def test_a_plan_is_scored_on_enlarged_parts_too(quantise, monkeypatch, zoomed_crops, views, told):
     seen = []
     loss = HeldOut.loss
 
@@ -96,7 +96,7 @@ def test_a_plan_is_scored_on_enlarged_parts_too(quantise, monkeypatch, nearer, v
         return loss(self, *given, **options)
 
     monkeypatch.setattr(HeldOut, "loss", watched)
-    plan = {"images": 4, "nearer": nearer}
+    plan = {"images": 4, "zoomed_crops": zoomed_crops}
     made = quantise("tensorrt", images=4, plan=plan, budget={"max_drop": 90.0}, target="trt-int8@orin")
     assert read_json(made.file("plan.json"), PlannedPrecision).held_out == told
     assert set(seen) == {views}
@@ -191,9 +191,9 @@ def test_tensorrt_gets_typed_fp16_around_int8(quantise, run_step, text, kind):
     assert pairs and {types[n.input[1]] for n in pairs} == {onnx.TensorProto.FLOAT16}
     assert {types[n.input[2]] for n in pairs} == {onnx.TensorProto.INT8}
     if not backend_for(Target.parse(text)).availability(Target.parse(text)).run:
-        rival = child.engine.rival
-        kinds = {t.data_type for t in onnx.load(str(child.file(rival.graph))).graph.initializer}
-        assert rival.precisions == ("fp16",) and onnx.TensorProto.FLOAT16 in kinds
+        fallback = child.engine.float_fallback
+        kinds = {t.data_type for t in onnx.load(str(child.file(fallback.graph))).graph.initializer}
+        assert fallback.precisions == ("fp16",) and onnx.TensorProto.FLOAT16 in kinds
 
 
 @pytest.fixture(params=["openvino-int8", "ort-int8"])
@@ -231,13 +231,13 @@ def timed(monkeypatch):
     return end
 
 
-def test_a_deferred_int8_bundle_carries_its_float_rival(deferred, graph):
-    rival = deferred.engine.rival
+def test_a_deferred_int8_bundle_carries_its_float_fallback(deferred, graph):
+    fallback = deferred.engine.float_fallback
     assert deferred.manifest.kind == "deferred" and gate.UNTIMED in deferred.manifest.notes
-    operators = {n.op_type for n in onnx.load(str(deferred.file(rival.graph))).graph.node}
+    operators = {n.op_type for n in onnx.load(str(deferred.file(fallback.graph))).graph.node}
     assert not operators & {"QuantizeLinear", "DequantizeLinear"}
-    assert rival.precisions == (("fp32",) if "ort" in deferred.engine.target else ("bf16", "fp16", "fp32"))
-    assert rival.golden.file in deferred.manifest.files and rival.notes == graph.manifest.notes
+    assert fallback.precisions == (("fp32",) if "ort" in deferred.engine.target else ("bf16", "fp16", "fp32"))
+    assert fallback.golden.file in deferred.manifest.files and fallback.notes == graph.manifest.notes
 
 
 def test_int8_that_is_faster_on_the_device_ships(deferred, tmp_path, timed):
@@ -255,7 +255,11 @@ def test_float_ships_where_int8_is_not_faster_for_certain(deferred, tmp_path, ti
     child = device_build.build(deferred, tmp_path / "child")
     found, target = child.manifest, Target.parse(child.engine.target)
     assert target.precision != "int8" and found.name.endswith(target.folder)
-    assert found.parent == deferred.as_parent() and found.quantization is None and child.engine.rival is None
+    assert (
+        found.parent == deferred.as_parent()
+        and found.quantization is None
+        and child.engine.float_fallback is None
+    )
     assert {f for f in found.files if not f.startswith("engine/")} == {
         "graph.onnx", "deploy_float.onnx", "golden_float.npz",
     }  # fmt: skip
@@ -280,7 +284,7 @@ def test_a_gate_that_breaks_leaves_nothing(deferred, tmp_path, monkeypatch):
 def test_int8_engines_that_were_made_where_they_run_have_no_rival(quantise, run_step):
     pytest.importorskip("onnxruntime")
     child = run_step("build", quantise("onnxruntime"), target="ort-int8")
-    assert child.engine.rival is None and gate.UNTIMED not in child.manifest.notes
+    assert child.engine.float_fallback is None and gate.UNTIMED not in child.manifest.notes
 
 
 def test_an_int8_target_needs_a_qdq_bundle_of_its_scheme(graph, quantise, run_step):

@@ -203,7 +203,7 @@ def test_bad_input(tmp_path: Path):
 
 def test_a_network_learns_from_its_teacher(tmp_path: Path):
     """Distillation alone, from a network that was trained before."""
-    taught = network()
+    student = network()
     trained = fit(tmp_path / "teacher", steps=30, loss="ce+dice", validate_every=10)
     teacher = network()
     load_into(teacher, read_state_dict(trained.weights), trained.weights)
@@ -212,7 +212,7 @@ def test_a_network_learns_from_its_teacher(tmp_path: Path):
         steps=60, batch=4, lr=0.02, loss="distil", validate_every=20, crop=(16, 16), average="ema"
     )
     splits = (split("train", 10), split("val", 4))
-    result = train(taught, *splits, SPEC, settings, tmp_path / "student", teacher=teacher)
+    result = train(student, *splits, SPEC, settings, tmp_path / "student", teacher=teacher)
     assert result.card.miou > 0.8
     assert torch.equal(teacher.state_dict()["0.weight"], before)
 

@@ -48,7 +48,7 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, node_ms={node: factor * ms for node, ms in self.node_ms.items()})
 
 
-class Lab(Protocol):
+class Evaluator(Protocol):
     """
     Attributes:
         times: latency can be measured here.

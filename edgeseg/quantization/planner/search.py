@@ -1,6 +1,6 @@
 """The fastest precision plan within an accuracy budget, from measurements on the target engine.
 
-Pure search: it decides what is built, timed and scored; a `Lab` does it. In this order:
+Pure search: it decides what is built, timed and scored; a `Evaluator` does it. In this order:
 
 1. All float and all int8, timed layer by layer, first briefly; longer, if int8 does not make every block
    clearly faster. A block that it does not make faster starts as float, and what this plan loses is scored,
@@ -29,7 +29,7 @@ from edgeseg.core.recipe import Budget
 from edgeseg.device.statistics import paired_ratio
 from edgeseg.quantization.placement.blocks import blocks_of, neighbours
 from edgeseg.quantization.placement.groups import Group
-from edgeseg.quantization.planner.evaluator import FloatNodes, Lab, Timed
+from edgeseg.quantization.planner.evaluator import Evaluator, FloatNodes, Timed
 from edgeseg.quantization.planner.forecast import (
     Plans,
     all_plans,
@@ -90,14 +90,14 @@ class Search:
         self,
         model: ModelProto,
         groups: Sequence[Group],
-        lab: Lab,
+        evaluator: Evaluator,
         budget: Budget,
         settings: PlanSettings,
         progress: Progress = silent,
     ) -> None:
         self.model = model
         self.groups = tuple(groups)
-        self.lab = lab
+        self.evaluator = evaluator
         self.budget = budget
         self.settings = settings
         self.progress = progress
@@ -131,11 +131,11 @@ class Search:
         if not start.any():
             return True
         self.progress("scoring int8 on the held-out images")
-        self.start = self.lab.loss(self.floats(start), within=self.budget)
+        self.start = self.evaluator.loss(self.floats(start), within=self.budget)
         if self._skipped or self.start.excess(self.budget) > 0:
             return False
         self._open_with_all(self.start)
-        return self.best is not None and bool(self.ends()[0] or not self.lab.times)
+        return self.best is not None and bool(self.ends()[0] or not self.evaluator.times)
 
     def explore(self) -> None:
         """What `open` leaves to be searched."""
@@ -145,7 +145,7 @@ class Search:
         if self.start.excess(self.budget) > 0:
             most = max(self.settings.blocks, min(MOST_BLOCKS, self.settings.blocks + 6))
             chosen = [s.block for s in self.blocks]
-            score = partial(measure, self.lab, chosen, self.groups, self._costs, skip=self._skipped)
+            score = partial(measure, self.evaluator, chosen, self.groups, self._costs, skip=self._skipped)
             self._use(score(most=most, progress=self.progress))
         self._open_with_all(None if self._skipped else self.start)
         self._border_times()
@@ -190,11 +190,11 @@ class Search:
     def _first_times(self) -> dict[str, float]:
         """Time float and int8; returns what each group costs: its milliseconds in float, else its MACs."""
         costs = {group.name: float(group.macs) for group in self.groups}
-        if not self.lab.times:
+        if not self.evaluator.times:
             return costs
         self.progress("timing float and int8 layer by layer")
         plans = (self.everything, frozenset[str]())
-        self._observed = list(zip(plans, self.lab.race(plans, brief=True)))
+        self._observed = list(zip(plans, self.evaluator.race(plans, brief=True)))
         self._brief = True
         node_ms = self._observed[0][1].node_ms
         return {g.name: sum(node_ms.get(n, 0.0) for n in g.nodes) for g in self.groups} if node_ms else costs
@@ -207,7 +207,7 @@ class Search:
     def _in_doubt(self) -> bool:
         """Whether some block may not be faster in int8, or nothing is known of single blocks."""
         slow, fast = self.ends()
-        return self.lab.times and not (slow and all(b < (1 - CLEAR) * a for a, b in zip(slow, fast)))
+        return self.evaluator.times and not (slow and all(b < (1 - CLEAR) * a for a, b in zip(slow, fast)))
 
     def _time_ends_again(self) -> None:
         """Float and int8 everywhere, beside the turns they had."""
@@ -224,7 +224,7 @@ class Search:
     def _border_times(self) -> None:
         """What borders between precisions cost: every second block in int8, and the other way round. Where
         the engine tells no times of layers: each block alone in float."""
-        if not self.lab.times:
+        if not self.evaluator.times:
             return
         if self._observed[0][1].node_ms:
             even = np.arange(len(self.blocks)) % 2 == 0
@@ -235,7 +235,7 @@ class Search:
             return
         self.progress("timing each block in float")
         plans = [frozenset(s.block.nodes) for s in self.blocks]
-        whole, *single = self.lab.race([frozenset(), *plans])
+        whole, *single = self.evaluator.race([frozenset(), *plans])
         self._singles = {
             s.block.name: self._int8_ms * (paired_ratio(one.openings, whole.openings).ratio - 1.0)
             for s, one in zip(self.blocks, single)
@@ -245,7 +245,7 @@ class Search:
         """Everything int8, which was timed in turn with float, is the plan to beat if its loss is known and
         within the budget."""
         first = Tried(int8=np.ones(len(self.blocks), bool), loss=loss)
-        if self.lab.times:
+        if self.evaluator.times:
             (_, slow), (_, fast), *_ = self._observed
             first.timed, first.against, first.ratio = fast, slow.openings, _ratio(fast, slow.openings)
         self.tried = [first]
@@ -270,7 +270,7 @@ class Search:
         fresh = [
             Tried(
                 int8=plans[i],
-                predicted_ms=float(times[i]) if self.lab.times else None,
+                predicted_ms=float(times[i]) if self.evaluator.times else None,
                 predicted_drop=float(losses[i, 0]) if self._scored() else None,
             )
             for i in picked
@@ -282,7 +282,7 @@ class Search:
 
     def _race(self, fresh: Sequence[Tried], number: int) -> None:
         """Time plans in turn with float; those that may be the fastest again."""
-        if not self.lab.times:
+        if not self.evaluator.times:
             return
         self.progress(f"timing {len(fresh)} plans in turn with float", number, self.settings.rounds)
         self._time(fresh)
@@ -306,7 +306,7 @@ class Search:
     def _beside_float(self, plans: Sequence[FloatNodes]) -> tuple[Timed, list[Timed]]:
         """Float, and plans timed in turn with it. A machine may be slower or faster than when float was
         first timed: layers are given at the pace it had then."""
-        reference, *found = self.lab.race([self.everything, *plans])
+        reference, *found = self.evaluator.race([self.everything, *plans])
         assert self.float_time is not None
         pace = self.float_time.milliseconds / reference.milliseconds
         return reference.at_pace(pace), [timed.at_pace(pace) for timed in found]
@@ -328,7 +328,7 @@ class Search:
                 continue
             if one.loss is None:
                 self.progress("scoring plans on the held-out images")
-                one.loss = self.lab.loss(self.floats(one.int8))
+                one.loss = self.evaluator.loss(self.floats(one.int8))
             if one.loss.excess(self.budget) <= 0:
                 self.best = one
                 return
@@ -352,7 +352,7 @@ class Search:
 
     def forecast(self, plans: Plans) -> NDArray[np.float64]:
         """Milliseconds of each plan; without latency its MACs in float."""
-        if not self.lab.times:
+        if not self.evaluator.times:
             return ~plans @ np.array([float(s.block.macs) for s in self.blocks])
         if self._singles:
             return self._int8_ms + ~plans @ np.array([self._singles[s.block.name] for s in self.blocks])

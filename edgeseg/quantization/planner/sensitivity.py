@@ -9,7 +9,7 @@ import msgspec
 from edgeseg.core.ports import Progress, silent
 from edgeseg.quantization.placement.blocks import parts_of
 from edgeseg.quantization.placement.groups import Group
-from edgeseg.quantization.planner.evaluator import Lab
+from edgeseg.quantization.planner.evaluator import Evaluator
 from edgeseg.quantization.planner.tables import Loss
 
 GUILTY = 0.3
@@ -33,7 +33,7 @@ class Sensitivity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(
-    lab: Lab,
+    evaluator: Evaluator,
     blocks: Sequence[Group],
     groups: Sequence[Group],
     costs: Mapping[str, float],
@@ -51,13 +51,13 @@ def measure(
         most: blocks there may be in the end.
     """
     everything = frozenset(node for group in groups for node in group.nodes)
-    base = lab.loss(everything, quick=True)
+    base = evaluator.loss(everything, quick=True)
 
     def score(block: Group, done: int, total: int) -> Sensitivity:
         progress("scoring blocks alone in int8", done, total)
         if block.name in skip:
             return Sensitivity(block=block)
-        loss = lab.loss(everything - frozenset(block.nodes), quick=True)
+        loss = evaluator.loss(everything - frozenset(block.nodes), quick=True)
         return Sensitivity(block=block, loss=less(loss, base))
 
     found = [score(block, i, len(blocks)) for i, block in enumerate(blocks)]

@@ -22,8 +22,8 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         first: calibration images of a first try. Where int8 in the blocks that it makes faster misses the
             budget, everything begins anew with all of them. 0: no first try.
         images: held-out images that plans are scored on.
-        nearer: and on an enlarged part of each, where int8 shows what it loses although the float network was
-            trained on these images.
+        zoomed_crops: and on an enlarged part of each, where int8 shows what it loses although the float
+            network was trained on these images.
         regain: points that every drop may be larger by, because training in int8 (the step `qat`) follows and
             is expected to win them back.
     """
@@ -33,7 +33,7 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rounds: int = 3
     first: int = 8
     images: int = 40
-    nearer: bool = True
+    zoomed_crops: bool = True
     regain: float = 0.0
 
     def __post_init__(self) -> None:

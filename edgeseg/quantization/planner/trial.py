@@ -1,4 +1,4 @@
-"""Plans of one network, built for one target, timed and scored: the `Lab` behind a real plan."""
+"""Plans of one network, built for one target, timed and scored: the `Evaluator` behind a real plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgeseg.quantization.ptq import Calibrated, apply
 KEPT_ENGINES = 8
 
 
-class TargetLab:
+class TargetEvaluator:
     """Times on the target's engine, scores the class maps that it returns. Where the target cannot run here
     the Q/DQ graphs are run by ONNX Runtime, and nothing is timed. Closes its engines on exit.
 
@@ -48,11 +48,11 @@ class TargetLab:
         self._engines: OrderedDict[FloatNodes, TrialEngine] = OrderedDict()
         self._losses: dict[tuple[FloatNodes, bool], Loss] = {}
 
-    def like(self, calibrated: Calibrated) -> TargetLab:
+    def like(self, calibrated: Calibrated) -> TargetEvaluator:
         """A lab for the same network with other ranges."""
-        return TargetLab(calibrated, self.held_out, self.target, keep=self._keep, profile=self._profile)
+        return TargetEvaluator(calibrated, self.held_out, self.target, keep=self._keep, profile=self._profile)
 
-    def __enter__(self) -> TargetLab:
+    def __enter__(self) -> TargetEvaluator:
         return self
 
     def __exit__(self, *fault: object) -> None:

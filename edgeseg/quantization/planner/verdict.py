@@ -11,7 +11,7 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget
 from edgeseg.quantization.placement.groups import Group
 from edgeseg.quantization.placement.pairs import Precision
-from edgeseg.quantization.planner.evaluator import FloatNodes, Lab
+from edgeseg.quantization.planner.evaluator import Evaluator, FloatNodes
 from edgeseg.quantization.planner.search import Search, Tried
 from edgeseg.quantization.planner.settings import PlanSettings
 from edgeseg.quantization.planner.tables import BlockRow, Loss, PlannedPrecision, PlanRow
@@ -26,7 +26,7 @@ HELP = (
 def plan_precision(
     model: ModelProto,
     groups: Sequence[Group],
-    lab: Lab,
+    evaluator: Evaluator,
     budget: Budget,
     settings: PlanSettings | None = None,
     *,
@@ -43,14 +43,14 @@ def plan_precision(
     """
     begin = time.perf_counter()
     settings = settings or PlanSettings()
-    search = Search(model, groups, lab, settings.limits(budget), settings, progress).run()
+    search = Search(model, groups, evaluator, settings.limits(budget), settings, progress).run()
     return _result(search, begin)
 
 
 def plan_with_few(
     model: ModelProto,
     groups: Sequence[Group],
-    lab: Lab,
+    evaluator: Evaluator,
     budget: Budget,
     settings: PlanSettings,
     *,
@@ -59,7 +59,7 @@ def plan_with_few(
     """`plan_precision` for a network that was calibrated with few images. None: int8 in the blocks that it
     makes faster misses the budget, or no plan is found; more images may lose less."""
     begin = time.perf_counter()
-    search = Search(model, groups, lab, settings.limits(budget), settings, progress)
+    search = Search(model, groups, evaluator, settings.limits(budget), settings, progress)
     if not search.open():
         if search.start is None or search.start.excess(search.budget) > 0:
             return None
@@ -75,7 +75,7 @@ def _result(search: Search, begin: float) -> PlannedPrecision:
         plan=_precisions(search, chosen),
         met=met,
         unjudged=_unjudged(search, chosen),
-        latency="measured" if search.lab.times else "unmeasured",
+        latency="measured" if search.evaluator.times else "unmeasured",
         verdict=verdict,
         blocks=_blocks(search, chosen),
         plans=_plans(search, chosen),
@@ -93,13 +93,13 @@ def _decide(search: Search) -> tuple[Tried | None, bool, str]:
     least = min(scored, key=lambda t: t.loss.excess(search.budget) if t.loss else 0.0)
     assert least.loss is not None
     over = _limits_missed(least.loss, search.budget)
-    faster = "that is faster than float " if search.lab.times else ""
+    faster = "that is faster than float " if search.evaluator.times else ""
     return least, False, f"no int8 plan {faster}is within the budget; the nearest one {over}; {HELP}"
 
 
 def _float_wins(search: Search) -> tuple[None, bool, str]:
     """int8 is not worth it; float is what the FP32 network is compared with as well."""
-    loss = search.lab.loss(search.everything)
+    loss = search.evaluator.loss(search.everything)
     if loss.excess(search.budget) > 0:
         over = _limits_missed(loss, search.budget)
         return None, False, f"float wins: int8 is not faster here; but even float {over}; {HELP}"
@@ -111,7 +111,7 @@ def _unjudged(search: Search, chosen: Tried | None) -> tuple[str, ...]:
     limited = search.budget.max_class_drop
     if not limited:
         return ()
-    loss = chosen.loss if chosen is not None and chosen.loss else search.lab.loss(search.everything)
+    loss = chosen.loss if chosen is not None and chosen.loss else search.evaluator.loss(search.everything)
     return tuple(name for name in limited if name not in loss.class_drop)
 
 
@@ -176,7 +176,7 @@ def _plans(search: Search, chosen: Tried | None) -> tuple[PlanRow, ...]:
             name=FLOAT,
             floats=tuple(names),
             milliseconds=search.float_time.milliseconds if search.float_time else None,
-            ratio=1.0 if search.lab.times else None,
+            ratio=1.0 if search.evaluator.times else None,
             chosen=chosen is None,
         )
     ]

@@ -319,7 +319,14 @@ def _word_kinds() -> Iterator[Kind]:
 
     def named(words: tuple[str | bytes, ...]) -> Words:
         texts = [os.fsdecode(word).partition("=")[0][:50] for word in words]
-        return (*filter(None, texts), *(ascii(t).strip("'") for t in texts if t), "argument", ". is", "''")
+        return (
+            *filter(None, texts),
+            *(ascii(t).strip("'") for t in texts if t),
+            "argument",
+            ". is",
+            "''",
+            "got neither",
+        )
 
     def more(words: tuple[str | bytes, ...], extra: tuple[str | bytes, ...]) -> Make:
         def make(place: Place) -> Case:

@@ -1,6 +1,6 @@
 """Do held-out training images tell what int8 loses? Drops there, on enlarged parts of them, and on val.
 
-    EDGESEG_DATA=... python benchmarks/nearer.py BUNDLE... [--output benchmarks/results/nearer.json]
+    EDGESEG_DATA=... python benchmarks/zoomed_crops.py BUNDLE... [--output FILE.json]
 
 BUNDLE: int8 engine bundles of one network on CamVid. Drops of mIoU, in points against the FP32 network, on 40
 images of train, on an enlarged part of each (`datasets/zoomed_crops.py`), and on the 101 images of val.
@@ -20,7 +20,7 @@ import onnx
 from edgeseg.core.bundle import Bundle
 from edgeseg.datasets import Split, open_dataset
 from edgeseg.datasets.calibration import spread
-from edgeseg.datasets.zoomed_crops import with_nearer
+from edgeseg.datasets.zoomed_crops import with_zoomed_crops
 from edgeseg.graph.deploy import compose
 from edgeseg.metrics import confusion, mean_iou
 from edgeseg.quantization.planner.trial_engine import Simulated
@@ -38,10 +38,10 @@ def main() -> None:
     given = parser.parse_args()
     dataset = open_dataset("camvid", Path(os.environ["EDGESEG_DATA"]) / "camvid")
     known = spread(dataset.split("train"), IMAGES)
-    views = with_nearer(known)
+    views = with_zoomed_crops(known)
     splits = {
         "train": known,
-        "train, nearer": replace(views, ids=views.ids[len(known) :]),
+        "train, zoomed crops": replace(views, ids=views.ids[len(known) :]),
         "val": dataset.split("val"),
     }
     rows = {str(path): measured(Bundle.open(path), splits) for path in given.bundles}

@@ -14,20 +14,20 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.datasets.images import unlabelled
 from edgeseg.training.evaluate import confusion_of
 from edgeseg.training.loop import train
-from edgeseg.training.pseudo_labels import taught_split
+from edgeseg.training.pseudo_labels import pseudo_labelled
 from edgeseg.training.settings import TrainSettings
 
 
 def test_a_network_agrees_with_itself_and_another_does_not():
     teacher = network().eval()
     bare = unlabelled("folder", "images", ("1", "2", "3"), image)
-    taught = taught_split(bare, teacher, SPEC)
-    assert taught.classes == SPEC.classes and taught.label(1).shape == taught.image(1).shape[:2]
-    own = confusion_of(teacher, taught, SPEC)
+    labelled = pseudo_labelled(bare, teacher, SPEC)
+    assert labelled.classes == SPEC.classes and labelled.label(1).shape == labelled.image(1).shape[:2]
+    own = confusion_of(teacher, labelled, SPEC)
     assert own.sum() == np.trace(own) == 3 * 24 * 28
     torch.manual_seed(1)
     other = nn.Conv2d(3, 3, 1)
-    assert np.trace(confusion_of(other, taught, SPEC)) < own.sum()
+    assert np.trace(confusion_of(other, labelled, SPEC)) < own.sum()
 
 
 def test_labels_are_computed_once():
@@ -37,8 +37,8 @@ def test_labels_are_computed_once():
         reads.append(identity)
         return image(identity)
 
-    taught = taught_split(unlabelled("folder", "images", ("1",), counted), network().eval(), SPEC)
-    first, second = taught.label(0), taught.label(0)
+    labelled = pseudo_labelled(unlabelled("folder", "images", ("1",), counted), network().eval(), SPEC)
+    first, second = labelled.label(0), labelled.label(0)
     assert np.array_equal(first, second) and reads == ["1"]
 
 
@@ -50,11 +50,11 @@ def test_one_channel_behind_a_sigmoid_gives_two_classes(tmp_path: Path):
     torch.manual_seed(3)
     teacher = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid()).eval()
     bare = unlabelled("folder", "images", tuple(map(str, range(6))), image)
-    taught = taught_split(bare, teacher, spec)
-    assert set(np.unique(taught.label(0))) <= {0, 1}
+    labelled = pseudo_labelled(bare, teacher, spec)
+    assert set(np.unique(labelled.label(0))) <= {0, 1}
     student = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Sigmoid())
     settings = TrainSettings(steps=60, batch=3, lr=0.05, loss="distil", validate_every=60, crop=(16, 16))
-    held_out = replace(taught, ids=taught.ids[4:])
-    result = train(student, taught.limit(4), held_out, spec, settings, tmp_path, teacher=teacher)
+    held_out = replace(labelled, ids=labelled.ids[4:])
+    result = train(student, labelled.limit(4), held_out, spec, settings, tmp_path, teacher=teacher)
     assert result.card.miou > 0.8
     assert split("val", 1).classes == SPEC.classes
