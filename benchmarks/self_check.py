@@ -59,8 +59,8 @@ WORK = Path("runs/self_check")
 EDGESEG = (sys.executable, "-m", "edgeseg")
 
 
-def networks() -> Iterator[tuple[str, list[str]]]:
-    """Names and how each is given to `edgeseg export`."""
+def networks(only: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Names, of all or of `only`, and how each is given to `edgeseg export`."""
     factory = Path(__file__).with_name("_random_networks.py")
     yield "demo", ["--model", "demo", "--camera-size", "240x320"]
     data = os.environ.get("EDGESEG_DATA")
@@ -86,8 +86,9 @@ def networks() -> Iterator[tuple[str, list[str]]]:
             "resize=letterbox",
         ]
         yield "u2netp", ["--model", str(salient), *scale, "--set", "output=1959"]
-        weights = trained(root)
-        yield "deeplabv3plus", ["--model", "deeplabv3plus-mobile", "--weights", str(weights), *size]
+        if not only or "deeplabv3plus" in only:
+            weights = trained(root)
+            yield "deeplabv3plus", ["--model", "deeplabv3plus-mobile", "--weights", str(weights), *size]
     for kind in KINDS:
         options = [
             "--option",
@@ -144,7 +145,7 @@ def main() -> int:
             sys.exit(f"{given.output} was measured on {known['cpu']} {known['isa']}; give another --output")
         result = {**known, "rows": [row for row in known["rows"] if "refused" not in row]}
     done = {(row["network"], row["target"]) for row in result["rows"]}
-    for name, how in networks():
+    for name, how in networks(given.only):
         for text in given.targets:
             target = Target.parse(text)
             if (given.only and name not in given.only) or (name, text) in done:

@@ -72,6 +72,7 @@ def prove(
         drop=verified.drop,
         agreement=verified.agreement.pixels if verified.agreement else None,
         measurement=measurement,
+        gate=bundle.manifest.gate.sentences() if bundle.manifest.gate else (),
         notes=(*bundle.manifest.notes, *notes),
     )
 

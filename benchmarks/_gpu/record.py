@@ -23,6 +23,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         gpu_memory_growth_mb: memory in use on the GPU while the engine is open, less before; None on a CPU,
             and where `nvidia-smi` does not tell.
         miou: of the class maps, 0-1; `drop`: against FP32, in points.
+        gate: what the race of int8 against its float fallback told, of a bundle that was made elsewhere.
         agreement: share of the pixels that have FP32's class.
     """
 
@@ -37,6 +38,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     drop: Drop | None = None
     agreement: float | None = None
     measurement: Measurement | None = None
+    gate: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from _gpu.plan import int8_pairs
 from _gpu.record import Pair, Proof, Report
-from edgeseg.device import gate
 
 HEADS = ("target", "status", "mIoU", "drop", "equal", "device ms", "host ms")
 
@@ -59,7 +58,7 @@ def _int8(report: Report) -> Iterator[str]:
     proofs = {proof.target: proof for proof in report.proofs}
     for half, int8 in int8_pairs(tuple(proofs)):
         yield f"{half} over {int8}: {_ratio(report.pairs, half, int8)} (above 1: int8 is faster)"
-        yield from (note for note in proofs[int8].notes if note.startswith(gate.PREFIX))
+        yield from proofs[int8].gate
 
 
 def _reasons(report: Report) -> Iterator[str]:

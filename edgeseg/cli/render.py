@@ -37,11 +37,11 @@ def trained(result: Any, json: bool) -> None:
 def bundles(made: Sequence[Bundle], json: bool) -> None:
     if json:
         return as_json(
-            [{"path": str(b.path), "notes": b.manifest.notes, "manifest": b.manifest} for b in made]
+            [{"path": str(b.path), "notes": b.manifest.sentences(), "manifest": b.manifest} for b in made]
         )
     rows = [(b.engine.target, b.manifest.kind, number(_size(b), 1), "unmeasured", b.path) for b in made]
     table("", ("target", "bundle", "MB", "accuracy, latency", "folder"), rows, left=2)
-    notes(note for b in made for note in b.manifest.notes)
+    notes(note for b in made for note in b.manifest.sentences())
     contract(made[0])
     line("next: `edgeseg verify` for accuracy and `edgeseg bench` for latency, on the device")
 

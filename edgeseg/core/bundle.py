@@ -15,6 +15,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.names import NameRefused, require_file_name, require_files, require_name
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import Quantization
+from edgeseg.core.status import BuildStatus, GateResult
 from edgeseg.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -168,8 +169,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         graph: the plain network (float NCHW in, scores out) as simplified, static ONNX; empty in
             a `torch` bundle.
         quantization: of `qdq` bundles and of the engines made of them.
+        build: what became of the engine; None where there is none.
+        gate: of int8 with a float fallback.
         tools: versions of what took part.
-        notes: what the user should know, one sentence each.
+        notes: what else the user should know, one sentence each.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -184,6 +187,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     parent: Parent | None = None
     step: StepRecord
     engine: EngineRecord | None = None
+    build: BuildStatus | None = None
+    gate: GateResult | None = None
     golden: Golden | None = None
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
@@ -199,6 +204,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             require_file_name(name, "the listed file")
         if MANIFEST in self.files:
             raise NameRefused(f"the manifest lists itself, {MANIFEST}")
+
+    def sentences(self) -> tuple[str, ...]:
+        """All that the user should know: the notes, and what became of the engine."""
+        status = (one.sentences() for one in (self.build, self.gate) if one)
+        return (*self.notes, *(text for part in status for text in part))
 
 
 def manifest_digest(fields: Mapping[str, Any]) -> str:

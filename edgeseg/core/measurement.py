@@ -52,7 +52,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Latency of one engine.
 
     Attributes:
+        id: of this measurement, so that results of several machines can be joined.
+        created: when it ended, ISO 8601, UTC; `machine`: its name in the network; `hardware`: what computed.
         bundle: name of the bundle; `target` as text.
+        bundle_id: digest of its manifest, which holds the sha256 of every file; empty without a bundle.
         device_samples_ms: inference alone, inputs already where the engine wants them.
         host_samples_ms: frame in, class map out, copies included.
         first_frame_ms: from opening the bundle to its first class map.
@@ -65,7 +68,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     SCHEMA_VERSION: ClassVar[int] = 1
 
     schema_version: int = 1
+    id: str
+    created: str
+    machine: str
+    hardware: str
     bundle: str
+    bundle_id: str = ""
     target: str
     engine_version: str
     threads: int

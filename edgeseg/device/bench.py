@@ -14,6 +14,7 @@ from edgeseg.backends.cpu import usable_cpus
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.device.affinity import pinned
+from edgeseg.device.environment import provenance
 from edgeseg.device.settings import DEFAULT, BenchSettings
 from edgeseg.device.statistics import paired_ratio, summarize
 from edgeseg.device.subject import Subject, Surroundings, Taken
@@ -105,6 +106,8 @@ def bench_call(
         cores = len(usable_cpus())
     reasons = (*sample_reasons(samples, "host"), *around.reasons)
     return Measurement(
+        **provenance(),
+        hardware=around.before.cpu,
         bundle=name,
         target=name,
         engine_version="",

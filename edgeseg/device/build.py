@@ -13,6 +13,7 @@ from edgeseg.core.bundle import MANIFEST, Bundle, EngineRecord, Manifest, StepRe
 from edgeseg.core.drafts import BundleDraft, draft
 from edgeseg.core.locks import only_one
 from edgeseg.core.ports import BuildSettings, Progress, silent
+from edgeseg.core.status import BuildStatus
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
 from edgeseg.device import gate
@@ -21,9 +22,6 @@ from edgeseg.errors import BundleError
 
 ENGINE_FOLDER = "engine"
 DEFAULT = BuildSettings()
-NOT_RUN = "built here, not run: its self-check is made when it is opened on its device"
-OUTDATED = ("not built here", NOT_RUN, gate.PREFIX)
-"""How notes begin that another build makes untrue."""
 
 
 def build(
@@ -37,8 +35,8 @@ def build(
     """Build the engine of a deferred bundle, or build that of an engine bundle again for this device.
 
     The child appears at `output` whole or not at all, with the parent recorded, after its engine gave
-    the golden class maps. Where the engine can be built but not run (`rtx-*` ahead of time) a note
-    says that it was not checked. An int8 bundle with a float fallback becomes the faster of the two engines.
+    the golden class maps. Where the engine can be built but not run (`rtx-*` ahead of time), `build.opened`
+    is false: it was not checked. An int8 bundle with a float fallback becomes the faster of the two engines.
 
     Raises:
         BundleError: a bundle without a typed graph, `output` exists, or the self-check failed.
@@ -91,11 +89,8 @@ def _fill(
     can_run = backend_for(target).availability(target).run
     _copy(bundle, manifest, result.path)
     record, notes = make_engine(manifest.engine, result.path, settings, progress)
-    if record.float_fallback:
-        notes = (*notes, gate.UNTIMED)
-    if not can_run:
-        notes = (*notes, NOT_RUN)
-    result.finish(_manifest(bundle, manifest, record, settings, notes))
+    status = BuildStatus(state="built", opened=can_run)
+    result.finish(_manifest(bundle, manifest, record, settings, status, notes))
     if can_run and result.manifest is not None:
         progress(f"{target}: self-check")
         child = Bundle(result.path, result.manifest)
@@ -118,10 +113,9 @@ def _faster(
         path.rename(result.path / path.name)
     for place in places:
         shutil.rmtree(place)
-    notes = (n for n in manifest.notes if not n.startswith(gate.PREFIX))
     assert fallback.engine is not None
-    told = gate.verdict(ratio, fallback.engine.target)
-    result.finish(msgspec.structs.replace(manifest, notes=(*notes, told)))
+    timed = gate.result(ratio, fallback.engine.target)
+    result.finish(msgspec.structs.replace(manifest, gate=timed))
 
 
 def _copy(bundle: Bundle, manifest: Manifest, folder: Path) -> None:
@@ -167,6 +161,7 @@ def _manifest(
     manifest: Manifest,
     record: EngineRecord,
     settings: BuildSettings,
+    status: BuildStatus,
     notes: tuple[str, ...],
 ) -> Manifest:
     return msgspec.structs.replace(
@@ -178,7 +173,9 @@ def _manifest(
             settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
         ),
         engine=record,
-        notes=(*(n for n in manifest.notes if not n.startswith(OUTDATED)), *notes),
+        build=status,
+        gate=gate.UNTIMED if record.float_fallback else None,
+        notes=(*manifest.notes, *notes),
         tools={**manifest.tools, **versions("numpy", "msgspec"), record.engine: record.engine_version},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

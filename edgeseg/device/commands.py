@@ -74,7 +74,7 @@ def _build(options: argparse.Namespace) -> int:
     )
     child = build(bundle, output, settings, overwrite=options.overwrite, progress=_tell)
     print(child.path)
-    for note in child.manifest.notes:
+    for note in child.manifest.sentences():
         print(f"note: {note}")
     return 0
 

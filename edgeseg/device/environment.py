@@ -7,9 +7,12 @@ import platform
 import re
 import subprocess
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -74,6 +77,12 @@ def read_environment(root: Path = ROOT) -> Environment:
         memory_available_mb=None if available is None else available * 1024 / 1e6,
         gpu={**_nvidia_smi(_NVIDIA_SMI), **_nvidia_smi(_NVIDIA_SMI_SLOWDOWN)},
     )
+
+
+def provenance() -> dict[str, Any]:
+    """`id`, `created` and `machine` of a measurement that ends now."""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"id": uuid.uuid4().hex, "created": now, "machine": platform.node()}
 
 
 def read_cpu_time(root: Path = ROOT) -> CpuTime | None:

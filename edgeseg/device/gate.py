@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -11,11 +12,11 @@ from edgeseg.backends.cpu import emulates_bf16
 from edgeseg.core.bundle import Bundle, Manifest
 from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.ports import Progress, silent
+from edgeseg.core.status import GateResult
 from edgeseg.core.target import Target
 from edgeseg.device.bench import BenchSettings, bench_pair
 
-PREFIX = "int8 against float: "
-UNTIMED = f"{PREFIX}not timed; on the device, `edgeseg build` makes both engines and keeps the faster"
+UNTIMED = GateResult(state="untimed")
 
 
 def float_fallback(bundle: Bundle) -> Manifest | None:
@@ -61,11 +62,7 @@ def int8_wins(ratio: PairedRatio) -> bool:
     return ratio.high < 1
 
 
-def verdict(ratio: PairedRatio, fallback: str) -> str:
-    """What was measured and what ships, as a note. `fallback`: the float target."""
-    kept = f"{fallback} ships, and other notes on int8 are about the parent"
-    ships = "int8 ships" if int8_wins(ratio) else kept
-    return (
-        f"{PREFIX}{ratio.ratio:.2f} of the time of {fallback} on this device "
-        f"(95% interval {ratio.low:.2f} to {ratio.high:.2f}); {ships}"
-    )
+def result(ratio: PairedRatio, fallback: str) -> GateResult:
+    """What was measured. `fallback`: the float target."""
+    state: Literal["won", "lost"] = "won" if int8_wins(ratio) else "lost"
+    return GateResult(state=state, against=fallback, ratio=ratio.ratio, low=ratio.low, high=ratio.high)

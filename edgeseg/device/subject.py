@@ -13,7 +13,7 @@ import numpy as np
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.measurement import Environment, Measurement
 from edgeseg.core.ports import Array, OpenSettings, Progress, silent
-from edgeseg.device.environment import MemoryWatch, others_share, read_cpu_time, read_environment
+from edgeseg.device.environment import MemoryWatch, others_share, provenance, read_cpu_time, read_environment
 from edgeseg.device.settings import BenchSettings
 from edgeseg.device.statistics import summarize
 from edgeseg.device.timing import Effort, collect, throughput
@@ -91,7 +91,10 @@ class Subject:
             *around.reasons,
         )
         return Measurement(
+            **provenance(),
+            hardware=session.bundle.engine.hardware.name or around.before.cpu,
             bundle=self.name,
+            bundle_id=session.bundle.id,
             target=str(session.target),
             engine_version=session.bundle.engine.engine_version,
             threads=session.engine.threads,

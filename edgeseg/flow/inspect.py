@@ -155,7 +155,7 @@ def _bundle(bundle: Bundle, profile: bool) -> Inspection:
         checks=manifest.checks,
         golden=manifest.golden,
         tools=manifest.tools,
-        notes=(*manifest.notes, *notes),
+        notes=(*manifest.sentences(), *notes),
     )
 
 

@@ -134,5 +134,5 @@ def _result(bundle: Bundle) -> QuantizeResult:
         kind=bundle.manifest.kind,
         calibration=quantization.calibration,
         planned=read_json(bundle.file(tables), PlannedPrecision) if tables else None,
-        notes=bundle.manifest.notes,
+        notes=bundle.manifest.sentences(),
     )

@@ -132,7 +132,8 @@ class Prover:
         size_mb = bundle.engine_size() / 1e6 if bundle.engine.entry else None
         verification = measurement = absent = None
         if bundle.manifest.kind == "deferred":
-            absent = Verdict(status="unmeasured", reasons=bundle.manifest.notes[-1:])
+            status = bundle.manifest.build
+            absent = Verdict(status="unmeasured", reasons=status.sentences() if status else ())
         else:
             try:
                 verification = self._verify(bundle)

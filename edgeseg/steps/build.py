@@ -15,9 +15,10 @@ from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Backend, BuildSettings
 from edgeseg.core.quantization import Quantization
+from edgeseg.core.status import BuildStatus
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
-from edgeseg.device.build import NOT_RUN, make_engine
+from edgeseg.device.build import make_engine
 from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
 from edgeseg.steps import GRAPH, Context
@@ -86,7 +87,7 @@ class Build:
             settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
             float_fallback=fallback,
         )
-        record, built_notes = _engine(backend, target, record, draft, settings, context)
+        record, status, built_notes = _engine(backend, target, record, draft, settings, context)
         manifest = Manifest(
             kind="engine" if record.entry else "deferred",
             name=f"{spec.name}-{target.folder}",
@@ -95,13 +96,14 @@ class Build:
             quantization=quantization,
             step=StepRecord(name="build"),
             engine=record,
+            build=status,
+            gate=UNTIMED if fallback else None,
             golden=checked,
             checks=parent.manifest.checks,
             notes=(
                 *parent.manifest.notes,
                 *_kept_notes(kept),
                 *built_notes,
-                *((UNTIMED,) if fallback else ()),
             ),
             tools=versions("onnx", "onnxruntime"),
         )
@@ -190,13 +192,13 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
     bundle = Bundle(draft.path, draft.manifest)
     target = Target.parse(bundle.engine.target)
     context.progress(f"{target}: self-check")
-    if bundle.engine.entry and backend_for(target).availability(target).run:
-        checks, notes = prove_engine(bundle, rest, context.cache), _coverage_notes(manifest.golden)
-    else:
-        checks = prove_file(bundle)
-        notes = (NOT_RUN,) if bundle.engine.entry else ()
+    if not bundle.engine.entry or not backend_for(target).availability(target).run:
+        return msgspec.structs.replace(manifest, checks=(*manifest.checks, *prove_file(bundle)))
     return msgspec.structs.replace(
-        manifest, checks=(*manifest.checks, *checks), notes=(*manifest.notes, *notes)
+        manifest,
+        build=BuildStatus(state="built", opened=True),
+        checks=(*manifest.checks, *prove_engine(bundle, rest, context.cache)),
+        notes=(*manifest.notes, *_coverage_notes(manifest.golden)),
     )
 
 
@@ -287,12 +289,13 @@ def _engine(
     draft: BundleDraft,
     settings: Settings,
     context: Context,
-) -> tuple[EngineRecord, tuple[str, ...]]:
+) -> tuple[EngineRecord, BuildStatus, tuple[str, ...]]:
     """Build the engine if this machine can; else the record stays for `edgeseg build` on the device."""
     can = backend.availability(target)
     if not can.build:
-        return record, (f"not built here: {can.reason}; finish it on the device with `edgeseg build`",)
+        return record, BuildStatus(state="deferred", reason=can.reason), ()
     build = BuildSettings(
         cache=context.cache, workspace_mb=settings.workspace_mb, cuda_graph=settings.cuda_graph
     )
-    return make_engine(record, draft.path, build, context.progress)
+    record, notes = make_engine(record, draft.path, build, context.progress)
+    return record, BuildStatus(state="built"), notes

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 import time
 from contextlib import contextmanager, nullcontext
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
 
+from edgeseg.core.bundle import Bundle
 from edgeseg.device import subject
 from edgeseg.device.bench import BenchSettings, bench, bench_call, bench_pair, compare
 from edgeseg.errors import BundleError, InputError
@@ -30,6 +33,14 @@ def test_a_measurement_has_both_clocks_and_says_how(make_bundle):
     assert result.before.cpu == result.after.cpu
     assert "copies included" in result.settings["host"]
     assert result.valid == (not result.reasons)
+
+
+def test_a_measurement_says_what_it_measured_where_and_when(make_bundle):
+    path = make_bundle()
+    first, again = bench(path, QUICK), bench(path, QUICK)
+    assert first.id != again.id and first.bundle_id == again.bundle_id == Bundle.open(path).id
+    assert first.machine == platform.node() and first.hardware in ("toybox", first.before.cpu)
+    assert datetime.fromisoformat(first.created).utcoffset() == timedelta(0)
 
 
 def test_too_few_runs_are_invalid_with_advice(make_bundle):

@@ -4,6 +4,7 @@ import pytest
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import BuildSettings
+from edgeseg.core.status import BuildStatus
 from edgeseg.device.build import build, ready
 from edgeseg.errors import BundleError, EngineMismatch
 from edgeseg.runtime import load
@@ -20,7 +21,7 @@ def test_a_deferred_bundle_becomes_an_engine_bundle(make_bundle, frames, tmp_pat
     assert child.manifest.step.settings["workspace_mb"] == 64
     assert child.engine.hardware.name == "toybox"
     assert child.manifest.tools["toy"] == "1"
-    assert not any("not built here" in note for note in child.manifest.notes)
+    assert child.manifest.build == BuildStatus(state="built", opened=True)
     assert "self-check" in told[-1]
     with load(child.path) as session:
         assert session(frames(2)).shape == (2, 8, 12)
@@ -49,7 +50,8 @@ def test_another_device_is_refused_with_both_names(make_bundle, tmp_path):
 def test_what_can_be_built_but_not_run_says_so(make_bundle, tmp_path):
     parent = Bundle.open(make_bundle(kind="deferred", shift=1, target="toy-fp32@norun"))
     child = build(parent, tmp_path / "child")
-    assert "not run" in child.manifest.notes[-1]
+    assert child.manifest.build == BuildStatus(state="built", opened=False)
+    assert "not run" in child.manifest.sentences()[-1]
 
 
 def test_an_existing_output_is_kept_unless_asked(make_bundle, tmp_path):

@@ -25,7 +25,9 @@ def test_int8_wins_only_for_certain(low, high, wins):
 
 
 def test_the_note_tells_the_ratio_and_what_ships():
-    won, lost = (gate.verdict(ratio(*ends), "trt-fp16@orin") for ends in ((0.5, 0.7), (0.9, 1.1)))
+    (won,), (lost,) = (
+        gate.result(ratio(*ends), "trt-fp16@orin").sentences() for ends in ((0.5, 0.7), (0.9, 1.1))
+    )
     assert won == (
         "int8 against float: 0.60 of the time of trt-fp16@orin on this device "
         "(95% interval 0.50 to 0.70); int8 ships"

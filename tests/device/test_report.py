@@ -15,6 +15,10 @@ def measurement():
         cpu="Fast CPU", cores=4, cpu_mhz=2500.0, temperature_c=55.0, gpu={"name": "Orin"}
     )
     return Measurement(
+        id="0",
+        created="2026-11-30T12:00:00+00:00",
+        machine="board",
+        hardware="Orin",
         bundle="net-ort-fp32",
         target="ort-fp32",
         engine_version="1.2",

@@ -134,7 +134,7 @@ def test_the_table_shows_ratios_with_their_intervals(parts):
     gate = "int8 against float: 1.10 of the time of trt-fp16 on this device; trt-fp16 ships"
     proofs = (
         record.Proof(target="trt-fp16", status="passed", built="trt-fp16"),
-        record.Proof(target="trt-int8", status="passed", built="trt-fp16", notes=(gate,)),
+        record.Proof(target="trt-int8", status="passed", built="trt-fp16", gate=(gate,)),
     )
     report = record.Report(
         gpu="NVIDIA L4 (sm89)",

@@ -11,6 +11,7 @@ from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepReco
 from edgeseg.core.drafts import draft
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
+from edgeseg.core.status import BuildStatus
 
 SIZE = (8, 12)
 
@@ -81,7 +82,9 @@ def make_bundle(tmp_path):
                         preprocess=Preprocess(frame_color=frame_color),
                     ),
                     step=StepRecord(name="build"),
-                    notes=("not built here: no toybox",) if kind == "deferred" else (),
+                    build=BuildStatus(state="built", opened=True)
+                    if built
+                    else BuildStatus(state="deferred", reason="no toybox"),
                     golden=Golden() if golden else None,
                     engine=EngineRecord(
                         target=target,

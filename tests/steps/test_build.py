@@ -70,7 +70,8 @@ def test_an_engine_that_cannot_be_made_here_is_deferred_and_complete(graph, run_
     assert child.engine.entry == "" and child.engine.target == text
     assert set(child.manifest.files) == {"graph.onnx", "deploy.onnx", "golden.npz"}
     assert child.engine.settings["cuda_graph"] is True
-    note = child.manifest.notes[-1]
+    assert child.manifest.build.state == "deferred" and child.manifest.build.reason
+    note = child.manifest.sentences()[-1]
     assert "not built here" in note and "edgeseg build" in note
 
 

@@ -14,6 +14,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.documents import read_json
 from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.ports import Availability
+from edgeseg.core.status import BuildStatus
 from edgeseg.core.target import Target
 from edgeseg.device import bench, gate
 from edgeseg.device import build as device_build
@@ -233,7 +234,7 @@ def timed(monkeypatch):
 
 def test_a_deferred_int8_bundle_carries_its_float_fallback(deferred, graph):
     fallback = deferred.engine.float_fallback
-    assert deferred.manifest.kind == "deferred" and gate.UNTIMED in deferred.manifest.notes
+    assert deferred.manifest.kind == "deferred" and deferred.manifest.gate == gate.UNTIMED
     operators = {n.op_type for n in onnx.load(str(deferred.file(fallback.graph))).graph.node}
     assert not operators & {"QuantizeLinear", "DequantizeLinear"}
     assert fallback.precisions == (("fp32",) if "ort" in deferred.engine.target else ("bf16", "fp16", "fp32"))
@@ -245,8 +246,8 @@ def test_int8_that_is_faster_on_the_device_ships(deferred, tmp_path, timed):
     child = device_build.build(deferred, tmp_path / "child")
     assert child.engine.target == deferred.engine.target and child.manifest.quantization is not None
     assert set(deferred.manifest.files) < set(child.manifest.files)
-    (note,) = (n for n in child.manifest.notes if n.startswith(gate.PREFIX))
-    assert "0.90 of the time" in note and note.endswith("int8 ships")
+    timed = child.manifest.gate
+    assert timed.state == "won" and (timed.ratio, timed.low) == (0.9, 0.8)
     load(child.path).close()
 
 
@@ -263,8 +264,8 @@ def test_float_ships_where_int8_is_not_faster_for_certain(deferred, tmp_path, ti
     assert {f for f in found.files if not f.startswith("engine/")} == {
         "graph.onnx", "deploy_float.onnx", "golden_float.npz",
     }  # fmt: skip
-    assert f"{target} ships" in found.notes[-1] and gate.UNTIMED not in found.notes
-    assert not any("not built here" in n for n in found.notes)
+    assert found.gate.state == "lost" and found.gate.against == str(target)
+    assert found.build == BuildStatus(state="built", opened=True)
     assert sorted(p.name for p in child.path.iterdir()) == sorted(
         ["manifest.json", "engine", "graph.onnx", "deploy_float.onnx", "golden_float.npz"]
     )
@@ -284,7 +285,7 @@ def test_a_gate_that_breaks_leaves_nothing(deferred, tmp_path, monkeypatch):
 def test_int8_engines_that_were_made_where_they_run_have_no_rival(quantise, run_step):
     pytest.importorskip("onnxruntime")
     child = run_step("build", quantise("onnxruntime"), target="ort-int8")
-    assert child.engine.float_fallback is None and gate.UNTIMED not in child.manifest.notes
+    assert child.engine.float_fallback is None and child.manifest.gate is None
 
 
 def test_an_int8_target_needs_a_qdq_bundle_of_its_scheme(graph, quantise, run_step):
