@@ -73,10 +73,15 @@ class EngineStopwatch:
 
     @contextmanager
     def _made(self, graph: Path, target: Target) -> Iterator[_Made]:
+        import onnx
+
+        from edgeseg.graph.engine_graph import engine_graph
+
         backend = backend_for(target)
         require_measurable(target)
         with Scratch() as place:
-            typed = _typed(graph, backend, target, place / "typed.onnx")
+            typed = place / "typed.onnx"
+            onnx.save(engine_graph(onnx.load(str(graph)), backend, target.precision, None).model, str(typed))
             (place / "engine").mkdir()
             built = backend.build(typed, target, place / "engine", BuildSettings(cache=self._cache))
             record = EngineRecord(
@@ -161,18 +166,3 @@ def _weighted(graph: Path, typed: Path) -> dict[str, str]:
             original = node.name if node.name in known else node.name.rpartition("/part")[0]
             names |= dict.fromkeys(aliases, original)
     return names
-
-
-def _typed(graph: Path, backend: Backend, target: Target, place: Path) -> Path:
-    """The graph as the step `build` would hand it to the engine."""
-    import onnx
-
-    from edgeseg.graph.typed import typed
-    from edgeseg.graph.upsampling import merge_upsampling
-
-    model = onnx.load(str(graph))
-    if backend.merges_upsampling:
-        model = merge_upsampling(model)
-    model, _ = typed(model, backend, target.precision, dict)
-    onnx.save(model, str(place))
-    return place

@@ -134,43 +134,36 @@ def _write(
     import onnx
 
     from edgeseg.datasets.patterns import colour_bars
-    from edgeseg.graph.deploy import compose
     from edgeseg.graph.dequantize import dequantized
+    from edgeseg.graph.engine_graph import Deployment, engine_graph
     from edgeseg.graph.faults import smallest_shown
     from edgeseg.graph.golden import FULL_BITS, INT8_BITS, class_maps
     from edgeseg.graph.golden import golden as golden_arrays
-    from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima, typed
-    from edgeseg.graph.upsampling import merge_upsampling
+    from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
 
     target = Target.parse(settings.target)
     backend = backend_for(target)
-    composed = partial(
-        compose,
-        spec=spec,
-        camera_size=context.camera_size,
-        confidence=settings.confidence,
-        score_grid=int8.scores if int8 else None,
-    )
-    deploy = shipped = composed(network)
-    if backend.merges_upsampling:
-        shipped = composed(merge_upsampling(network))
+    grid, full_bits = (int8.scores, INT8_BITS) if int8 else (None, FULL_BITS)
+    deployment = Deployment(spec, context.camera_size, settings.confidence, grid)
 
-    def maxima() -> dict[str, float]:
+    def maxima(shipped: ModelProto) -> dict[str, float]:
         context.progress(f"{target}: measuring activation ranges")
         return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES))
 
-    result, kept = typed(shipped, backend, rest, maxima, judged_on=partial(context.frames.take, 1))
-    onnx.save(result, str(draft.path / file))
+    made = engine_graph(
+        network, backend, rest, deployment, maxima=maxima, judged_on=partial(context.frames.take, 1)
+    )
+    onnx.save(made.model, str(draft.path / file))
     if not backend.computes:
-        return None, kept
+        return None, made.kept
+    deploy = deployment.around(network)
     context.progress(f"{target}: golden frames")
     images = context.frames.take(golden_count(_batch(network)))
     frames = np.concatenate([images, colour_bars(context.camera_size)[None]])
-    grid, full_bits = (int8.scores, INT8_BITS) if int8 else (None, FULL_BITS)
     arrays: Any = golden_arrays(
         deploy, network, spec, frames, significant_bits(target, rest), full_bits=full_bits, grid=grid
     )
-    stored = as_stored(shipped, result, target, rest) or deploy
+    stored = as_stored(made.shipped, made.model, target, rest) or deploy
     if int8:
         stored, plain = dequantized(stored), dequantized(network)
         arrays["confident"] = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)["confident"]
@@ -179,7 +172,7 @@ def _write(
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]
     shows = smallest_shown(network, spec, frames, stable, golden.min_agreement)
-    return msgspec.structs.replace(golden, compared=float(stable.mean()), moved=moved, shows=shows), kept
+    return msgspec.structs.replace(golden, compared=float(stable.mean()), moved=moved, shows=shows), made.kept
 
 
 def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context) -> Manifest:

@@ -90,6 +90,22 @@ def test_no_module_imports_one_that_imports_it(package):
         pytest.fail(" -> ".join(circle.args[1]))
 
 
+def test_one_place_assembles_engine_graphs(package):
+    """merge -> compose -> typed. PTQ and QAT merge before they place pairs; nobody else types a graph."""
+    found = {
+        (file.name, alias.name)
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in ("typed", "merge_upsampling")
+    }
+    assert found == {
+        ("engine_graph.py", "typed"), ("engine_graph.py", "merge_upsampling"),
+        ("ptq.py", "merge_upsampling"), ("qat.py", "merge_upsampling"),
+    }  # fmt: skip
+
+
 NETWORKS = {".py", ".onnx", ".pt2", ".pt", ".pth"}
 
 

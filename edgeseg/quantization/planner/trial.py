@@ -9,8 +9,7 @@ from functools import cached_property
 from edgeseg.backends import backend_for
 from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
-from edgeseg.graph.deploy import compose
-from edgeseg.graph.typed import typed
+from edgeseg.graph.engine_graph import Deployment, engine_graph
 from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.tables import Loss
@@ -88,12 +87,12 @@ class TargetEvaluator:
 
     def _open(self, plan: FloatNodes) -> TrialEngine:
         made = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float"))
-        deploy = compose(made.model, self.held_out.spec, self.held_out.camera, score_grid=made.scores)
+        deployment = Deployment(self.held_out.spec, self.held_out.camera, score_grid=made.scores)
         if not self.times:
-            return Simulated(deploy)
+            return Simulated(deployment.around(made.model))
         backend, rest = backend_for(self.target), self.calibrated.scheme.rest
-        deploy, _ = typed(deploy, backend, rest, lambda: self._maxima)
-        return Built(deploy, self.target, self.held_out.frames[0], self._profile)
+        graph = engine_graph(made.model, backend, rest, deployment, maxima=lambda _: self._maxima)
+        return Built(graph.model, self.target, self.held_out.frames[0], self._profile)
 
     @cached_property
     def _maxima(self) -> Mapping[str, float]:
