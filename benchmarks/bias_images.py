@@ -27,7 +27,7 @@ from edgeseg.flow.make import export
 from edgeseg.metrics import confusion, mean_iou
 from edgeseg.quantization.bias_correction import bias_shifts
 from edgeseg.quantization.ptq import PtqSettings, apply, calibrate
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
 DATA = Path(os.environ["EDGESEG_DATA"])
 CAMERA = (360, 480)
@@ -60,7 +60,7 @@ def main() -> None:
 
     print(f"float: {miou(plain):.2f}")
     feeds = Inputs(calibration, spec, CAMERA, name=name)
-    calibrated = calibrate(plain, feeds, SCHEMES["x86"], PtqSettings(correct_bias=False))
+    calibrated = calibrate(plain, feeds, scheme_named("openvino"), PtqSettings(correct_bias=False))
     quantised = apply(calibrated).model
     print(f"uncorrected: {miou(quantised):.2f}")
     for engine in ("onnxruntime", "openvino"):

@@ -28,7 +28,7 @@ from edgeseg.graph.reference import run, session
 from edgeseg.models.checkpoint import read_state_dict
 from edgeseg.quantization.placement.pairs import place
 from edgeseg.quantization.ptq import quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 from edgeseg.runtime.preprocess import preprocess
 
 SIZE = (192, 256)
@@ -69,7 +69,7 @@ def main() -> None:
     images = [{"image": preprocess(streets.image(i)[None], size, SIZE)} for i in range(CALIBRATE + COMPARE)]
     requests = {"float": engine(model)}
     for moved in ("signed", "offset"):
-        scheme = msgspec.structs.replace(SCHEMES["x86"], moved=moved)
+        scheme = msgspec.structs.replace(scheme_named("openvino"), moved=moved)
         made = quantize(model, images[:CALIBRATE], scheme).model
         shares = agreement(model, made, images[CALIBRATE:])
         print(moved, len(place(model, scheme).pairs), "pairs;", *(f"{share:.1f}%" for share in shares))

@@ -35,7 +35,7 @@ from edgeseg.metrics import confusion, mean_iou, paired_drop
 from edgeseg.models.load import resolve
 from edgeseg.quantization.bias_correction import bias_shifts
 from edgeseg.quantization.ptq import Calibrated, PtqSettings, apply, calibrate
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.steps import Context, Frames
@@ -112,7 +112,7 @@ class _Network:
 
         def training() -> onnx.ModelProto:
             model, notes = train_graph(
-                self.plain, quantized, "x86", self.spec, settings, context, train, held_out
+                self.plain, quantized, "openvino", self.spec, settings, context, train, held_out
             )
             (self.work / f"{_slug(name)}.txt").write_text("\n".join(notes) + "\n")
             return model
@@ -145,7 +145,9 @@ class _Network:
     def _quantized(self, settings: PtqSettings, inputs: Inputs) -> onnx.ModelProto:
         """PTQ; the histograms of activations are the same for all settings."""
         if self.histograms is None:
-            self.histograms = calibrate(self.plain, inputs, SCHEMES["x86"], PtqSettings(correct_bias=False))
+            self.histograms = calibrate(
+                self.plain, inputs, scheme_named("openvino"), PtqSettings(correct_bias=False)
+            )
         made = msgspec.structs.replace(self.histograms, settings=settings)
         shifts = bias_shifts(made.model, apply(made).model, inputs)
         return apply(msgspec.structs.replace(made, shifts=shifts)).model

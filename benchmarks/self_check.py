@@ -39,7 +39,7 @@ from edgeseg.device.opening import WrongEngine
 from edgeseg.graph.dequantize import dequantized
 from edgeseg.graph.golden import class_maps
 from edgeseg.graph.widen import widened
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 from edgeseg.runtime.check import golden_frames
 from edgeseg.steps._proof import compared
 
@@ -231,7 +231,7 @@ def _fault(bundle: Bundle, right: ModelProto, before: Array, seed: int) -> dict[
     if moved <= COUNTS:
         return {"at": place, "moved": moved}
     target, int8 = Target.parse(record.target), bundle.manifest.quantization
-    rest = SCHEMES[int8.scheme].rest if int8 else target.precision
+    rest = scheme_named(int8.scheme).rest if int8 else target.precision
     rest = rest if backend_for(target).reads_precision else ""
     with TemporaryDirectory(prefix="edgeseg-fault-") as folder:
         work = BundleDraft(Path(folder))

@@ -9,8 +9,21 @@ from typing import Any, NamedTuple
 
 from edgeseg.backends._cuda import Device
 from edgeseg.core.bundle import EngineRecord, Hardware
-from edgeseg.core.target import COMPUTE_CAPABILITY, Target
+from edgeseg.core.target import Target
 from edgeseg.errors import EngineMismatch, MissingDependency, MissingDevice, TargetError
+
+COMPUTE_CAPABILITY = {
+    "xavier": "sm72",
+    "orin": "sm87",
+    "thor": "sm110",
+    "t4": "sm75",
+    "a100": "sm80",
+    "l4": "sm89",
+    "h100": "sm90",
+    "h200": "sm90",
+}
+"""Names of NVIDIA devices users know, and their compute capability
+(https://developer.nvidia.com/cuda-gpus)."""
 
 
 class Distribution(NamedTuple):
@@ -106,7 +119,7 @@ def capabilities(trt: Any, target: Target) -> tuple[str, ...]:
         TargetError: one that this version cannot build for; the ones it can are listed.
     """
     able = [name for name in trt.ComputeCapability.__members__ if re.fullmatch(r"SM\d+", name)]
-    wanted = [c.upper() for c in target.compute_capabilities()]
+    wanted = [c.upper() for c in compute_capabilities(target)]
     refused = [c.lower() for c in wanted if c not in able]
     if refused:
         raise TargetError(
@@ -123,7 +136,7 @@ def require_same_device(kind: Distribution, target: Target, device: Device) -> N
     Raises:
         MissingDevice: the target names another one.
     """
-    wanted = target.compute_capabilities()
+    wanted = compute_capabilities(target)
     if wanted and wanted != (device.capability,):
         raise MissingDevice(
             f"target '{target}' is built on its own device ({', '.join(wanted)}); "
@@ -163,7 +176,7 @@ def require_fit(kind: Distribution, made_for: Hardware, device: Device) -> None:
 def built_for(kind: Distribution, target: Target, device: Device | None) -> Hardware:
     """The hardware to record for a new plan."""
     if kind.ahead_of_time:
-        return Hardware(kind="gpu", family=" ".join(target.compute_capabilities()) or DEFAULT_FAMILY)
+        return Hardware(kind="gpu", family=" ".join(compute_capabilities(target)) or DEFAULT_FAMILY)
     assert device is not None
     return Hardware(kind="gpu", name=device.name, family=device.capability)
 
@@ -173,3 +186,8 @@ def _covers(family: str, capability: str) -> bool:
     return any(
         number >= int(part[2:-1]) if part.endswith("+") else part == capability for part in family.split()
     )
+
+
+def compute_capabilities(target: Target) -> tuple[str, ...]:
+    """The hardware of a target with device names replaced: (`orin`, `sm86`) -> (`sm87`, `sm86`)."""
+    return tuple(COMPUTE_CAPABILITY.get(h, h) for h in target.hardware)

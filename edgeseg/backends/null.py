@@ -14,6 +14,7 @@ from edgeseg.backends._onnx_io import read_signature
 from edgeseg.backends._requests import checked
 from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
 from edgeseg.core.documents import encode, read_json
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import (
     Array,
     Availability,
@@ -44,6 +45,7 @@ class _Shapes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NullBackend:
+    int8: Scheme | None = None
     reads_precision = False
     merges_upsampling = False
     computes = False

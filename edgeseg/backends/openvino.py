@@ -20,6 +20,7 @@ from edgeseg.backends._onnx_io import Node, read_signature, unsupported
 from edgeseg.backends._openvino_run import OpenVinoEngine
 from edgeseg.backends.cpu import cpu_hardware
 from edgeseg.core.bundle import EngineRecord, Hardware
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import Availability, Backend, BuildSettings, Built, OpenSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError, GraphError, MissingDependency, MissingDevice, TargetError
@@ -35,7 +36,23 @@ _DRIVERS = {
 }
 
 
+INT8 = Scheme(
+    name="openvino",
+    non_negative="unsigned",
+    other="signed",
+    moved="offset",
+    skewed="affine",
+    merge_upsampling=True,
+    uint8_scores=True,
+    probe="openvino",
+)
+"""Where an operator that only moves or selects values stands before a reader, OpenVINO 2026.4 computes int8
+tensors wrongly on a CPU without AMX (SegFormer: 62% of the pixels of its Q/DQ graph; behind a Concat 5 points
+of mIoU on Mobile-UNet); the same values as uint8 with zero point 128 are exact (`docs/decisions.md`)."""
+
+
 class OpenVinoBackend:
+    int8: Scheme | None = INT8
     reads_precision = False
     merges_upsampling = True
     computes = True

@@ -24,6 +24,7 @@ from edgeseg.backends._tensorrt_package import (
 )
 from edgeseg.backends._tensorrt_run import TensorRtEngine
 from edgeseg.core.bundle import EngineRecord
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import Availability, Backend, BuildSettings, Built, OpenSettings, Progress, silent
 from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError
@@ -32,7 +33,20 @@ NAMES = ("trt", "rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
+INT8 = Scheme(
+    name="tensorrt",
+    non_negative="signed",
+    other="signed",
+    moved="signed",
+    skip_only=True,
+    repeat=True,
+    rest="fp16",
+)
+"""Symmetric int8 is all its parser reads; uint8 zero points are silently taken for int8."""
+
+
 class TensorRtBackend:
+    int8: Scheme | None = INT8
     reads_precision = True
     merges_upsampling = False
     computes = True

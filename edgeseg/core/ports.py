@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.target import Target
 from edgeseg.errors import InputError
@@ -159,8 +160,10 @@ class Backend(Protocol):
             graph is float32 and the engine chooses by hint.
         merges_upsampling: the engine is faster when `graph.upsampling` has rewritten its graph.
         computes: False for an engine whose outputs mean nothing (`null`).
+        int8: how it wants Q/DQ pairs; None: it has no int8.
     """
 
+    int8: Scheme | None
     reads_precision: bool
     merges_upsampling: bool
     computes: bool

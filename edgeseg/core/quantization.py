@@ -23,7 +23,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         graph: the network with Q/DQ pairs as ONNX: the inputs and outputs of the plain one.
-        scheme: whose int8 it is, a name in `quantize.schemes`.
+        scheme: whose int8 it is: `Scheme.name`.
         plan: precision of every node that could be int8, by name; `float`: the engine decides which.
         calibration: the images that the ranges come from, in words.
         tables: file with the measurements behind the plan; empty when nothing was planned.

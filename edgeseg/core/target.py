@@ -11,19 +11,6 @@ from edgeseg.errors import TargetError
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
-COMPUTE_CAPABILITY = {
-    "xavier": "sm72",
-    "orin": "sm87",
-    "thor": "sm110",
-    "t4": "sm75",
-    "a100": "sm80",
-    "l4": "sm89",
-    "h100": "sm90",
-    "h200": "sm90",
-}
-"""Names of NVIDIA devices users know, and their compute capability
-(https://developer.nvidia.com/cuda-gpus)."""
-
 _PATTERN = re.compile(
     r"(?P<engine>[a-z]+)-(?P<precision>[a-z0-9]+)"
     r"(?:@(?P<hardware>[a-z0-9.,]+))?"
@@ -103,10 +90,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def folder(self) -> str:
         """The target as part of a folder name."""
         return str(self).replace("@", "-").replace("+", "-").replace(",", "_").replace("=", "")
-
-    def compute_capabilities(self) -> tuple[str, ...]:
-        """`hardware` with device names replaced: (`orin`, `sm86`) -> (`sm87`, `sm86`)."""
-        return tuple(COMPUTE_CAPABILITY.get(h, h) for h in self.hardware)
 
 
 def parse_cpus(text: str, where: str = "") -> tuple[int, ...]:

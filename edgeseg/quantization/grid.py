@@ -8,9 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Form = Literal["signed", "unsigned", "offset", "affine"]
-"""`signed`: int8, zero point 0. `unsigned`: uint8, zero point 0, for tensors that cannot be negative.
-`offset`: uint8, zero point 128: the values of `signed` in the other type. `affine`: uint8, any zero point."""
+from edgeseg.core.int8 import Form
+
 _ZERO: dict[Form, tuple[int, Literal["int8", "uint8"]]] = {
     "signed": (0, "int8"),
     "unsigned": (0, "uint8"),

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import msgspec
 from onnx import ModelProto
 
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import Progress, silent
 from edgeseg.quantization.planner.tables import MethodTrial
 from edgeseg.quantization.ptq import Calibrated, PtqSettings, calibrate, with_methods
 from edgeseg.quantization.ranges.observer import Feeds
 from edgeseg.quantization.ranges.thresholds import RangeMethod
-from edgeseg.quantization.schemes import Scheme
 
 RANGES: tuple[tuple[RangeMethod, float], ...] = (
     ("min-max", 100.0),

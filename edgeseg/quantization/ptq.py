@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from onnx import ModelProto
 
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.upsampling import merge_upsampling
@@ -23,7 +24,6 @@ from edgeseg.quantization.ranges.histogram import Histogram
 from edgeseg.quantization.ranges.observer import WINNERS, Feeds, collect, spread, stride
 from edgeseg.quantization.ranges.probe import ProbeEngine
 from edgeseg.quantization.ranges.thresholds import RangeMethod, choose_grid, saturated
-from edgeseg.quantization.schemes import Scheme
 from edgeseg.quantization.weights import WeightMethod
 
 BIAS_IMAGES = 8

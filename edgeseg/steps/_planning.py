@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from onnx import ModelProto
 
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.target import Target
 from edgeseg.datasets.calibration import spread
 from edgeseg.datasets.split import Split
 from edgeseg.quantization.planner.tables import MethodTrial, PlannedPrecision
 from edgeseg.quantization.ptq import Calibrated, calibrate
-from edgeseg.quantization.schemes import SCHEMES, Scheme
+from edgeseg.quantization.schemes import scheme_named
 from edgeseg.steps import Context
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Work(NamedTuple):
 
     @property
     def scheme(self) -> Scheme:
-        return SCHEMES[self.settings.scheme]
+        return scheme_named(self.settings.scheme)
 
     @property
     def engine(self) -> ProbeEngine:

@@ -9,7 +9,6 @@ import msgspec
 from edgeseg.core.recipe import Budget
 from edgeseg.quantization.planner.settings import PlanSettings
 from edgeseg.quantization.ptq import PtqSettings
-from edgeseg.quantization.schemes import SchemeName
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +35,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     methods: Literal["given", "auto"] = "given"
     plan: PlanSettings | None = None
     held_out: str = ""
-    scheme: SchemeName = "x86"
+    scheme: str = "openvino"
     target: str = ""
     budget: Budget = Budget()

@@ -244,10 +244,10 @@ def _network(parent: Bundle, target: Target) -> str:
 
 def _rest(parent: Bundle, target: Target) -> str:
     """The float precision of what is not int8."""
-    from edgeseg.quantization.schemes import SCHEMES
+    from edgeseg.quantization.schemes import scheme_named
 
     quantization = parent.manifest.quantization
-    return SCHEMES[quantization.scheme].rest if quantization else target.precision
+    return scheme_named(quantization.scheme).rest if quantization else target.precision
 
 
 def _keep_quantization(

@@ -153,12 +153,12 @@ def train_graph(
     from edgeseg.models.checkpoint import load_into, read_state_dict
     from edgeseg.quantization.planner.features import choose_features, tap
     from edgeseg.quantization.qat.module import lift_output, prepare, write_back
-    from edgeseg.quantization.schemes import SCHEMES
+    from edgeseg.quantization.schemes import scheme_named
     from edgeseg.training.evaluate import confusions_of
     from edgeseg.training.loop import train as fit
     from edgeseg.training.pseudo_labels import pseudo_labelled
 
-    original = merge_upsampling(plain) if SCHEMES[scheme].merge_upsampling else plain
+    original = merge_upsampling(plain) if scheme_named(scheme).merge_upsampling else plain
     student = prepare(quantized, original, output=spec.postprocess.output)
     teacher = lift_output(original, spec.postprocess.output)
     names = choose_features(plain, quantized) if settings.features == AUTO else settings.features

@@ -13,6 +13,7 @@ from edgeseg.backends._tensorrt_build import _network_flags, cast_to_uint8_from_
 from edgeseg.backends._tensorrt_package import (
     DISTRIBUTIONS,
     built_for,
+    compute_capabilities,
     load_package,
     make_logger,
     require_fit,
@@ -65,7 +66,7 @@ def test_builds_ahead_of_time(deploy, folder, text):
     assert (folder / built.entry).stat().st_size > 10_000
     assert built.inputs == (TensorInfo("frames", "uint8", (1, 32, 48, 3)),)
     assert built.outputs == (TensorInfo("class_map", "uint8", (1, 32, 48)),)
-    assert built.hardware.family == (" ".join(Target.parse(text).compute_capabilities()) or "sm80+")
+    assert built.hardware.family == (" ".join(compute_capabilities(Target.parse(text))) or "sm80+")
     assert built.settings == {"cuda_graph": True, "workspace_mb": 64}
 
 
@@ -234,3 +235,7 @@ def test_rtx_engine_fits_its_capabilities(family, capability, fits):
 def test_class_numbers_are_exact_in_float():
     numbers = np.arange(256)
     assert np.array_equal(numbers.astype(np.float16).astype(np.uint8), numbers)
+
+
+def test_device_names_become_compute_capabilities():
+    assert compute_capabilities(Target.parse("trt-fp16@orin,sm86")) == ("sm87", "sm86")

@@ -11,10 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeseg.backends import backend_for
+from edgeseg.core.int8 import Scheme
 from edgeseg.core.target import Target
 from edgeseg.graph.fp16 import to_fp16
 from edgeseg.quantization.ptq import quantize
-from edgeseg.quantization.schemes import Scheme, scheme_for
+from edgeseg.quantization.schemes import scheme_for
 
 HEIGHT, WIDTH, BATCHES = 64, 96, (1, 4)
 PALETTE = np.array(

@@ -75,8 +75,8 @@ OUT = "../../outside"
         lambda: EngineRecord(target="t", graph="g", entry=OUT, camera_size=(8, 8)),
         lambda: Golden(file=OUT),
         lambda: FloatFallback(graph=OUT, precisions=(), golden=None),
-        lambda: Quantization(graph=OUT, scheme="x86", plan={}, calibration=""),
-        lambda: Quantization(graph="g", scheme="x86", plan={}, calibration="", tables=OUT),
+        lambda: Quantization(graph=OUT, scheme="openvino", plan={}, calibration=""),
+        lambda: Quantization(graph="g", scheme="openvino", plan={}, calibration="", tables=OUT),
         lambda: Recipe(schema_version=1, name=OUT, model=ModelChoice(name="demo"), targets=()),
     ],
 )

@@ -73,10 +73,6 @@ def test_wrong_options_are_named(text, named):
     assert text in str(refusal.value) and named in str(refusal.value)
 
 
-def test_device_names_become_compute_capabilities():
-    assert Target.parse("trt-fp16@orin,sm86").compute_capabilities() == ("sm87", "sm86")
-
-
 @pytest.mark.parametrize("text", ["trt-fp16@orin", "rtx-fp16@sm86,sm89", "ort-fp32+threads=2+cpus=0,1"])
 def test_a_folder_name_has_no_special_characters(text):
     assert set(Target.parse(text).folder) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_")

@@ -92,3 +92,21 @@ def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
     found = verify(new.path, dataset=data, split="val")
     assert found.agreement.pixels > 0.999
     assert found.verdict.status == "unmeasured", "its weights are random"
+
+
+@pytest.mark.usefixtures("extended")
+def test_a_new_engine_has_int8_of_its_own(crops, tmp_path):
+    from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+    from edgeseg.flow.quantize import quantize
+    from edgeseg.runtime import load
+
+    recipe = Recipe(
+        schema_version=1,
+        name="extended",
+        model=ModelChoice(name="tiny", options={"width": 4}),
+        data=DataChoice(name="crops", root=str(crops)),
+        targets=("onnxref-int8",),
+    )
+    (made,) = quantize(recipe, tmp_path, tmp_path / "bundles", plan=False, calibration="2")
+    with load(made.path) as session:
+        assert session.bundle.manifest.quantization.scheme == "onnxref"

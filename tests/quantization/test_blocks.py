@@ -8,11 +8,11 @@ from edgeseg.errors import InputError
 from edgeseg.quantization.placement.blocks import blocks_of, neighbours, parts_of
 from edgeseg.quantization.placement.groups import Group, groups_of
 from edgeseg.quantization.placement.pairs import place
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
 
 def groups(model: ModelProto) -> tuple[Group, ...]:
-    return groups_of(model, place(model, SCHEMES["x86"]))
+    return groups_of(model, place(model, scheme_named("openvino")))
 
 
 def costs(model: ModelProto) -> dict[str, float]:

@@ -20,7 +20,7 @@ from edgeseg.core.target import Target
 from edgeseg.graph.fp16 import to_fp16
 from edgeseg.graph.reference import run, session
 from edgeseg.quantization.ptq import quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
 
 def openvino(model: ModelProto, hint: str = "f32") -> Any:
@@ -41,7 +41,7 @@ def layers(compiled: Any) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_openvino_computes_what_the_graph_says(pattern: str) -> None:
-    result = quantize(PATTERNS[pattern](), feeds(), SCHEMES["x86"]).model
+    result = quantize(PATTERNS[pattern](), feeds(), scheme_named("openvino")).model
     image = feeds(1, seed=9)[0]
     expected = next(iter(run(session(result), image).values()))
     found = openvino(result).create_infer_request().infer(image)[0]
@@ -54,7 +54,7 @@ def test_openvino_computes_what_the_graph_says_without_amx(pattern: str, tmp_pat
     """The instruction set is read once per process. With int8 where values are only moved or selected, the
     mean error is 3% of the largest value."""
     pytest.importorskip("openvino")
-    quantized = quantize(PATTERNS[pattern](), feeds(), SCHEMES["x86"]).model
+    quantized = quantize(PATTERNS[pattern](), feeds(), scheme_named("openvino")).model
     image = feeds(1, seed=9)[0]
     onnx.save(quantized, tmp_path / "quantized.onnx")
     np.save(tmp_path / "image.npy", image["image"])
@@ -74,7 +74,7 @@ numpy.save("found.npy", model.create_infer_request().infer({"image": numpy.load(
 
 def test_a_concat_of_a_signed_tensor_is_right_in_openvino() -> None:
     """With int8 instead of uint8 with zero point 128 it is not, on CPUs without AMX."""
-    result = quantize(concat_mixed(), feeds(), SCHEMES["x86"])
+    result = quantize(concat_mixed(), feeds(), scheme_named("openvino"))
     assert {result.ranges[t].zero_point for t in ("act", "big")} == {128}
     image = feeds(1, seed=9)[0]
     expected = next(iter(run(session(result.model), image).values()))
@@ -85,7 +85,7 @@ def test_a_concat_of_a_signed_tensor_is_right_in_openvino() -> None:
 @pytest.mark.parametrize("pattern", sorted(set(PATTERNS) - {"dense"}))
 def test_int8_runs_are_unbroken_in_openvino(pattern: str) -> None:
     """Every convolution computes in int8, and nothing is turned into float between two of them."""
-    result = quantize(PATTERNS[pattern](), feeds(2), SCHEMES["x86"]).model
+    result = quantize(PATTERNS[pattern](), feeds(2), scheme_named("openvino")).model
     runs = layers(openvino(result))
     convolutions = [p for kind, p, _ in runs if kind in ("Convolution", "Deconvolution")]
     gate = 1 if pattern == "squeeze-excite-swish" else 0  # one number per channel
@@ -99,7 +99,7 @@ def test_int8_runs_are_unbroken_in_openvino(pattern: str) -> None:
 def test_every_pattern_builds_with_tensorrt_rtx(pattern: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     file = tmp_path / "qdq.onnx"
-    typed, kept = to_fp16(quantize(PATTERNS[pattern](), feeds(2), SCHEMES["tensorrt"]).model, {})
+    typed, kept = to_fp16(quantize(PATTERNS[pattern](), feeds(2), scheme_named("tensorrt")).model, {})
     assert not kept
     onnx.save(typed, file)
     target = Target.parse("rtx-int8@sm86")

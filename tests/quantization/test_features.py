@@ -11,7 +11,7 @@ from edgeseg.graph.reference import run, session
 from edgeseg.quantization.planner.features import choose_features, tap
 from edgeseg.quantization.ptq import quantize
 from edgeseg.quantization.qat.module import prepare
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
 
 def test_what_concats_join_and_residual_sums_are_chosen() -> None:
@@ -23,7 +23,7 @@ def test_what_concats_join_and_residual_sums_are_chosen() -> None:
 
 def test_taps_read_the_same_tensors_in_both_networks() -> None:
     model = PATTERNS["concat-mixed"]()
-    teacher, student = lift(model), prepare(quantize(model, feeds(), SCHEMES["x86"]).model).module
+    teacher, student = lift(model), prepare(quantize(model, feeds(), scheme_named("openvino")).model).module
     paths = tap(teacher, ("act", "c2"))
     assert paths == tap(student, ("act", "c2"))
     image = feeds(1, seed=9)[0]["image"]

@@ -5,7 +5,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeseg.graph.reference import run, session
-from edgeseg.quantization.grid import Form, Grid, fake_quantize, grid_for
+from edgeseg.core.int8 import Form
+from edgeseg.quantization.grid import Grid, fake_quantize, grid_for
 
 FORMS: tuple[Form, ...] = ("signed", "unsigned", "offset", "affine")
 

@@ -11,7 +11,7 @@ from edgeseg.errors import DataError
 from edgeseg.graph.reference import run, session
 from edgeseg.quantization.hard_swish import LEVELS, Fit, Fitted, fit, fit_swishes, hard_swish
 from edgeseg.quantization.ptq import PtqSettings, apply, calibrate
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named, schemes
 
 RNG = np.random.default_rng(0)
 
@@ -117,9 +117,11 @@ def test_without_images_it_says_so() -> None:
         fit_swishes(network(), [])
 
 
-@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("scheme", sorted(schemes()))
 def test_int8_reads_what_leaves_the_fitted_hardswish(scheme: str) -> None:
-    calibrated = calibrate(fitted(network()), feeds(), SCHEMES[scheme], PtqSettings(engine="onnxruntime"))
+    calibrated = calibrate(
+        fitted(network()), feeds(), scheme_named(scheme), PtqSettings(engine="onnxruntime")
+    )
     assert set(calibrated.placement.tensors) == {"image", "swish"}
     model = apply(calibrated).model
     before, after = result(network(), feeds()[0]), result(model, feeds()[0])

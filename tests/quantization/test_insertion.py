@@ -12,12 +12,12 @@ from edgeseg.quantization.grid import grid_for
 from edgeseg.quantization.placement.insertion import insert
 from edgeseg.quantization.placement.pairs import place
 from edgeseg.quantization.ptq import PtqSettings, apply, calibrate, quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named, schemes
 
 PLAIN = PtqSettings(correct_bias=False)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
+@pytest.mark.parametrize("scheme", schemes().values(), ids=lambda s: s.name)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_graph_computes_fake_quantisation(pattern: str, scheme) -> None:  # type: ignore[no-untyped-def]
     calibrated = calibrate(PATTERNS[pattern](), feeds(), scheme, PLAIN)
@@ -30,7 +30,7 @@ def test_the_graph_computes_fake_quantisation(pattern: str, scheme) -> None:  # 
     assert np.mean(error) < 2e-3 and np.quantile(error, 0.9) < 5e-3
 
 
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda s: s.name)
+@pytest.mark.parametrize("scheme", schemes().values(), ids=lambda s: s.name)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_int8_stays_near_float(pattern: str, scheme) -> None:  # type: ignore[no-untyped-def]
     model = PATTERNS[pattern]()
@@ -53,7 +53,7 @@ def scales_of(model: ModelProto, operator: str) -> dict[str, tuple[np.ndarray, n
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_tensorrt_gets_symmetric_int8_per_tensor_activations_and_per_channel_weights(pattern: str) -> None:
-    result = quantize(PATTERNS[pattern](), feeds(2), SCHEMES["tensorrt"]).model
+    result = quantize(PATTERNS[pattern](), feeds(2), scheme_named("tensorrt")).model
     quantizers, dequantizers = (
         scales_of(result, operator) for operator in ("QuantizeLinear", "DequantizeLinear")
     )
@@ -73,7 +73,7 @@ def test_tensorrt_gets_symmetric_int8_per_tensor_activations_and_per_channel_wei
 
 
 def test_names_say_what_belongs_to_what() -> None:
-    result = quantize(chain(), feeds(1), SCHEMES["x86"], PLAIN).model
+    result = quantize(chain(), feeds(1), scheme_named("openvino"), PLAIN).model
     names = {n.name for n in result.graph.node}
     stored = {t.name for t in result.graph.initializer}
     assert {"act/quantize", "act/dequantize", "c2.w/dequantize"} <= names
@@ -82,12 +82,14 @@ def test_names_say_what_belongs_to_what() -> None:
 
 
 def test_names_are_the_same_every_time() -> None:
-    first, second = (quantize(depthwise_transposed(), feeds(1), SCHEMES["x86"]).model for _ in range(2))
+    first, second = (
+        quantize(depthwise_transposed(), feeds(1), scheme_named("openvino")).model for _ in range(2)
+    )
     assert first.SerializeToString() == second.SerializeToString()
 
 
 def test_onnx_runtime_gets_int32_biases_with_the_product_of_the_scales() -> None:
-    result = quantize(chain(), feeds(1), SCHEMES["onnxruntime"], PLAIN).model
+    result = quantize(chain(), feeds(1), scheme_named("onnxruntime"), PLAIN).model
     values = {t.name: numpy_helper.to_array(t) for t in result.graph.initializer}
     assert values["c2.b/int32"].dtype == np.int32
     np.testing.assert_allclose(values["c2.b/scale"], values["act/scale"] * values["c2.w/scale"], rtol=1e-5)
@@ -97,13 +99,13 @@ def test_a_weight_of_two_convolutions_is_stored_once() -> None:
     net = Net()
     a = net.op("Relu", "act", net.conv("c1", "image", 3, 3))
     b = net.op("Conv", "again", a, "c1.w", "c1.b", pads=[1] * 4)
-    result = quantize(net.model(b), feeds(1), SCHEMES["x86"], PLAIN).model
+    result = quantize(net.model(b), feeds(1), scheme_named("openvino"), PLAIN).model
     assert [t.name for t in result.graph.initializer].count("c1.w/int8") == 1
 
 
 def test_opset_12_is_refused() -> None:
     net = Net()
     model = net.model(net.conv("c1", "image", 3, 4), opset=12)
-    placement = place(model, SCHEMES["x86"])
+    placement = place(model, scheme_named("openvino"))
     with pytest.raises(GraphError, match="opset 12"):
-        insert(model, placement, {"image": grid_for(-1, 1, "signed")}, SCHEMES["x86"])
+        insert(model, placement, {"image": grid_for(-1, 1, "signed")}, scheme_named("openvino"))

@@ -6,9 +6,9 @@ from patterns import chain, feeds
 from edgeseg.graph.reference import run, session
 from edgeseg.quantization.methods import RANGES, choose_methods
 from edgeseg.quantization.ptq import Calibrated, PtqSettings, apply, calibrate
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
-X86 = SCHEMES["x86"]
+X86 = scheme_named("openvino")
 
 
 def test_the_best_of_each_method_is_kept_and_all_are_told() -> None:

@@ -21,7 +21,7 @@ from edgeseg.graph.fold import fold
 from edgeseg.graph.reference import run, session
 from edgeseg.models.load import resolve
 from edgeseg.quantization.ptq import PtqSettings, quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 from edgeseg.runtime.preprocess import preprocess
 
 NETWORKS = {
@@ -53,7 +53,7 @@ def test_the_class_map_stays(name: str, data: Path) -> None:
     import openvino
 
     model, feeds = network(name, data), images(data)
-    result = quantize(model, feeds[::2], SCHEMES["x86"])
+    result = quantize(model, feeds[::2], scheme_named("openvino"))
     assert result.notes == ()
     core = openvino.Core()
     compiled = core.compile_model(
@@ -73,7 +73,7 @@ def test_the_class_map_stays(name: str, data: Path) -> None:
 def test_the_network_builds_with_tensorrt_rtx(name: str, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     settings = PtqSettings(correct_bias=False)
-    result = quantize(network(name, data), images(data)[:1], SCHEMES["tensorrt"], settings)
+    result = quantize(network(name, data), images(data)[:1], scheme_named("tensorrt"), settings)
     file = tmp_path / "qdq.onnx"
     onnx.save(result.model, file)
     target = Target.parse("rtx-fp32@sm86")

@@ -17,9 +17,9 @@ from patterns import (
 from edgeseg.errors import GraphError
 from edgeseg.quantization.placement.pairs import Placement, place
 from edgeseg.quantization.ptq import quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
-X86, RTX, ORT = (SCHEMES[name] for name in ("x86", "tensorrt", "onnxruntime"))
+X86, RTX, ORT = (scheme_named(name) for name in ("openvino", "tensorrt", "onnxruntime"))
 
 
 def readers(placement: Placement) -> dict[str, set[str]]:

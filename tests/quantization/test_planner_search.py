@@ -17,7 +17,7 @@ from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
 from edgeseg.quantization.planner.settings import PlanSettings
 from edgeseg.quantization.planner.tables import Loss, PlannedPrecision
 from edgeseg.quantization.planner.verdict import plan_precision, plan_with_few
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
 
 class KnownEvaluator:
@@ -51,7 +51,7 @@ class KnownEvaluator:
         for index in range(len(slow)):
             tensor = net.conv(f"l{index}", tensor, 3, 3)
         self.model = net.model(tensor)
-        self.groups = groups_of(self.model, place(self.model, SCHEMES["x86"]))
+        self.groups = groups_of(self.model, place(self.model, scheme_named("openvino")))
 
     def int8(self, plan: FloatNodes) -> np.ndarray:
         return np.array([f"l{i}" not in plan for i in range(len(self.slow))])

@@ -9,9 +9,9 @@ from edgeseg.graph.reference import run, session
 from edgeseg.quantization.placement.groups import float_plan, merge
 from edgeseg.quantization.ptq import PtqSettings, apply, calibrate, quantize
 from edgeseg.quantization.ranges.thresholds import RangeMethod
-from edgeseg.quantization.schemes import SCHEMES, scheme_for
+from edgeseg.quantization.schemes import scheme_for, scheme_named
 
-X86 = SCHEMES["x86"]
+X86 = scheme_named("openvino")
 
 
 def error(model, floating) -> float:  # type: ignore[no-untyped-def]
@@ -94,8 +94,8 @@ def test_merged_groups_switch_together() -> None:
 
 
 def test_schemes_by_engine() -> None:
-    assert scheme_for("openvino").name == "x86"
-    assert scheme_for("rtx") is scheme_for("trt") is SCHEMES["tensorrt"]
+    assert scheme_for("openvino").name == "openvino"
+    assert scheme_for("rtx") is scheme_for("trt") is scheme_named("tensorrt")
     with pytest.raises(TargetError, match="'abacus'"):
         scheme_for("abacus")
 

@@ -16,12 +16,12 @@ from edgeseg.graph.reference import run
 from edgeseg.quantization.ptq import PtqSettings, quantize
 from edgeseg.quantization.qat.fake_quant import FakeQuantize
 from edgeseg.quantization.qat.module import prepare, write_back
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
 
 @lru_cache(maxsize=32)
-def quantized(pattern: str, scheme: str = "x86", **settings: object) -> ModelProto:
-    return quantize(PATTERNS[pattern](), feeds(), SCHEMES[scheme], PtqSettings(**settings)).model
+def quantized(pattern: str, scheme: str = "openvino", **settings: object) -> ModelProto:
+    return quantize(PATTERNS[pattern](), feeds(), scheme_named(scheme), PtqSettings(**settings)).model
 
 
 def in_runtime(model: ModelProto, image: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def train(module: LiftedModule, steps: int = 6, lr: float = 3e-3) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("scheme", ["x86", "onnxruntime"])
+@pytest.mark.parametrize("scheme", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_network_is_the_graph_before_and_after_training(pattern: str, scheme: str) -> None:
     model = quantized(pattern, scheme)
@@ -146,7 +146,7 @@ def test_one_step_moves_every_constant_by_the_same_share_of_its_size() -> None:
     weight.CopyFrom(
         numpy_helper.from_array(numpy_helper.to_array(weight) * sizes[:, None, None, None], weight.name)
     )
-    module = prepare(quantize(plain, feeds(), SCHEMES["x86"]).model, plain).module
+    module = prepare(quantize(plain, feeds(), scheme_named("openvino")).model, plain).module
     before = learned(module, "c2", "weight").copy()
     train(module, steps=1, lr=1e-3)
     largest = np.abs(before).max(axis=(1, 2, 3))
@@ -155,7 +155,7 @@ def test_one_step_moves_every_constant_by_the_same_share_of_its_size() -> None:
 
 
 def test_tensors_that_share_a_scale_share_it_after_training() -> None:
-    model = quantize(concat_mixed(), feeds(), SCHEMES["x86"]).model
+    model = quantize(concat_mixed(), feeds(), scheme_named("openvino")).model
     found = prepare(model)
     assert found.scales == 2  # the image, and what the Concat joins
     train(found.module)
@@ -205,7 +205,7 @@ def test_a_weight_read_by_two_layers_stays_one() -> None:
     bias = net.constant("b", net.rng.normal(0, 0.2, 8))
     twice = net.op("Conv", "second", net.op("Conv", "first", a, shared, bias), shared, bias)
     plain = net.model(net.conv("c2", twice, 8, 4))
-    model = quantize(plain, feeds(), SCHEMES["x86"], PtqSettings(correct_bias=False)).model
+    model = quantize(plain, feeds(), scheme_named("openvino"), PtqSettings(correct_bias=False)).model
     found = prepare(model, plain)
     assert (found.weights, found.masters) == (3, 3)
     require_equal(in_torch(found.module, images()[0]), in_runtime(model, images()[0]))
@@ -219,7 +219,7 @@ def test_one_of_several_outputs_is_trained_and_the_others_stay() -> None:
     net = Net()
     a = net.op("Relu", "act", net.conv("c1", "image", 3, 8))
     plain = net.model(net.conv("c2", a, 8, 4), net.conv("c3", a, 8, 2))
-    model = quantize(plain, feeds(), SCHEMES["x86"]).model
+    model = quantize(plain, feeds(), scheme_named("openvino")).model
     module = prepare(model, plain, output="c3").module
     assert in_torch(module, images()[0]).shape[1] == 2
     train(module)

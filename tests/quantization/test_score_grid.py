@@ -9,9 +9,9 @@ from edgeseg.errors import GraphError
 from edgeseg.graph.reference import run, session
 from edgeseg.quantization.placement.score_grid import scoring_node
 from edgeseg.quantization.ptq import apply, calibrate, quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 
-X86 = SCHEMES["x86"]
+X86 = scheme_named("openvino")
 
 
 @pytest.mark.parametrize("opset", [17, 18])
@@ -61,4 +61,4 @@ def test_one_class_several_outputs_and_other_schemes_have_none() -> None:
     assert scoring_node(net.model(one, net.conv("c3", hidden, 8, 4))) is None
     assert scoring_node(net.model(hidden)) is None
     for name in ("tensorrt", "onnxruntime"):
-        assert quantize(chain(), feeds(2), SCHEMES[name]).scores is None
+        assert quantize(chain(), feeds(2), scheme_named(name)).scores is None

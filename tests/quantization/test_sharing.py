@@ -8,7 +8,7 @@ from patterns import PATTERNS, Net, feeds
 from edgeseg.quantization.placement.pairs import place
 from edgeseg.quantization.placement.sharing import SharedScales
 from edgeseg.quantization.ptq import quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named, schemes
 
 
 def joined() -> ModelProto:
@@ -22,11 +22,11 @@ def joined() -> ModelProto:
     return net.model(net.conv("c3", net.op("MaxPool", "max", cat, kernel_shape=[2, 2]), 16, 4))
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", schemes())
 @pytest.mark.parametrize("pattern", ["residual", "concat-mixed", "resize-linear", "pooled", "joined"])
 def test_the_graph_tells_what_the_placement_decided(pattern: str, scheme: str) -> None:
     model = joined() if pattern == "joined" else PATTERNS[pattern]()
-    chosen = SCHEMES[scheme]
+    chosen = scheme_named(scheme)
     expected: dict[str, set[str]] = {}
     for pair in place(model, chosen).pairs:
         expected.setdefault(pair.shared, set()).add(f"{pair.tensor}/scale")
@@ -40,7 +40,7 @@ def test_the_graph_tells_what_the_placement_decided(pattern: str, scheme: str) -
 
 
 def test_scales_that_differ_are_not_shared() -> None:
-    result = quantize(PATTERNS["concat-mixed"](), feeds(1), SCHEMES["x86"]).model
+    result = quantize(PATTERNS["concat-mixed"](), feeds(1), scheme_named("openvino")).model
     scale = next(t for t in result.graph.initializer if t.name == "act/scale")
     scale.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(scale), "act/scale"))
     pairs = {n.input[1]: n for n in result.graph.node if n.op_type == "QuantizeLinear"}

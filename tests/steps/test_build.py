@@ -160,7 +160,7 @@ def test_a_wrong_engine_is_refused_where_it_is_made_and_names_the_node(graph, ru
 def test_of_int8_a_fault_that_moves_few_pixels_is_refused_without_its_levels(graph, run_step, tmp_path, text):
     """Three weights of another sign move 0.2% of the pixels: between levels, rounding moves as many."""
     pytest.importorskip(PACKAGES[text.partition("-")[0]])
-    scheme = "x86" if text == "openvino-int8" else "onnxruntime"
+    scheme = "openvino" if text == "openvino-int8" else "onnxruntime"
     child = run_step("build", run_step("quantize", graph, data=NoiseData(), scheme=scheme), target=text)
     assert {check.what for check in child.manifest.checks} >= {text, text.replace("int8", "fp32")}
     wrong = _tampered(child, tmp_path, at=np.s_[4, :, 0, 0])

@@ -26,7 +26,7 @@ from edgeseg.errors import BundleError, DataError, InputError, RecipeError
 from edgeseg.graph.reference import run, session
 from edgeseg.quantization.hard_swish import fit_swishes, hard_swish
 from edgeseg.quantization.ptq import PtqSettings, quantize
-from edgeseg.quantization.schemes import SCHEMES
+from edgeseg.quantization.schemes import scheme_named
 from edgeseg.steps import STEPS, Context, Frames
 
 SIZE = (32, 48)
@@ -79,11 +79,13 @@ def qdq_bundle(parent: Bundle, place: Path, *, swish: bool = False) -> Bundle:
     images = Pictures(False).split("images")
     feeds = Inputs(images, parent.manifest.model, SIZE, name=plain.graph.input[0].name)
     network = hard_swish(plain, fit_swishes(plain, feeds)) if swish else plain
-    made = quantize(network, feeds, SCHEMES["x86"], PtqSettings(weight_bits=3))
+    made = quantize(network, feeds, scheme_named("openvino"), PtqSettings(weight_bits=3))
     with draft(place) as work:
         onnx.save(plain, str(work.path / "graph.onnx"))
         onnx.save(made.model, str(work.path / "quantized.onnx"))
-        quantization = Quantization(graph="quantized.onnx", scheme="x86", plan={}, calibration="8 pictures")
+        quantization = Quantization(
+            graph="quantized.onnx", scheme="openvino", plan={}, calibration="8 pictures"
+        )
         work.finish(
             Manifest(
                 kind="qdq",

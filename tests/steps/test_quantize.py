@@ -24,7 +24,7 @@ from edgeseg.quantization.planner.tables import PlannedPrecision
 from edgeseg.runtime import load
 
 PACKAGES = {"openvino": "openvino", "ort": "onnxruntime", "rtx": "tensorrt_rtx"}
-SCHEMES = {"openvino": "x86", "ort": "onnxruntime", "rtx": "tensorrt", "trt": "tensorrt"}
+SCHEMES = {"openvino": "openvino", "ort": "onnxruntime", "rtx": "tensorrt", "trt": "tensorrt"}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def quantise(graph, run_step):
     return lambda scheme, **settings: run_step("quantize", graph, data=NoiseData(), scheme=scheme, **settings)
 
 
-@pytest.mark.parametrize("scheme", ["x86", "onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("scheme", ["openvino", "onnxruntime", "tensorrt"])
 def test_the_bundle_keeps_the_float_graph_and_says_what_every_layer_became(graph, quantise, scheme):
     found = quantise(scheme).manifest
     assert found.kind == "qdq"
@@ -49,7 +49,7 @@ def test_the_bundle_keeps_the_float_graph_and_says_what_every_layer_became(graph
 
 def test_a_node_can_be_kept_in_float(graph, quantise):
     names = [n.name for n in onnx.load(str(graph.file("graph.onnx"))).graph.node if n.op_type == "Conv"]
-    plan = quantise("x86", keep=(names[0],)).manifest.quantization.plan
+    plan = quantise("openvino", keep=(names[0],)).manifest.quantization.plan
     assert plan == {names[0]: "float", names[1]: "int8"}
 
 
@@ -165,7 +165,7 @@ def test_an_int8_engine_gives_the_class_maps_of_float(quantise, run_step, text):
 
 def test_openvino_decides_on_the_levels_of_the_scores(quantise, run_step):
     pytest.importorskip("openvino")
-    parent = quantise("x86")
+    parent = quantise("openvino")
     made = parent.manifest.quantization
     assert made.scores.scale > 0
     child = run_step("build", parent, target="openvino-int8")
@@ -291,10 +291,10 @@ def test_int8_engines_that_were_made_where_they_run_have_no_rival(quantise, run_
 def test_an_int8_target_needs_a_qdq_bundle_of_its_scheme(graph, quantise, run_step):
     with pytest.raises(TargetError, match="cannot be built from a bundle of kind 'onnx'"):
         run_step("build", graph, target="openvino-int8")
-    quantised = quantise("x86")
+    quantised = quantise("openvino")
     with pytest.raises(TargetError, match="cannot be built from a bundle of kind 'qdq'"):
         run_step("build", quantised, target="openvino-fp32")
-    with pytest.raises(BundleError, match="holds the int8 scheme 'x86'"):
+    with pytest.raises(BundleError, match="holds the int8 scheme 'openvino'"):
         run_step("build", quantised, target="trt-int8")
 
 
@@ -328,6 +328,6 @@ def test_images_that_cannot_calibrate_are_refused(graph, run_step, data, error, 
 def test_a_plan_without_int8_or_with_unknown_nodes_is_refused(graph, quantise):
     names = [n.name for n in onnx.load(str(graph.file("graph.onnx"))).graph.node if n.op_type == "Conv"]
     with pytest.raises(GraphError, match="no layer of the network is int8"):
-        quantise("x86", keep=tuple(names))
+        quantise("openvino", keep=tuple(names))
     with pytest.raises(EdgesegError, match="does not have: nowhere"):
-        quantise("x86", keep=("nowhere",))
+        quantise("openvino", keep=("nowhere",))

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper
 
+from edgeseg.core.int8 import Scheme
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import Editor, opset_of
 from edgeseg.graph.shapes import with_shapes
 from edgeseg.quantization.grid import Grid
 from edgeseg.quantization.placement.pairs import Pair, Placement, WeightPair
-from edgeseg.quantization.schemes import Scheme
 from edgeseg.quantization.weights import WeightMethod, bias_floor, quantize_weight, weight_scales
 
 OLDEST_OPSET = 13

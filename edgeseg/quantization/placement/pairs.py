@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from onnx import ModelProto, NodeProto
 
+from edgeseg.core.int8 import Scheme
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import Editor
 from edgeseg.graph.shapes import static_shapes
@@ -24,7 +25,6 @@ from edgeseg.quantization.placement.operators import (
     selects,
     weight_axis,
 )
-from edgeseg.quantization.schemes import Scheme
 
 Precision = Literal["int8", "float"]
 Plan = Mapping[str, Precision]

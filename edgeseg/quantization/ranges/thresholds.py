@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.quantization.grid import Form, Grid, fake_quantize, grid_for
+from edgeseg.core.int8 import Form
+from edgeseg.quantization.grid import Grid, fake_quantize, grid_for
 from edgeseg.quantization.ranges.histogram import BINS, Histogram
 
 RangeMethod = Literal["min-max", "moving-average", "percentile", "mse", "entropy"]

@@ -17,6 +17,7 @@ PRECISIONS = ("fp32",)
 
 
 class ToyBackend:
+    int8 = None
     reads_precision = False
 
     def targets(self):
