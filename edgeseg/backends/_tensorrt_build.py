@@ -7,13 +7,41 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgeseg.backends._cache_files import keep, read_if_whole, writable
 from edgeseg.backends._onnx_io import read_signature, unsupported
 from edgeseg.backends._tensorrt_package import Distribution, capabilities, make_logger
 from edgeseg.core.bundle import TensorInfo
+from edgeseg.core.documents import convert
 from edgeseg.core.ports import BuildSettings, Progress
 from edgeseg.core.target import Target
 from edgeseg.errors import GraphError
+
+MOST_WORKSPACE_MB = 1 << 20
+
+
+class TensorRtOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        workspace_mb: scratch memory the builder may use; 0: the engine's default.
+        cuda_graph: replay the inference as one CUDA graph.
+    """
+
+    workspace_mb: int = 0
+    cuda_graph: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.workspace_mb <= MOST_WORKSPACE_MB:
+            raise ValueError(
+                f"workspace_mb is {self.workspace_mb}, expected megabytes, from 0 (the engine's default) to "
+                f"{MOST_WORKSPACE_MB:,}"
+            )
+
+
+def build_options(settings: BuildSettings) -> TensorRtOptions:
+    """Raises InputError for options that TensorRT does not have."""
+    return convert(settings.options, TensorRtOptions, where="the build options of TensorRT")
 
 
 class Plan:
@@ -103,8 +131,9 @@ def _configure(
 ) -> None:
     if target.precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
-    if settings.workspace_mb:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mb << 20)
+    workspace_mb = build_options(settings).workspace_mb
+    if workspace_mb:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if wanted:
         config.num_compute_capabilities = len(wanted)

@@ -22,6 +22,7 @@ from edgeseg.core.ports import (
     BuildSettings,
     Built,
     Layer,
+    NoOptions,
     OpenSettings,
     Progress,
     Tensors,
@@ -45,6 +46,7 @@ class _Shapes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NullBackend:
+    options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = None
     reads_precision = False
     merges_upsampling = False

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgeseg.backends._onnx_io import Node, read_signature, unsupported
@@ -26,6 +27,7 @@ from edgeseg.core.ports import (
     BuildSettings,
     Built,
     Layer,
+    NoOptions,
     OpenSettings,
     Progress,
     Tensors,
@@ -50,6 +52,7 @@ INT8 = Scheme(
 
 
 class OrtBackend:
+    options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = INT8
     reads_precision = True
     merges_upsampling = False

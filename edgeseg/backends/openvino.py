@@ -16,12 +16,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgeseg.backends._onnx_io import Node, read_signature, unsupported
 from edgeseg.backends._openvino_run import OpenVinoEngine
 from edgeseg.backends.cpu import cpu_hardware
 from edgeseg.core.bundle import EngineRecord, Hardware
 from edgeseg.core.int8 import Scheme
-from edgeseg.core.ports import Availability, Backend, BuildSettings, Built, OpenSettings, Progress, silent
+from edgeseg.core.ports import (
+    Availability,
+    Backend,
+    BuildSettings,
+    Built,
+    NoOptions,
+    OpenSettings,
+    Progress,
+    silent,
+)
 from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError, GraphError, MissingDependency, MissingDevice, TargetError
 
@@ -52,6 +63,7 @@ of mIoU on Mobile-UNet); the same values as uint8 with zero point 128 are exact 
 
 
 class OpenVinoBackend:
+    options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = INT8
     reads_precision = False
     merges_upsampling = True

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from edgeseg.backends._cuda import cuda
-from edgeseg.backends._tensorrt_build import build_plan, check_plan
+from edgeseg.backends._tensorrt_build import TensorRtOptions, build_options, build_plan, check_plan
 from edgeseg.backends._tensorrt_package import (
     DISTRIBUTIONS,
     Distribution,
@@ -46,6 +48,7 @@ INT8 = Scheme(
 
 
 class TensorRtBackend:
+    options: type[msgspec.Struct] = TensorRtOptions
     int8: Scheme | None = INT8
     reads_precision = True
     merges_upsampling = False
@@ -120,7 +123,7 @@ class TensorRtBackend:
             hardware=built_for(self._kind, target, device),
             inputs=plan.inputs,
             outputs=plan.outputs,
-            settings={"cuda_graph": settings.cuda_graph, "workspace_mb": settings.workspace_mb},
+            settings=msgspec.to_builtins(build_options(settings)),
         )
 
     def open(self, entry: Path, record: EngineRecord, settings: OpenSettings) -> TensorRtEngine:

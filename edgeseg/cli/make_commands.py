@@ -106,9 +106,7 @@ def build(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder of the new bundle.", show_default="BUNDLE-built")
     ] = "",
-    workspace_mb: Annotated[
-        int, typer.Option(help="Scratch memory of the builder; 0: the engine's default.")
-    ] = 0,
+    option: o.BuildOption = [],  # noqa: B006
     overwrite: o.Overwrite = False,
     require_signature: o.RequireSignature = "",
     json: o.Json = False,
@@ -119,7 +117,8 @@ def build(
 
     choices.require_signed(require_signature, bundle)
     with progress.shown() as report:
-        result = build(bundle, output, workspace_mb=workspace_mb, overwrite=overwrite, progress=report)
+        options = o.pairs(option, "--option")
+        result = build(bundle, output, options=options, overwrite=overwrite, progress=report)
     render.bundles((result,), json)
 
 

@@ -46,6 +46,14 @@ CameraSize = Annotated[
     str,
     typer.Option(metavar="HxW", help="Frames of the camera, height x width.", show_default="the input size"),
 ]
+BuildOption = Annotated[
+    list[str],
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="Option of the engine's builder, as in workspace_mb=1024. Repeatable.",
+    ),
+]
 ModelOption = Annotated[
     list[str],
     typer.Option(

@@ -19,7 +19,6 @@ from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.target import Target
 from edgeseg.errors import InputError
 
-MOST_WORKSPACE_MB = 1 << 20
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 
@@ -51,24 +50,19 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
 
 
+class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of an engine whose builder has none."""
+
+
 class BuildSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Attributes:
         cache: folder for timing and kernel caches; None: no cache.
-        workspace_mb: scratch memory the builder may use; 0: the engine's default.
-        cuda_graph: replay the inference as one CUDA graph.
+        options: of the engine's builder: fields of `Backend.options`.
     """
 
     cache: Path | None = None
-    workspace_mb: int = 0
-    cuda_graph: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.workspace_mb <= MOST_WORKSPACE_MB:
-            raise InputError(
-                f"workspace_mb is {self.workspace_mb}",
-                expected=f"megabytes, from 0 (the engine's default) to {MOST_WORKSPACE_MB:,}",
-            )
+    options: dict[str, str | int | float | bool] = {}
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +155,10 @@ class Backend(Protocol):
         merges_upsampling: the engine is faster when `graph.upsampling` has rewritten its graph.
         computes: False for an engine whose outputs mean nothing (`null`).
         int8: how it wants Q/DQ pairs; None: it has no int8.
+        options: a msgspec struct of what its builder can be told, with defaults.
     """
+
+    options: type[msgspec.Struct]
 
     int8: Scheme | None
     reads_precision: bool

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import MANIFEST, Bundle, EngineRecord, Manifest, StepRecord, settings_key
+from edgeseg.core.documents import convert
 from edgeseg.core.drafts import BundleDraft, draft
 from edgeseg.core.locks import only_one
 from edgeseg.core.ports import BuildSettings, Progress, silent
@@ -129,6 +132,19 @@ def _copy(bundle: Bundle, manifest: Manifest, folder: Path) -> None:
         shutil.copyfile(bundle.path / name, folder / name)
 
 
+def checked_options(target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the builder of a target's engine, with those that were not given.
+
+    Raises:
+        InputError: one that it does not have, or a value that it does not take.
+    """
+    known = backend_for(target).options
+    found: dict[str, Any] = msgspec.to_builtins(
+        convert(dict(options), known, where=f"the build options of {target.engine}")
+    )
+    return found
+
+
 def make_engine(
     record: EngineRecord, folder: Path, settings: BuildSettings, progress: Progress = silent
 ) -> tuple[EngineRecord, tuple[str, ...]]:
@@ -140,6 +156,7 @@ def make_engine(
     Raises what `Backend.build` raises.
     """
     target = Target.parse(record.target)
+    checked_options(target, settings.options)
     engine_folder = folder / ENGINE_FOLDER
     engine_folder.mkdir()
     built = backend_for(target).build(folder / record.graph, target, engine_folder, settings, progress)
@@ -168,10 +185,7 @@ def _manifest(
         manifest,
         kind="engine",
         parent=bundle.as_parent(),
-        step=StepRecord(
-            name="build",
-            settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
-        ),
+        step=StepRecord(name="build", settings=dict(settings.options)),
         engine=record,
         build=status,
         gate=gate.UNTIMED if record.float_fallback else None,

@@ -21,7 +21,7 @@ from edgeseg.core.target import parse_cpus
 from edgeseg.device.bench import BenchSettings, bench, bench_pair
 from edgeseg.device.build import build, ready
 from edgeseg.device.report import judge, measurement_text, ratio_text
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, InputError
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.signature import require_signature
@@ -69,14 +69,23 @@ def _build(options: argparse.Namespace) -> int:
     output = options.output or place.with_name(f"{place.name}-built")
     refuse_existing(output, options.overwrite)
     bundle = Bundle.open(options.bundle)
-    settings = BuildSettings(
-        cache=options.cache, workspace_mb=options.workspace_mb, cuda_graph=not options.no_cuda_graph
-    )
+    settings = BuildSettings(cache=options.cache, options=dict(map(_option, options.option)))
     child = build(bundle, output, settings, overwrite=options.overwrite, progress=_tell)
     print(child.path)
     for note in child.manifest.sentences():
         print(f"note: {note}")
     return 0
+
+
+def _option(text: str) -> tuple[str, str | int | float | bool]:
+    """`KEY=VALUE` with its value as JSON has it, else as text."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise InputError(f"--option {text}", expected="--option KEY=VALUE")
+    try:
+        return key, msgspec.json.decode(value, type=str | int | float | bool)
+    except msgspec.MsgspecError:
+        return key, value
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -162,8 +171,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("build", _build, "build the engine of a deferred bundle on this device")
     sub.add_argument("--output", "-o", type=Path, help="folder of the new bundle (default: BUNDLE-built)")
     sub.add_argument("--overwrite", action="store_true")
-    sub.add_argument("--workspace-mb", type=int, default=0, help="scratch memory; 0: the engine's default")
-    sub.add_argument("--no-cuda-graph", action="store_true")
+    sub.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE",
+        help="of the engine's builder, as workspace_mb=1024 or cuda_graph=false of TensorRT",
+    )  # fmt: skip
 
     command("check", _check, "open a bundle and compare its class maps with the golden ones")
 

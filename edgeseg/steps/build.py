@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from edgeseg.core.quantization import Quantization
 from edgeseg.core.status import BuildStatus
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
-from edgeseg.device.build import make_engine
+from edgeseg.device.build import checked_options, make_engine
 from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
 from edgeseg.steps import GRAPH, Context
@@ -43,14 +43,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         target: as text, `trt-fp16@orin`.
         confidence: the engine also returns the probability of the class it chose, float32 [N,H,W].
-        workspace_mb: scratch memory of the builder; 0: the engine's default.
-        cuda_graph: replay the inference as one CUDA graph.
+        options: of the engine's builder: fields of `Backend.options`.
     """
 
     target: str
     confidence: bool = False
-    workspace_mb: Annotated[int, msgspec.Meta(ge=0)] = 0
-    cuda_graph: bool = True
+    options: dict[str, Any] = {}
 
 
 class Build:
@@ -84,7 +82,7 @@ class Build:
             graph=DEPLOY,
             batch=_batch(network),
             camera_size=context.camera_size,
-            settings={"workspace_mb": settings.workspace_mb, "cuda_graph": settings.cuda_graph},
+            settings=checked_options(target, settings.options),
             float_fallback=fallback,
         )
         record, status, built_notes = _engine(backend, target, record, draft, settings, context)
@@ -287,8 +285,6 @@ def _engine(
     can = backend.availability(target)
     if not can.build:
         return record, BuildStatus(state="deferred", reason=can.reason), ()
-    build = BuildSettings(
-        cache=context.cache, workspace_mb=settings.workspace_mb, cuda_graph=settings.cuda_graph
-    )
+    build = BuildSettings(cache=context.cache, options=settings.options)
     record, notes = make_engine(record, draft.path, build, context.progress)
     return record, BuildStatus(state="built"), notes

@@ -54,7 +54,7 @@ def no_driver(monkeypatch):
 
 def make(graph, folder, text, progress=lambda *_: None, **settings):
     target = Target.parse(text)
-    return backend_for(target).build(graph, target, folder, BuildSettings(**settings), progress)
+    return backend_for(target).build(graph, target, folder, BuildSettings(options=settings), progress)
 
 
 @needs_rtx

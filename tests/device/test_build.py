@@ -14,11 +14,11 @@ def test_a_deferred_bundle_becomes_an_engine_bundle(make_bundle, frames, tmp_pat
     parent = Bundle.open(make_bundle(kind="deferred"))
     told = []
     child = build(
-        parent, tmp_path / "child", BuildSettings(workspace_mb=64), progress=lambda m, *_: told.append(m)
+        parent, tmp_path / "child", BuildSettings(options={"speed": 3}), progress=lambda m, *_: told.append(m)
     )
     assert child.manifest.kind == "engine"
     assert child.manifest.parent == parent.as_parent()
-    assert child.manifest.step.settings["workspace_mb"] == 64
+    assert child.manifest.step.settings["speed"] == 3
     assert child.engine.hardware.name == "toybox"
     assert child.manifest.tools["toy"] == "1"
     assert child.manifest.build == BuildStatus(state="built", opened=True)

@@ -9,10 +9,11 @@ from small import write_data, write_recipe
 
 from edgeseg.backends.openvino import OpenVinoBackend
 from edgeseg.core.documents import read_json, read_toml
-from edgeseg.core.ports import BuildSettings
 from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe, StepChoice, TargetChoice
+from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
 from edgeseg.device.bench import BenchSettings
+from edgeseg.device.build import checked_options
 from edgeseg.errors import BundleError, EdgesegError, InputError, UnsupportedOperator
 from edgeseg.flow import make
 from edgeseg.flow.build import build
@@ -263,9 +264,15 @@ def test_a_plan_tells_limits_that_will_have_no_answer(tmp_path, fields, said):
 
 
 def test_numbers_out_of_range_have_one_place():
-    for absurd in (-1, 10**20):
-        with pytest.raises(InputError, match=f"workspace_mb is {absurd}\nexpected: .* to 1,048,576"):
-            BuildSettings(workspace_mb=absurd)
+    for absurd, said in (
+        (-1, "workspace_mb is -1, expected .* to 1,048,576"),
+        (10**7, "workspace_mb is 10000000, expected"),
+        (10**20, "workspace_mb is an integer of 67 bits"),
+    ):
+        with pytest.raises(InputError, match=f"the build options of trt: {said}"):
+            checked_options(Target.parse("trt-fp16"), {"workspace_mb": absurd})
+    with pytest.raises(InputError, match="the build options of ort"):
+        checked_options(Target.parse("ort-fp32"), {"workspace_mb": 64})
     with pytest.raises(InputError, match="threads is -2"):
         BenchSettings(threads=-2).require_sane()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeseg.graph.reference import run, session
 from edgeseg.core.int8 import Form
+from edgeseg.graph.reference import run, session
 from edgeseg.quantization.grid import Grid, fake_quantize, grid_for
 
 FORMS: tuple[Form, ...] = ("signed", "unsigned", "offset", "affine")

@@ -48,7 +48,7 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
         "--budget-class": (*PAIRS, "thing=nan", "thing=-1", "thing=x"), "--ptq": PAIRS,
         "--target": TARGETS, "--swish": ("soft", "", "EXACT"),
     },
-    "build": {"--workspace-mb": NUMBERS + ABSURD},
+    "build": {"--option": (*PAIRS, *(f"workspace_mb={value}" for value in NUMBERS + ABSURD))},
     "bench": {
         "--min-runs": NUMBERS + ABSURD, "--min-seconds": (*NUMBERS, "1e15", "1e300"),
         "--streams": NUMBERS + ABSURD, "--threads": NUMBERS + ABSURD,

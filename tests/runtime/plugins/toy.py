@@ -6,6 +6,7 @@ import json
 import threading
 import time
 
+import msgspec
 import numpy as np
 
 from edgeseg.core.bundle import Hardware, TensorInfo
@@ -16,7 +17,12 @@ NAMES = ("toy",)
 PRECISIONS = ("fp32",)
 
 
+class ToyOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    speed: int = 1
+
+
 class ToyBackend:
+    options = ToyOptions
     int8 = None
     reads_precision = False
 
