@@ -232,7 +232,7 @@ def _fault(bundle: Bundle, right: ModelProto, before: Array, seed: int) -> dict[
         return {"at": place, "moved": moved}
     target, int8 = Target.parse(record.target), bundle.manifest.quantization
     rest = scheme_named(int8.scheme).rest if int8 else target.precision
-    rest = rest if backend_for(target).reads_precision else ""
+    rest = rest if backend_for(target).graph.precision == "stated" else ""
     with TemporaryDirectory(prefix="edgeseg-fault-") as folder:
         work = BundleDraft(Path(folder))
         onnx.save(model, str(work.path / record.graph))

@@ -3,7 +3,7 @@
     python benchmarks/upsampling.py [--size 512] [--output benchmarks/results/upsampling.json]
 
 Plain networks of the zoo with random weights, both graphs alternating in blocks in one process. Below 1 the
-rewritten graph is faster. `Backend.merges_upsampling` follows this table.
+rewritten graph is faster. `Backend.graph.rewrites` follows this table.
 """
 
 from __future__ import annotations

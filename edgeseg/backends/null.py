@@ -21,6 +21,7 @@ from edgeseg.core.ports import (
     Backend,
     BuildSettings,
     Built,
+    GraphPreferences,
     Layer,
     NoOptions,
     OpenSettings,
@@ -48,8 +49,7 @@ class _Shapes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NullBackend:
     options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = None
-    reads_precision = False
-    merges_upsampling = False
+    graph = GraphPreferences(opset=18, precision="hint")
     computes = False
 
     def targets(self) -> tuple[str, ...]:
@@ -57,9 +57,6 @@ class NullBackend:
 
     def availability(self, target: Target) -> Availability:
         return Availability(build=True, run=True, version=edgeseg.__version__, device="none")
-
-    def opset(self) -> int:
-        return 18
 
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent

@@ -26,6 +26,7 @@ from edgeseg.core.ports import (
     Backend,
     BuildSettings,
     Built,
+    GraphPreferences,
     Layer,
     NoOptions,
     OpenSettings,
@@ -54,8 +55,7 @@ INT8 = Scheme(
 class OrtBackend:
     options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = INT8
-    reads_precision = True
-    merges_upsampling = False
+    graph = GraphPreferences(opset=21)
     computes = True
 
     def targets(self) -> tuple[str, ...]:
@@ -74,9 +74,6 @@ class OrtBackend:
             return Availability(build=False, run=False, reason=fault.message, fix=fault.hint)
         device = cpu_hardware().name if provider == CPU else "CUDA"
         return Availability(build=True, run=True, version=ort.__version__, device=device)
-
-    def opset(self) -> int:
-        return 21
 
     def check(self, graph: Path, target: Target) -> None:
         _check_operators(package(), graph, read_signature(graph).nodes)

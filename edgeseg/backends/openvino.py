@@ -28,6 +28,7 @@ from edgeseg.core.ports import (
     Backend,
     BuildSettings,
     Built,
+    GraphPreferences,
     NoOptions,
     OpenSettings,
     Progress,
@@ -65,8 +66,7 @@ of mIoU on Mobile-UNet); the same values as uint8 with zero point 128 are exact 
 class OpenVinoBackend:
     options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = INT8
-    reads_precision = False
-    merges_upsampling = True
+    graph = GraphPreferences(opset=21, precision="hint", rewrites=("merge-upsampling",))
     computes = True
 
     def targets(self) -> tuple[str, ...]:
@@ -89,9 +89,6 @@ class OpenVinoBackend:
         except EdgesegError as fault:
             return Availability(build=True, run=False, version=version, reason=fault.message, fix=fault.hint)
         return Availability(build=True, run=True, version=version, device=_hardware(device, found).name)
-
-    def opset(self) -> int:
-        return 21
 
     def check(self, graph: Path, target: Target) -> None:
         _read(graph, read_signature(graph).nodes)

@@ -27,7 +27,16 @@ from edgeseg.backends._tensorrt_package import (
 from edgeseg.backends._tensorrt_run import TensorRtEngine
 from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.int8 import Scheme
-from edgeseg.core.ports import Availability, Backend, BuildSettings, Built, OpenSettings, Progress, silent
+from edgeseg.core.ports import (
+    Availability,
+    Backend,
+    BuildSettings,
+    Built,
+    GraphPreferences,
+    OpenSettings,
+    Progress,
+    silent,
+)
 from edgeseg.core.target import Target
 from edgeseg.errors import EdgesegError
 
@@ -50,8 +59,7 @@ INT8 = Scheme(
 class TensorRtBackend:
     options: type[msgspec.Struct] = TensorRtOptions
     int8: Scheme | None = INT8
-    reads_precision = True
-    merges_upsampling = False
+    graph = GraphPreferences(opset=19)
     computes = True
 
     def __init__(self, kind: Distribution) -> None:
@@ -96,9 +104,6 @@ class TensorRtBackend:
             reason="; ".join(fault.message for fault in faults),
             fix="; ".join(fault.hint for fault in faults),
         )
-
-    def opset(self) -> int:
-        return 19
 
     def check(self, graph: Path, target: Target) -> None:
         check_plan(self._kind, load_package(self._kind), graph)

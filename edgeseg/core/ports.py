@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -146,13 +146,26 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+class GraphPreferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an engine wants of the graph it is built from.
+
+    Attributes:
+        opset: the newest ONNX opset its parser reads well.
+        precision: `stated`: half precision is baked into the graph. `hint`: the graph is float32 and the
+            engine chooses by the target.
+        rewrites: names in `graph.engine_graph.REWRITES` that make it faster, in this order.
+    """
+
+    opset: int
+    precision: Literal["stated", "hint"] = "stated"
+    rewrites: tuple[str, ...] = ()
+
+
 class Backend(Protocol):
     """One inference engine. `backend()` in a file of `edgeseg/backends/` returns it.
 
     Attributes:
-        reads_precision: the ONNX graph states the precision (half precision is baked in); else the
-            graph is float32 and the engine chooses by hint.
-        merges_upsampling: the engine is faster when `graph.upsampling` has rewritten its graph.
+        graph: what it wants of the graph.
         computes: False for an engine whose outputs mean nothing (`null`).
         int8: how it wants Q/DQ pairs; None: it has no int8.
         options: a msgspec struct of what its builder can be told, with defaults.
@@ -161,8 +174,7 @@ class Backend(Protocol):
     options: type[msgspec.Struct]
 
     int8: Scheme | None
-    reads_precision: bool
-    merges_upsampling: bool
+    graph: GraphPreferences
     computes: bool
 
     def targets(self) -> tuple[str, ...]:
@@ -175,10 +187,6 @@ class Backend(Protocol):
         Raises:
             TargetError: hardware that this engine does not know, here or elsewhere.
         """
-        ...
-
-    def opset(self) -> int:
-        """The newest ONNX opset its parser reads well."""
         ...
 
     def build(

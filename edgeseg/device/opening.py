@@ -60,7 +60,7 @@ def at_full_precision(bundle: Bundle) -> Bundle | None:
     target = Target.parse(bundle.engine.target)
     wide = msgspec.structs.replace(target, precision="fp32")
     backend = backend_for(target)
-    if backend.reads_precision or wide == target or not backend.availability(wide).run:
+    if backend.graph.precision == "stated" or wide == target or not backend.availability(wide).run:
         return None
     record = msgspec.structs.replace(bundle.engine, target=str(wide))
     return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, engine=record))

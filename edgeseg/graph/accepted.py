@@ -31,5 +31,5 @@ def require_accepted(network: ModelProto, targets: Iterable[str]) -> None:
         if isinstance(backend, ChecksOperators) and backend.availability(target).build:
             with TemporaryDirectory(prefix="edgeseg-operators-") as folder:
                 file = Path(folder) / "network.onnx"
-                onnx.save(to_opset(network, backend.opset()), str(file))
+                onnx.save(to_opset(network, backend.graph.opset), str(file))
                 backend.check(file, target)

@@ -16,6 +16,9 @@ from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import typed
 from edgeseg.graph.upsampling import merge_upsampling
 
+REWRITES: dict[str, Callable[[ModelProto], ModelProto]] = {"merge-upsampling": merge_upsampling}
+"""Of a plain network, by the names that backends want them by."""
+
 
 class Deployment(NamedTuple):
     """From camera frames to class maps around a plain network. Fields as `compose` takes them."""
@@ -65,8 +68,8 @@ def engine_graph(
     Raises:
         GraphError: as `typed`.
     """
-    if backend.merges_upsampling:
-        network = merge_upsampling(network)
+    for name in backend.graph.rewrites:
+        network = REWRITES[name](network)
     shipped = deployment.around(network) if deployment else network
     model, kept = typed(shipped, backend, rest, lambda: maxima(shipped), judged_on)
     return EngineGraph(model, shipped, kept)

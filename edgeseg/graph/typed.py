@@ -38,13 +38,13 @@ def typed(
     Raises:
         GraphError: fp16 gives NaN or infinity where float32 does not.
     """
-    if not (backend.reads_precision and rest == "fp16"):
-        return to_opset(model, backend.opset()), ()
+    if backend.graph.precision == "hint" or rest != "fp16":
+        return to_opset(model, backend.graph.opset), ()
     measured = maxima()
     half, kept = to_fp16(model, measured)
     if judged_on is not None:
         check_half(half, measured, frame_feeds(model, judged_on()))
-    return to_opset(half, backend.opset()), kept
+    return to_opset(half, backend.graph.opset), kept
 
 
 def frame_maxima(deploy: ModelProto, frames: Array) -> dict[str, float]:

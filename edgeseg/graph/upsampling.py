@@ -5,7 +5,7 @@ transposed convolution of stride 2 on the small map: 4 multiply-accumulates an o
 large map is never written. Where a Concat joins upsampled and other maps, as in a U-Net decoder, the
 convolution is split by input channels and the parts are added. Equal up to the order of summation.
 
-Engines differ in whether this pays (`docs/decisions.md`): `Backend.merges_upsampling` says so.
+Engines differ in whether this pays (`docs/decisions.md`): `Backend.graph.rewrites` says so.
 """
 
 from __future__ import annotations

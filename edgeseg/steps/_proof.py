@@ -71,7 +71,8 @@ def prove_file(bundle: Bundle) -> tuple[Check, ...]:
     if bundle.manifest.quantization:
         ways = [(dequantized(model), "stored"), (model, "levels")]
     else:
-        ways = [(model, "stored" if backend_for(Target.parse(record.target)).reads_precision else "network")]
+        stated = backend_for(Target.parse(record.target)).graph.precision == "stated"
+        ways = [(model, "stored" if stated else "network")]
     found = (_file_check(bundle, *way) for way in ways)
     return tuple(check for check in found if check)
 

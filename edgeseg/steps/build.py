@@ -63,7 +63,7 @@ class Build:
         backend = backend_for(target)
         spec = parent.manifest.model
         network = onnx.load(str(parent.file(_network(parent, target))))
-        rest = _rest(parent, target) if backend.reads_precision else ""
+        rest = _rest(parent, target) if backend.graph.precision == "stated" else ""
         write = partial(_write, spec=spec, rest=rest, settings=settings, draft=draft, context=context)
         checked, kept = write(network, DEPLOY, Golden(), int8=parent.manifest.quantization)
         shutil.copyfile(parent.file(parent.manifest.graph), draft.path / GRAPH)

@@ -37,7 +37,7 @@ class Graphs(NamedTuple):
 
     def typed(self, target: Target) -> onnx.ModelProto:
         """What `Backend.build` receives: int8 is in the graph, and fp16 for engines that read it there."""
-        reads = backend_for(target).reads_precision
+        reads = backend_for(target).graph.precision == "stated"
         if target.precision == "int8":
             scheme = scheme_for(target.engine)
             graph = self.int8(scheme)

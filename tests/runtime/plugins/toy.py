@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edgeseg.core.bundle import Hardware, TensorInfo
-from edgeseg.core.ports import Availability, Built, silent
+from edgeseg.core.ports import Availability, Built, GraphPreferences, silent
 from edgeseg.errors import EngineMismatch
 
 NAMES = ("toy",)
@@ -24,16 +24,13 @@ class ToyOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ToyBackend:
     options = ToyOptions
     int8 = None
-    reads_precision = False
+    graph = GraphPreferences(opset=18, precision="hint")
 
     def targets(self):
         return ("toy-fp32",)
 
     def availability(self, target):
         return Availability(build=True, run="norun" not in target.hardware, version="1")
-
-    def opset(self):
-        return 18
 
     def build(self, graph, target, folder, settings, progress=silent):
         if "orin" in target.hardware:
