@@ -18,7 +18,7 @@ from edgeseg.device.environment import provenance
 from edgeseg.device.settings import DEFAULT, BenchSettings
 from edgeseg.device.statistics import paired_ratio, summarize
 from edgeseg.device.subject import Subject, Surroundings, Taken
-from edgeseg.device.timing import SETTLE_RUNS, Call, alternate, collect
+from edgeseg.device.timing import SETTLE_RUNS, Call, Rounds, alternate, collect
 from edgeseg.device.validity import ratio_reasons, sample_reasons
 
 Opener = Callable[[], AbstractContextManager[Call]]
@@ -63,9 +63,8 @@ def bench_pair(
         taken = alternate(
             [subject.opened for subject in subjects],
             lambda subject: subject.run(settings.block, warmup=SETTLE_RUNS),
-            openings=settings.openings,
-            turns=settings.turns,
-            progress=progress,
+            Rounds(settings.openings, settings.turns),
+            progress,
         )
     names = subjects[0].name, subjects[1].name
     device, host = (
@@ -151,9 +150,8 @@ def compare(
         taken = alternate(
             [partial(_warm, open_one, settings.warmup) for open_one in (open_a, open_b)],
             lambda call: collect(call, settings.block, warmup=SETTLE_RUNS),
-            openings=settings.openings,
-            turns=settings.turns,
-            progress=progress,
+            Rounds(settings.openings, settings.turns),
+            progress,
         )
     samples_a, samples_b = ([ms for blocks in side for block in blocks for ms in block] for side in taken)
     return samples_a, samples_b, _judged(taken, names, "host")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from threading import Barrier
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,15 +36,28 @@ def collect(call: Call, effort: Effort, *, warmup: int, progress: Progress = sil
     return _block(call, effort, progress)
 
 
+class Rounds(NamedTuple):
+    """How often a race opens all anew, and how many turns each takes in one opening."""
+
+    openings: int
+    turns: int
+
+
+PRUNING = Rounds(4, 2)
+"""Most of what differs is the luck of an opening: more turns in each would not make up for it."""
+PLANNING, PLANNING_BRIEFLY = Rounds(3, 4), Rounds(3, 2)
+"""What `docs/honest-numbers.md` tells of equal engines was measured with these, and with the defaults of
+`BenchSettings`."""
+
+
 def alternate(
     open_each: Sequence[Callable[[], AbstractContextManager[Opened]]],
     block: Callable[[Opened], Block],
-    *,
-    openings: int,
-    turns: int,
+    rounds: Rounds,
     progress: Progress = silent,
 ) -> list[list[list[Block]]]:
-    """Open all, let each do a block in turn, `turns` times, close all; do this `openings` times.
+    """The one race: open all, let each do a block in turn, `rounds.turns` times, close all; do this
+    `rounds.openings` times. `statistics.paired_ratio` gives the interval over the openings.
 
     Every second turn goes backwards, so that a steady drift favours nobody: AB, BA, AB, ... So does every
     second opening, with the turns in it: it matters who is opened first (memory, threads).
@@ -53,17 +66,17 @@ def alternate(
         What the blocks gave: [one of `open_each`][opening][turn].
     """
     found: list[list[list[Block]]] = [[] for _ in open_each]
-    for opening in range(openings):
-        progress("timing in turn", opening, openings)
+    for opening in range(rounds.openings):
+        progress("timing in turn", opening, rounds.openings)
         order = range(len(open_each))[:: _way(opening)]
         with ExitStack() as stack:
             opened = {index: stack.enter_context(open_each[index]()) for index in order}
             for one in found:
                 one.append([])
-            for turn in range(turns):
+            for turn in range(rounds.turns):
                 for index in order[:: _way(turn)]:
                     found[index][-1].append(block(opened[index]))
-    progress("timing in turn", openings, openings)
+    progress("timing in turn", rounds.openings, rounds.openings)
     return found
 
 

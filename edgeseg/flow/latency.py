@@ -19,11 +19,9 @@ from edgeseg.core.whole import Scratch
 from edgeseg.device.layers import by_node
 from edgeseg.device.measurable import require_measurable
 from edgeseg.device.statistics import paired_ratio
-from edgeseg.device.timing import SETTLE_RUNS, Effort, alternate, collect
+from edgeseg.device.timing import PRUNING, SETTLE_RUNS, Effort, alternate, collect
 
 EFFORT = Effort(runs=4, seconds=0.06)
-OPENINGS, TURNS = 4, 2
-"""Most of what differs is the luck of an opening: more turns in each would not make up for it."""
 PROFILED_RUNS = 20
 WARMUP = 3
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -49,8 +47,7 @@ class EngineStopwatch:
             taken = alternate(
                 [partial(_opened, one, OpenSettings(cache=one.cache)) for one in made],
                 lambda opened: _milliseconds(opened.request, SETTLE_RUNS),
-                openings=OPENINGS,
-                turns=TURNS,
+                PRUNING,
             )
         names = [graph.stem for graph in graphs]
         return tuple(

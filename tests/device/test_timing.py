@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgeseg.device.timing import Effort, alternate, collect, throughput
+from edgeseg.device.timing import Effort, Rounds, alternate, collect, throughput
 
 
 def counter(log, name):
@@ -51,16 +51,14 @@ def opener(log, name):
 
 def test_each_opening_opens_both_anew_and_swaps_who_is_first():
     log = []
-    found = alternate([opener(log, "a"), opener(log, "b")], log.append, openings=3, turns=2)
+    found = alternate([opener(log, "a"), opener(log, "b")], log.append, Rounds(3, 2))
     assert " ".join(log) == "+a +b a b b a -b -a +b +a b a a b -a -b +a +b a b b a -b -a"
     assert [[len(turns) for turns in one] for one in found] == [[2, 2, 2], [2, 2, 2]]
 
 
 def test_blocks_come_back_by_side_opening_and_turn():
     count = iter(range(100))
-    found = alternate(
-        [opener([], "a"), opener([], "b")], lambda name: (name, next(count)), openings=2, turns=2
-    )
+    found = alternate([opener([], "a"), opener([], "b")], lambda name: (name, next(count)), Rounds(2, 2))
     assert found == [
         [[("a", 0), ("a", 3)], [("a", 5), ("a", 6)]],
         [[("b", 1), ("b", 2)], [("b", 4), ("b", 7)]],
@@ -71,7 +69,7 @@ def test_what_was_opened_is_closed_when_a_block_fails():
     log = []
     closed = [closing(SimpleNamespace(close=lambda name=name: log.append(name))) for name in "ab"]
     with pytest.raises(ZeroDivisionError):
-        alternate([lambda one=one: one for one in closed], lambda _: 1 / 0, openings=2, turns=1)
+        alternate([lambda one=one: one for one in closed], lambda _: 1 / 0, Rounds(2, 1))
     assert log == ["b", "a"]
 
 

@@ -8,9 +8,10 @@ from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classe
 from edgeseg.core.ports import Layer
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
+from edgeseg.device.timing import PLANNING, PLANNING_BRIEFLY
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.trial import TargetEvaluator
-from edgeseg.quantization.planner.trial_engine import BRIEF, OPENINGS, TURNS, TrialEngine, in_turn
+from edgeseg.quantization.planner.trial_engine import TrialEngine, in_turn
 from edgeseg.quantization.ptq import PtqSettings, calibrate
 from edgeseg.quantization.schemes import scheme_for
 
@@ -89,9 +90,10 @@ def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     with evaluator("openvino-int8") as found:
         timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
         brief = found.race([FLOAT, frozenset()], brief=True)
-    assert [[len(turns) for turns in one.openings] for one in brief] == [[BRIEF] * OPENINGS] * 2
+    openings, turns_each = PLANNING_BRIEFLY
+    assert [[len(turns) for turns in one.openings] for one in brief] == [[turns_each] * openings] * 2
     for one in timed:
-        assert [len(turns) for turns in one.openings] == [TURNS] * OPENINGS
+        assert [len(turns) for turns in one.openings] == [PLANNING.turns] * PLANNING.openings
         assert all(ms > 0 for turns in one.openings for turn in turns for ms in turn)
         assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0
 

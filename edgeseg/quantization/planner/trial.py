@@ -9,11 +9,12 @@ from functools import cached_property
 from edgeseg.backends import backend_for
 from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
+from edgeseg.device.timing import PLANNING, PLANNING_BRIEFLY
 from edgeseg.graph.engine_graph import Deployment, engine_graph
 from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.tables import Loss
-from edgeseg.quantization.planner.trial_engine import BRIEF, TURNS, Built, Simulated, TrialEngine, in_turn
+from edgeseg.quantization.planner.trial_engine import Built, Simulated, TrialEngine, in_turn
 from edgeseg.quantization.ptq import Calibrated, apply
 
 KEPT_ENGINES = 8
@@ -61,7 +62,7 @@ class TargetEvaluator:
     def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> Sequence[Timed]:
         """Raises what building and opening an engine of the target raise."""
         engines = [self.engine(plan, keep=len(plans)) for plan in plans]
-        return in_turn(engines, self._groups, turns=BRIEF if brief else TURNS)
+        return in_turn(engines, self._groups, rounds=PLANNING_BRIEFLY if brief else PLANNING)
 
     def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
         if (plan, quick) not in self._losses:

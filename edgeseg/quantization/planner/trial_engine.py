@@ -18,15 +18,14 @@ from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.device.layers import by_node
-from edgeseg.device.timing import alternate
+from edgeseg.device.timing import PLANNING, Rounds, alternate
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.graph.editor import shape_of
 from edgeseg.quantization.planner.evaluator import Timed
 from edgeseg.quantization.ranges.probe import ProbeEngine, open_probe
 
-OPENINGS, TURNS, BRIEF, RUNS = 3, 4, 2, 4
-"""Engines are opened so many times and take turns in each opening, in a brief race fewer. A turn is one run
-that is not counted and RUNS that are."""
+RUNS = 4
+"""Of a turn that count, behind one that does not."""
 
 
 class TrialEngine:
@@ -137,15 +136,17 @@ class Built(TrialEngine):
         request.write({FRAMES: np.stack([frame] * self.batch)})
 
 
-def in_turn(engines: Sequence[TrialEngine], names: Sequence[str] = (), *, turns: int = TURNS) -> list[Timed]:
-    """Milliseconds of each engine and of its weighted nodes `names`, in OPENINGS openings of `turns` turns.
+def in_turn(
+    engines: Sequence[TrialEngine], names: Sequence[str] = (), *, rounds: Rounds = PLANNING
+) -> list[Timed]:
+    """Milliseconds of each engine and of its weighted nodes `names`, in turn.
 
     Of a layer the median over the turns counts, each turn brought to the pace of the middle one: machines get
     slower and faster.
     """
     for engine in engines:
         engine.shut()
-    laps = alternate([engine.opened for engine in engines], _turn, openings=OPENINGS, turns=turns)
+    laps = alternate([engine.opened for engine in engines], _turn, rounds)
     openings = [[[turn.runs for turn in turns] for turns in one] for one in laps]
     each = [[turn for turns in one for turn in turns] for one in laps]
     whole = np.sum([[turn.runs for turn in one] for one in each], axis=(0, 2))
