@@ -12,9 +12,10 @@ from edgeseg.core.recipe import Budget
 from edgeseg.quantization.placement.groups import Group
 from edgeseg.quantization.placement.pairs import Precision
 from edgeseg.quantization.planner.evaluator import Evaluator, FloatNodes
-from edgeseg.quantization.planner.search import Search, Tried
+from edgeseg.quantization.planner.search import Search
 from edgeseg.quantization.planner.settings import PlanSettings
 from edgeseg.quantization.planner.tables import BlockRow, Loss, PlannedPrecision, PlanRow
+from edgeseg.quantization.planner.tried import Tried, float_nodes
 
 FLOAT, INT8 = "float", "int8"
 HELP = (
@@ -87,7 +88,7 @@ def _decide(search: Search) -> tuple[Tried | None, bool, str]:
     """The plan (None: float), whether it keeps the budget, and why."""
     if search.best is not None:
         return search.best, True, _praise(search, search.best)
-    scored = [t for t in search.tried if t.loss is not None and (t.ratio is None or t.ratio.high < 1)]
+    scored = [t for t in search.tried if t.loss is not None and t.may_win]
     if not scored:
         return _float_wins(search)
     least = min(scored, key=lambda t: t.loss.excess(search.budget) if t.loss else 0.0)
@@ -140,7 +141,7 @@ def _limits_missed(loss: Loss, budget: Budget) -> str:
 def _floats(search: Search, chosen: Tried | None) -> FloatNodes:
     if chosen is None:
         return search.everything
-    return frozenset(n for s, int8 in zip(search.blocks, chosen.int8) if not int8 for n in s.block.nodes)
+    return float_nodes(search.blocks, chosen.int8)
 
 
 def _precisions(search: Search, chosen: Tried | None) -> dict[str, Precision]:
@@ -150,8 +151,8 @@ def _precisions(search: Search, chosen: Tried | None) -> dict[str, Precision]:
 
 
 def _blocks(search: Search, chosen: Tried | None) -> tuple[BlockRow, ...]:
-    kept, gains = _floats(search, chosen), search.gains()
-    slow, fast = search.ends()
+    kept, gains = _floats(search, chosen), search.timings.gains(search.blocks)
+    slow, fast = search.timings.ends(search.blocks)
     return tuple(
         BlockRow(
             name=s.block.name,
@@ -165,22 +166,23 @@ def _blocks(search: Search, chosen: Tried | None) -> tuple[BlockRow, ...]:
             changed=s.loss.changed if s.loss else None,
             precision="float" if kept.issuperset(s.block.nodes) else "int8",
         )
-        for i, s in enumerate(search.blocks)
+        for i, s in enumerate(search.measured)
     )
 
 
 def _plans(search: Search, chosen: Tried | None) -> tuple[PlanRow, ...]:
-    names = [s.block.name for s in search.blocks]
+    names = [block.name for block in search.blocks]
+    timings = search.timings
     rows = [
         PlanRow(
             name=FLOAT,
             floats=tuple(names),
-            milliseconds=search.float_time.milliseconds if search.float_time else None,
-            ratio=1.0 if search.evaluator.times else None,
+            milliseconds=timings.of_float.milliseconds if timings.of_float else None,
+            ratio=1.0 if timings.there else None,
             chosen=chosen is None,
         )
     ]
-    for number, one in enumerate(sorted(search.tried, key=search.speed), start=1):
+    for number, one in enumerate(sorted(search.tried, key=timings.speed), start=1):
         loss = one.loss
         rows.append(
             PlanRow(
