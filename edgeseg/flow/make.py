@@ -30,7 +30,7 @@ from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
 from edgeseg.flow.plan import check_images, outline, planned_target
-from edgeseg.flow.source_files import given_files
+from edgeseg.flow.source_files import source_files
 from edgeseg.flow.work import made, reusable
 from edgeseg.steps import SAME, STEPS, Context, Selective, Step
 
@@ -148,7 +148,7 @@ class Maker:
     def _source_key(self) -> str:
         choice = self.plan.model
         data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index]
-        given = {"model": msgspec.to_builtins(choice), "files": given_files(choice), "data": data}
+        given = {"model": msgspec.to_builtins(choice), "files": source_files(choice), "data": data}
         return settings_key("", "load", given, self._tools)
 
     def graph(self) -> Bundle:

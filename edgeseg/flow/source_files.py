@@ -10,7 +10,7 @@ from edgeseg.core.bundle import file_sha256
 from edgeseg.core.recipe import ModelChoice
 
 
-def given_files(choice: ModelChoice) -> dict[str, str]:
+def source_files(choice: ModelChoice) -> dict[str, str]:
     """sha256 by path: the network, its modules or external data, its weights and their card, file options.
 
     Raises:

@@ -15,7 +15,7 @@ from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.core.target import Target
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
-from edgeseg.flow.source_files import given_files
+from edgeseg.flow.source_files import source_files
 
 
 def maker(recipe, folder):
@@ -73,7 +73,7 @@ def test_modules_cards_and_options_count_as_given(tmp_path):
         weights=str(tmp_path / "net.pt"),
         options={"encoder_weights": str(tmp_path / "encoder.pt"), "depth": 3, "name": ""},
     )
-    names = {path.removeprefix(f"{tmp_path}/") for path in given_files(choice)}
+    names = {path.removeprefix(f"{tmp_path}/") for path in source_files(choice)}
     assert names == {"net.py", "net.pt", "net.json", "encoder.pt", "parts/block.py", "parts/core.py"}
 
 

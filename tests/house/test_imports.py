@@ -81,6 +81,27 @@ def test_no_private_module_is_imported_from_another_package(package):
             assert ok, f"{name} imports {target}: make it public with a name, or move it home"
 
 
+LIBRARY = {
+    "export",
+    "quantize",
+    "prune",
+    "qat",
+    "train",
+    "build",
+    "bench",
+    "verify",
+    "predict",
+    "load",
+    "run",
+}
+"""Functions that `import edgeseg` will give."""
+
+
+def test_no_folder_has_the_name_of_a_function_of_the_library(package):
+    """Importing the folder would put it in the place of the function."""
+    assert not LIBRARY & {path.parent.name for path in package.glob("*/__init__.py")}
+
+
 def test_no_module_imports_one_that_imports_it(package):
     known = modules(package)
     arrows = {name: targets(file, known) - {name} for name, file in known.items()}
