@@ -34,12 +34,14 @@ from edgeseg.device.statistics import paired_ratio
 from edgeseg.graph.export import export_torch
 from edgeseg.graph.fold import fold
 from edgeseg.models.load import resolve
+from edgeseg.quantization.placement.blocks import neighbours
 from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
-from edgeseg.quantization.planner.forecast import all_plans
+from edgeseg.quantization.planner.forecast import Plans, all_plans
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.search import Search
 from edgeseg.quantization.planner.settings import PlanSettings
 from edgeseg.quantization.planner.trial import TargetEvaluator
+from edgeseg.quantization.planner.tried import float_nodes
 from edgeseg.quantization.ptq import calibrate
 from edgeseg.quantization.schemes import scheme_for
 
@@ -102,8 +104,8 @@ def examine(choice: ModelChoice, dataset: Dataset, races: int) -> dict[str, Any]
     against_best = paired_ratio(timed[ours].openings, timed[best].openings, a="choice", b="fastest")
     table = [
         {
-            "float_blocks": [s.block.name for s, int8 in zip(search.blocks, plan) if not int8],
-            "forecast_ms": float(search.forecast(plan[None])[0]),
+            "float_blocks": [block.name for block, int8 in zip(search.blocks, plan) if not int8],
+            "forecast_ms": float(forecast(search, plan[None])[0]),
             "ms": median,
             "against_float": paired_ratio(one.openings, timed[0].openings, a="plan", b="float"),
             "chosen": index == ours,
@@ -112,7 +114,7 @@ def examine(choice: ModelChoice, dataset: Dataset, races: int) -> dict[str, Any]
     ]
     return {
         "random_weights": not choice.weights,
-        "blocks": [s.block.name for s in search.blocks],
+        "blocks": [block.name for block in search.blocks],
         "plans_forecast": 2 ** len(search.blocks),
         "calibration_s": calibration_s,
         "planning_s": planning_s,
@@ -122,14 +124,19 @@ def examine(choice: ModelChoice, dataset: Dataset, races: int) -> dict[str, Any]
     }
 
 
+def forecast(search: Search, plans: Plans) -> np.ndarray:
+    """Milliseconds of each plan, as the search forecasts them in the end."""
+    return search.timings.forecast(plans, search.blocks, neighbours(search.model, search.blocks))
+
+
 def contestants(search: Search, chosen: np.ndarray) -> tuple[list[np.ndarray], list[FloatNodes]]:
     """Float first, then all int8, the choice, and the fastest forecasts."""
     every = all_plans(len(search.blocks))
-    order = np.argsort(search.forecast(every), kind="stable")[:BEST]
+    order = np.argsort(forecast(search, every), kind="stable")[:BEST]
     count = len(search.blocks)
     plans = [np.zeros(count, bool), np.ones(count, bool), chosen, *every[order]]
     unique = list({plan.tobytes(): plan for plan in plans}.values())
-    return unique, [search.floats(plan) for plan in unique]
+    return unique, [float_nodes(search.blocks, plan) for plan in unique]
 
 
 def whole_times(evaluator: TargetEvaluator, plans: list[FloatNodes], races: int) -> list[Timed]:

@@ -182,7 +182,7 @@ def _builder_error(kind: Distribution, errors: list[str], graph: Path) -> GraphE
         return unsupported(kind.title, operator, node, text)
     return GraphError(
         f"{kind.title} could not build {graph}: {text}",
-        hint="with little memory try a larger --workspace-mb; else report it with this message",
+        hint="with little memory try a larger --option workspace_mb=...; else report it with this message",
     )
 
 

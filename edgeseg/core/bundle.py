@@ -106,7 +106,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         min_agreement: share of the stable pixels that must have the golden class.
-        min_agreement_full: the same of the sure pixels.
+        min_agreement_full: the same at full precision.
         compared: share of all pixels that are stable.
         moved: share of the pixels of the images, without the test card, whose class rounding moves at full
             precision: much between levels of int8, next to none in float.

@@ -29,7 +29,7 @@ class ModelRef:
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        python = re.fullmatch(r"(.+?\.py)(?::(.*))?", text, re.IGNORECASE | re.DOTALL)
+        python = re.fullmatch(r"(.+\.py)(?::([^:/]*))?", text, re.IGNORECASE | re.DOTALL)
         if python:
             return cls("python", Path(python[1]), python[2] or "", text)
         path = Path(text)

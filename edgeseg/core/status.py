@@ -43,6 +43,10 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     low: float | None = None
     high: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.state != "untimed" and None in (self.ratio, self.low, self.high):
+            raise ValueError(f"the gate is {self.state} without ratio, low and high")
+
     def sentences(self) -> tuple[str, ...]:
         if self.state == "untimed":
             return (

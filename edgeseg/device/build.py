@@ -156,7 +156,7 @@ def make_engine(
     Raises what `Backend.build` raises.
     """
     target = Target.parse(record.target)
-    checked_options(target, settings.options)
+    options = checked_options(target, settings.options)
     engine_folder = folder / ENGINE_FOLDER
     engine_folder.mkdir()
     built = backend_for(target).build(folder / record.graph, target, engine_folder, settings, progress)
@@ -168,7 +168,7 @@ def make_engine(
         hardware=built.hardware,
         inputs=built.inputs,
         outputs=built.outputs,
-        settings={**record.settings, **built.settings},
+        settings={**record.settings, **options, **built.settings},
     )
     return record, built.notes
 

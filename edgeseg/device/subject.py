@@ -92,7 +92,7 @@ class Subject:
         )
         return Measurement(
             **provenance(),
-            hardware=session.bundle.engine.hardware.name or around.before.cpu,
+            hardware=_hardware(session.bundle, around.before),
             bundle=self.name,
             bundle_id=session.bundle.id,
             target=str(session.target),
@@ -158,6 +158,14 @@ class Subject:
             lambda: session(self._frame), threads=settings.streams, seconds=settings.throughput_seconds
         )
         return session.batch * calls
+
+
+def _hardware(bundle: Bundle, here: Environment) -> str:
+    """What computes: this CPU, or the GPU or NPU that the engine was built for."""
+    built = bundle.engine.hardware
+    if built.kind in ("cpu", "any"):
+        return here.cpu
+    return built.name or here.gpu.get("name", "") or built.kind
 
 
 def _frame(bundle: Bundle, like: Array) -> Array:

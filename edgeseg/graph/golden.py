@@ -25,7 +25,7 @@ FULL_BITS = 17
 """Significant bits that every float32 engine keeps: 24, less 7 for sums in other orders."""
 INT8_BITS = 11
 """The same between int8 levels: a value on the border of two goes to either, and the next layers spread that.
-With 17 bits, a right Eff-UNet-Lite0 in OpenVINO lost 0.12% of its sure pixels by it, with 11 bits 0.008%."""
+With 17 bits, a right Eff-UNet-Lite0 in OpenVINO lost 0.12% of its pixels by it, with 11 bits 0.008%."""
 DEVIATIONS = 3.0
 """A pixel is stable when its margin is more than this many times what rounding does to margins around it, and
 in the whole frame (root mean square)."""

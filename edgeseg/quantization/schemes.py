@@ -10,8 +10,15 @@ from edgeseg.errors import TargetError
 
 def schemes() -> dict[str, Scheme]:
     """By name. Engines of one kind share a scheme."""
-    found = (_backend(engine).int8 for engine in BACKENDS.names())
-    return {scheme.name: scheme for scheme in found if scheme}
+    found: dict[str, Scheme] = {}
+    for engine in BACKENDS.names():
+        scheme = _backend(engine).int8
+        if scheme and found.setdefault(scheme.name, scheme) != scheme:
+            raise TargetError(
+                f"the int8 scheme '{scheme.name}' of the engine '{engine}' differs from another engine's",
+                expected="a name of its own for each scheme",
+            )
+    return found
 
 
 def scheme_named(name: str) -> Scheme:

@@ -47,8 +47,10 @@ def compared(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
     """`prove_engine` without the name of a node: it costs more than the rest."""
     target = Target.parse(bundle.engine.target)
     checks: tuple[Check, ...] = ()
-    if rest == "fp16" or bundle.manifest.quantization:
-        checks = _twin(bundle, target, cache)
+    if bundle.manifest.quantization:
+        checks = _twin(bundle, target, cache, levels=False)
+    if rest == "fp16":
+        checks = (*checks, *_twin(bundle, target, cache, levels=True))
     elif target.precision == "fp16":
         checks = prove_file(bundle)
     return (*checks, *prove(bundle, cache, full="fp32" in (target.precision, rest)))
@@ -93,8 +95,9 @@ def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check 
     return Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=found.agreement)
 
 
-def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
-    """The file of the engine in float32 throughout, in the same engine where it runs that."""
+def _twin(bundle: Bundle, target: Target, cache: Path, *, levels: bool) -> tuple[Check, ...]:
+    """The file of the engine in float32, with its levels of int8 or without, in the same engine where it runs
+    that."""
     import onnx
 
     from edgeseg.graph.dequantize import dequantized
@@ -105,10 +108,13 @@ def _twin(bundle: Bundle, target: Target, cache: Path) -> tuple[Check, ...]:
         return prove_file(bundle)
     with Scratch() as place:
         graph = bundle.engine.graph
-        onnx.save(dequantized(widened(onnx.load(str(bundle.path / graph)))), str(place / graph))
+        model = widened(onnx.load(str(bundle.path / graph)))
+        onnx.save(model if levels else dequantized(model), str(place / graph))
         record = msgspec.structs.replace(bundle.engine, target=str(wide))
         record, _ = make_engine(record, place, BuildSettings())
-        manifest = msgspec.structs.replace(bundle.manifest, engine=record, quantization=None)
+        manifest = msgspec.structs.replace(bundle.manifest, engine=record)
+        if not levels:
+            manifest = msgspec.structs.replace(manifest, quantization=None)
         assert manifest.golden is not None
         shutil.copyfile(bundle.file(manifest.golden.file), place / manifest.golden.file)
         twin = BundleDraft(place)

@@ -18,7 +18,8 @@ from edgeseg.core.model_ref import ModelRef
         ("net.py", "python", "net.py", "", "net"),
         ("C:/nets/net.py:make", "python", "C:/nets/net.py", "make", "net"),
         ("net.py:not a name", "python", "net.py", "not a name", "net"),
-        ("net.py:a:b", "python", "net.py", "a:b", "net"),
+        ("a.py:b.py:f", "python", "a.py:b.py", "f", "a.py:b"),
+        ("dir.py:x/net.onnx", "onnx", "dir.py:x/net.onnx", "", "net"),
         ("net.onnx", "onnx", "net.onnx", "", "net"),
         ("a.b/NET.ONNX", "onnx", "a.b/NET.ONNX", "", "NET"),
         ("net.pt2", "pt2", "net.pt2", "", "net"),
@@ -28,7 +29,7 @@ from edgeseg.core.model_ref import ModelRef
 def test_what_the_name_of_a_network_means(text, kind, path, factory, name):
     ref = ModelRef.parse(text)
     assert (ref.kind, ref.path, ref.factory, ref.name) == (kind, Path(path) if path else None, factory, name)
-    assert ref.runs_code == (kind == "python" and factory == "make")
+    assert ref.runs_code == (kind == "python" and factory in ("make", "f"))
 
 
 def test_the_same_network_elsewhere():

@@ -49,7 +49,7 @@ class TargetEvaluator:
         self._losses: dict[tuple[FloatNodes, bool], Loss] = {}
 
     def like(self, calibrated: Calibrated) -> TargetEvaluator:
-        """A lab for the same network with other ranges."""
+        """An evaluator for the same network with other ranges."""
         return TargetEvaluator(calibrated, self.held_out, self.target, keep=self._keep, profile=self._profile)
 
     def __enter__(self) -> TargetEvaluator:

@@ -341,7 +341,7 @@ def _word_kinds() -> Iterator[Kind]:
         def make(place: Place) -> Case:
             _whole(place)
             words = _PLAIN[command]
-            return Case((*words[:group], word, *words[group + 1 :]), named((word,)))
+            return Case((*words[:group], word, *words[group + 1 :]), named((word, *words[group + 1 :])))
 
         return make
 

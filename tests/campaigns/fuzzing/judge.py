@@ -49,7 +49,7 @@ def _of_the_message(case: Case, done: Done) -> list[str]:
     if done.code in (2, 4) and 2 not in case.closed:
         said = [line for line in done.err.splitlines() if line.strip()]
         told = done.err + done.out
-        if not any(word in told or str(Path(word)) in told for word in case.given if word):
+        if not any(form in told for word in case.given if word for form in _forms(word)):
             found.append("a message that does not name what was given")
         if len(done.err) > MOST_SAID:
             found.append(f"a message of {len(done.err)} characters")
@@ -69,3 +69,11 @@ def _of_the_files(done: Done, before: set[Path], folder: Path) -> list[str]:
 def _half_written(path: Path) -> list[str]:
     fault = broken(path)
     return [f"half written: {path.name}: {fault}"] if fault else []
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """As it was given, as a path is shown, and as a number is."""
+    try:
+        return word, str(Path(word)), f"{float(word):g}"
+    except ValueError:
+        return word, str(Path(word))
