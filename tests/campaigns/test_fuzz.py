@@ -1,6 +1,7 @@
 """A sample of `make fuzz`; the whole runs for half an hour.
 
-In a process of its own: in a fork of one that has used OpenVINO or trained, both wait for threads that are gone.
+In a process of its own: in a fork of one that has used OpenVINO or trained, both wait for threads that are
+gone.
 """
 
 from __future__ import annotations
