@@ -16,10 +16,11 @@ from edgeseg.core.documents import encode
 from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.faults import explained
 from edgeseg.core.measurement import Measurement, PairedRatio
-from edgeseg.core.ports import BuildSettings, OpenSettings
+from edgeseg.core.ports import BuildSettings, OpenSettings, Progress
 from edgeseg.core.target import parse_cpus
 from edgeseg.device.bench import BenchSettings, bench, bench_pair
 from edgeseg.device.build import build, ready
+from edgeseg.device.infer import infer, score
 from edgeseg.device.report import judge, measurement_text, ratio_text
 from edgeseg.errors import EdgesegError, InputError
 from edgeseg.runtime.check import self_check
@@ -27,6 +28,29 @@ from edgeseg.runtime.session import Session
 from edgeseg.runtime.signature import require_signature
 
 INTERRUPTED = 130
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What `build` and `infer` print as JSON."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int
+    path: str
+    notes: tuple[str, ...] = ()
+
+
+class _Checked(msgspec.Struct, frozen=True):
+    """What `check` prints as JSON. None: the bundle has no golden frames."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    schema_version: int
+    target: str
+    agreement: float | None
+    pixels: int
+    limit: float | None
+    notes: tuple[str, ...] = ()
 
 
 class _Comparison(msgspec.Struct, frozen=True):
@@ -58,8 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:
         error = explained(fault)
         print(f"error: {error}", file=sys.stderr)
-        if getattr(options, "json", False):
-            fields = {name: getattr(error, name) for name in ("message", "expected", "hint", "exit_code")}
+        fields = {name: getattr(error, name) for name in ("message", "expected", "hint", "exit_code")}
+        if options.lines:
+            _line({"error": fields})
+        elif options.json:
             print(encode({"error": fields}).decode())
         return error.exit_code
 
@@ -70,10 +96,10 @@ def _build(options: argparse.Namespace) -> int:
     refuse_existing(output, options.overwrite)
     bundle = Bundle.open(options.bundle)
     settings = BuildSettings(cache=options.cache, options=dict(map(_option, options.option)))
-    child = build(bundle, output, settings, overwrite=options.overwrite, progress=_tell)
-    print(child.path)
-    for note in child.manifest.sentences():
-        print(f"note: {note}")
+    child = build(bundle, output, settings, overwrite=options.overwrite, progress=_teller(options))
+    notes = child.manifest.sentences()
+    made = _Made(_Made.SCHEMA_VERSION, str(child.path), notes)
+    _show(options, made, "\n".join((str(child.path), *(f"note: {note}" for note in notes))))
     return 0
 
 
@@ -91,15 +117,33 @@ def _option(text: str) -> tuple[str, str | int | float | bool]:
 def _check(options: argparse.Namespace) -> int:
     with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache), check=False) as session:
         result = self_check(session, session.bundle)
-        for note in session.notes:
-            print(f"note: {note}")
-        if result is None:
-            print(f"{session.target}: opens and runs; the bundle has no golden frames to compare")
-        else:
-            print(
-                f"{session.target}: {result.agreement:.3%} of {result.pixels} pixels agree "
-                f"(limit {result.limit:.2%})"
-            )
+        target, notes = str(session.target), session.notes
+    said = f"{target}: opens and runs; the bundle has no golden frames to compare"
+    checked = _Checked(_Checked.SCHEMA_VERSION, target, None, 0, None, notes)
+    if result is not None:
+        said = f"{target}: {result.agreement:.3%} of {result.pixels} pixels agree (limit {result.limit:.2%})"
+        checked = msgspec.structs.replace(
+            checked, agreement=result.agreement, pixels=result.pixels, limit=result.limit
+        )
+    _show(options, checked, "\n".join((*(f"note: {note}" for note in notes), said)))
+    return 0
+
+
+def _infer(options: argparse.Namespace) -> int:
+    refuse_existing(options.output, options.overwrite)
+    with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache)) as session:
+        shape = infer(session, options.frames, options.output, _teller(options))
+        made = _Made(_Made.SCHEMA_VERSION, str(options.output), session.notes)
+    _show(options, made, f"{options.output}: uint8 {list(shape)}")
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache)) as session:
+        found = score(session, options.frames, options.labels, _teller(options))
+    miou = "no labelled pixel" if found.miou is None else f"mIoU {found.miou:.2%}"
+    classes = (f"  {n}: {'-' if iou is None else format(iou, '.2%')}" for n, iou in found.class_iou.items())
+    _show(options, found, "\n".join((f"{miou} on {found.frames} frames", *classes)))
     return 0
 
 
@@ -116,14 +160,15 @@ def _bench(options: argparse.Namespace) -> int:
         cache=options.cache,
         check=not options.no_check,
     ).judging(options.max_p99_ms)
-    path = ready(options.bundle, options.cache, _tell)
+    tell = _teller(options)
+    path = ready(options.bundle, options.cache, tell)
     if options.vs is None:
-        measurement = bench(path, settings, _tell)
+        measurement = bench(path, settings, tell)
         verdict = judge(measurement, options.max_p99_ms)
         _show(options, measurement, measurement_text(measurement))
     else:
-        other = ready(options.vs, options.cache, _tell)
-        pair = _Comparison(_Comparison.SCHEMA_VERSION, *bench_pair(path, other, settings, _tell))
+        other = ready(options.vs, options.cache, tell)
+        pair = _Comparison(_Comparison.SCHEMA_VERSION, *bench_pair(path, other, settings, tell))
         verdict = judge(pair.a, options.max_p99_ms, pair.device, pair.host)
         parts = (*map(measurement_text, (pair.a, pair.b)), *map(ratio_text, (pair.device, pair.host)))
         _show(options, pair, "\n".join(parts))
@@ -133,7 +178,23 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace, noun: object, text: str) -> None:
-    print(encode(noun).decode() if options.json else text)
+    if options.lines:
+        _line({"result": noun})
+    else:
+        print(encode(noun).decode() if options.json else text)
+
+
+def _line(data: object) -> None:
+    """One JSON document on one line: what a program at the other end of a pipe reads."""
+    print(msgspec.json.encode(data).decode(), flush=True)
+
+
+def _teller(options: argparse.Namespace) -> Progress:
+    return _tell_lines if options.lines else _tell
+
+
+def _tell_lines(message: str, done: int = 0, total: int = 0) -> None:
+    _line({"progress": message, "done": done, "total": total})
 
 
 def _tell(message: str, done: int = 0, total: int = 0) -> None:
@@ -165,6 +226,10 @@ def _parser() -> argparse.ArgumentParser:
             metavar="PUBLIC.pem",
             help="refuse bundles not signed by this key",
         )
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        sub.add_argument(
+            "--lines", action="store_true", help="print JSON lines: progress, then one result or error"
+        )
         sub.set_defaults(command=run)
         return sub
 
@@ -178,12 +243,20 @@ def _parser() -> argparse.ArgumentParser:
 
     command("check", _check, "open a bundle and compare its class maps with the golden ones")
 
+    sub = command("infer", _infer, "class maps of a .npy of frames, as a .npy")
+    sub.add_argument("frames", type=Path, help="uint8 [N,H,W,3]")
+    sub.add_argument("--output", "-o", type=Path, required=True, help="uint8 [N,H,W]")
+    sub.add_argument("--overwrite", action="store_true")
+
+    sub = command("score", _score, "mIoU on a .npy of frames with a .npy of labels")
+    sub.add_argument("frames", type=Path, help="uint8 [N,H,W,3]")
+    sub.add_argument("labels", type=Path, help="class ids, uint8 [N,H,W]")
+
     sub = command("bench", _bench, "measure latency; a deferred bundle is built first")
     usual = BenchSettings()
     sub.add_argument(
         "--vs", type=Path, metavar="BUNDLE", help="alternate with this bundle, give the paired ratio"
     )
-    sub.add_argument("--json", action="store_true")
     sub.add_argument("--min-runs", type=int, default=usual.min_runs)
     sub.add_argument("--min-seconds", type=float, default=usual.min_seconds)
     sub.add_argument("--warmup", type=int, default=usual.warmup)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tomllib
 
-DEVICE_ZONE = ("core", "backends", "runtime", "device")
+DEVICE_ZONE = ("core", "backends", "runtime", "metrics", "device")
 LIGHT = {*sys.stdlib_module_names, "tomli", "numpy", "msgspec"}
 ENGINES = {"onnxruntime": {"onnxruntime"}, "openvino": {"openvino"}, "tensorrt": {"tensorrt", "tensorrt_rtx"}}
 HEAVY = (
