@@ -357,3 +357,8 @@ def test_a_limit_on_what_cannot_be_timed_here_exits_with_4(edgeseg, refused, tmp
     assert judged.code == 4 and "p99: the budget limits it to 5 ms" in judged.out
     drop = edgeseg("verify", later, "--data", "synthetic-streets", "--limit", "1", "--max-drop", "1")
     assert drop.code == 4 and "mIoU: the budget limits its drop" in drop.out
+
+
+def test_control_characters_are_shown_and_not_obeyed(edgeseg):
+    done = edgeseg("bench", "\x1b[31mnet")
+    assert done.code == 2 and "\\x1b[31mnet is not a bundle" in done.err and "\x1b" not in done.err

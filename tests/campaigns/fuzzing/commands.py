@@ -171,7 +171,7 @@ def _list(words: Words) -> Placed:
     def write(place: Place, bad: Bad) -> Case:
         _network(place)
         bad(place.folder / "list.txt", place.random)
-        return Case(words, ("list.txt", "images", "list"))
+        return Case(words, ("list.txt", "images", "list", "no-train"))
 
     return write
 
