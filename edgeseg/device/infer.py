@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.whole import replacing
 from edgeseg.errors import InputError
-from edgeseg.metrics import confusion, iou, labelled, mean_present
+from edgeseg.metrics import confusion, iou, known, labelled, mean_present
 from edgeseg.runtime.session import Session
 
 PART = 16
@@ -85,8 +85,8 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
         bundle_id=session.bundle.id,
         frames=len(given),
         confusion=total.tolist(),
-        class_iou={name: _known(value) for name, value in zip(names, overlap)},
-        miou=_known(mean_present(overlap)),
+        class_iou={name: known(value) for name, value in zip(names, overlap)},
+        miou=known(mean_present(overlap)),
     )
 
 
@@ -115,7 +115,3 @@ def _class_maps(session: Session, frames: Array, progress: Progress) -> Iterator
         progress("running the engine", start, len(frames))
         yield start, session(np.ascontiguousarray(frames[start : start + count]))
     progress("running the engine", len(frames), len(frames))
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

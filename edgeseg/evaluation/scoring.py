@@ -18,6 +18,7 @@ from edgeseg.metrics import (
     confusion,
     dice,
     iou,
+    known,
     labelled,
     mean_iou,
     mean_present,
@@ -138,8 +139,3 @@ def drops(
     if math.isnan(found.drop):
         return None, classes
     return drop(found.drop, found.low, found.high), classes
-
-
-def known(value: float) -> float | None:
-    """A number, or None for NaN: files that outlive the process hold no NaN."""
-    return None if math.isnan(value) else float(value)

@@ -25,7 +25,7 @@ from edgeseg.evaluation import worst as pictures
 from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
 from edgeseg.evaluation.reference import open_reference
-from edgeseg.evaluation.scoring import Comparison, Tally, drops, known
+from edgeseg.evaluation.scoring import Comparison, Tally, drops
 from edgeseg.evaluation.verification import (
     IDLE,
     Agreement,
@@ -39,7 +39,7 @@ from edgeseg.evaluation.verification import (
     size_verdict,
     trust_verdict,
 )
-from edgeseg.metrics import mean_iou
+from edgeseg.metrics import known, mean_iou
 from edgeseg.runtime import Session, load
 
 if TYPE_CHECKING:

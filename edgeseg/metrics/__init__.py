@@ -10,7 +10,7 @@ from edgeseg.metrics.agreement import agreement
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
 from edgeseg.metrics.confusion import confusion
 from edgeseg.metrics.drop import Interval, paired_drop
-from edgeseg.metrics.scores import dice, iou, labelled, mean_iou, mean_present, pixel_accuracy
+from edgeseg.metrics.scores import dice, iou, known, labelled, mean_iou, mean_present, pixel_accuracy
 
 __all__ = [
     "BoundaryCounts",
@@ -22,6 +22,7 @@ __all__ = [
     "confusion",
     "dice",
     "iou",
+    "known",
     "labelled",
     "mean_iou",
     "mean_present",

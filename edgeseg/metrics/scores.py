@@ -6,6 +6,7 @@ only the predictions show has an IoU of 0, which says nothing about how well it 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,8 @@ def _ratio(part: Any, whole: Any) -> Scores:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     ratio: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
     return ratio
+
+
+def known(value: float) -> float | None:
+    """A number, or None for NaN: files that outlive the process hold no NaN."""
+    return None if math.isnan(value) else float(value)
