@@ -202,9 +202,10 @@ def by_planner(target: str) -> tuple[PairedRatio, ...]:
         engines = []
         for one in map(Bundle.open, bundles(target)):
             deploy = onnx.load(str(one.file(one.engine.graph)))
-            engines.append(Built(deploy, Target.parse(target), frame, profile=True))
+            engines.append(Built(deploy, Target.parse(target), CAMERA))
             stack.callback(engines[-1].close)
-        first, second = in_turn(engines)
+        names = [node.name for node in deploy.graph.node]
+        first, second = in_turn(engines, frame, names)
     return (paired_ratio(first.openings, second.openings, a="demo", b="copy", clock="device"),)
 
 

@@ -27,6 +27,7 @@ from edgeseg.flow.make import export
 from edgeseg.metrics import confusion, mean_iou
 from edgeseg.quantization.bias_correction import bias_shifts
 from edgeseg.quantization.ptq import PtqSettings, apply, calibrate
+from edgeseg.quantization.ranges.probe import opener
 from edgeseg.quantization.schemes import scheme_named
 
 DATA = Path(os.environ["EDGESEG_DATA"])
@@ -67,7 +68,7 @@ def main() -> None:
         for count in (8, 16, 32, 64):
             some = Inputs(spread(calibration, count), spec, CAMERA, name=name)
             start = time.perf_counter()
-            shifts = bias_shifts(calibrated.model, quantised, some, engine=engine)
+            shifts = bias_shifts(calibrated.model, quantised, some, open_probe=opener(engine))
             seconds = time.perf_counter() - start
             corrected = apply(msgspec.structs.replace(calibrated, shifts=shifts)).model
             print(f"{count} images in {engine}: {miou(corrected):.2f}, {seconds:.1f} s", flush=True)

@@ -41,6 +41,7 @@ from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.trial import TargetEvaluator
 from edgeseg.quantization.planner.trial_engine import in_turn
 from edgeseg.quantization.ptq import calibrate
+from edgeseg.quantization.ranges.probe import opener
 from edgeseg.quantization.schemes import scheme_for
 
 TARGET = Target.parse("openvino-int8")
@@ -68,7 +69,7 @@ def main() -> None:
     inputs = Inputs(images, loaded.spec, CAMERA, name=plain.graph.input[0].name)
     scheme = scheme_for(TARGET.engine)
     judge = HeldOut(plain, loaded.spec, CAMERA, held_out_images(dataset, "train", (images,), count=400))
-    fitted = fit_swishes(plain, inputs, engine=scheme.probe)
+    fitted = fit_swishes(plain, inputs, open_probe=opener(scheme.probe))
     networks = {
         "Swish": plain,
         "HardSwish": as_it_is(plain),
@@ -86,7 +87,7 @@ def main() -> None:
                 drop = evaluator.loss(plan).drop
                 rows.append({"network": name, "precision": precision, "drop": drop})
                 engines.append(evaluator.engine(plan))
-        openings = [timed.openings for timed in in_turn(engines)]
+        openings = [timed.openings for timed in in_turn(engines, judge.frames[0])]
     for index, row in enumerate(rows):
         row["over_swish"] = paired_ratio(openings[index], openings[index % 2], a=row["network"], b="Swish")
         ratio = row["over_swish"]

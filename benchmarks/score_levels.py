@@ -67,11 +67,11 @@ def measured(material: Material) -> dict[str, Any]:
         engines = []
         for grid in (None, int8.scores):
             deploy = compose(int8.model, loaded.spec, CAMERA, score_grid=grid)
-            engines.append(Built(deploy, TARGET, judge.frames[0], profile=False))
+            engines.append(Built(deploy, TARGET, CAMERA))
             stack.callback(engines[-1].close)
         before, after = (judge.loss(engine.class_map).drop for engine in engines)
         maps = [np.stack([engine.class_map(frame) for frame in judge.frames]) for engine in engines]
-        laps = [in_turn(engines) for _ in range(LAPS)]
+        laps = [in_turn(engines, judge.frames[0]) for _ in range(LAPS)]
         scores, levels = ([one for lap in laps for one in lap[index].openings] for index in range(2))
         ratio = paired_ratio(levels, scores, a="levels", b="scores")
     changed = float((maps[0] != maps[1]).mean())

@@ -80,7 +80,8 @@ def _tensor(value: memoryview, path: Path) -> TensorInfo:
     dtype = _DTYPES.get(kind) if isinstance(kind, int) else None
     dims = [v for n, v in _fields(_message(tensor, 2)) if n == 1 and isinstance(v, memoryview)]
     shape = tuple(next((v for n, v in _fields(d) if n == 1 and isinstance(v, int)), 0) for d in dims)
-    if dtype is None or not shape or 0 in shape:
+    known = any(n == 2 for n, _ in _fields(tensor))
+    if dtype is None or not known or 0 in shape:
         raise GraphError(
             f"{path}: '{name}' has the shape {list(shape)} and the ONNX type {kind}",
             expected="a static shape and a NumPy dtype; 0 marks a dynamic dimension",

@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +16,10 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends._cache_files import keep, read_if_whole, writable
-from edgeseg.backends._requests import checked
 from edgeseg.backends.cpu import Pinned, emulates_bf16, family_notes
 from edgeseg.core.bundle import EngineRecord, TensorInfo
 from edgeseg.core.cache import use
-from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors
+from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors, as_inputs
 from edgeseg.core.target import Target
 from edgeseg.errors import GraphError, TargetError
 
@@ -55,8 +55,8 @@ class OpenVinoEngine:
             self._compiled: Any = _compiled(ov, core, entry, device, config, cache)
             _refuse_other_precision(self._compiled, target)
             self.threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS")) if on_cpu else 0
-            self.inputs = tuple(_info(port) for port in self._compiled.inputs)
-            self.outputs = tuple(_info(port) for port in self._compiled.outputs)
+            self.inputs = _infos(self._compiled.inputs, record.inputs)
+            self.outputs = _infos(self._compiled.outputs, record.outputs)
         except BaseException:
             self._pinned.release()
             raise
@@ -118,7 +118,7 @@ class OpenVinoRequest:
             request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
 
     def write(self, inputs: Tensors) -> None:
-        for name, array in checked(inputs, self._engine.inputs):
+        for name, array in as_inputs(inputs, self._engine.inputs):
             np.copyto(self._inputs[name], array)
 
     def execute(self) -> float:
@@ -208,5 +208,11 @@ def _refuse_other_precision(compiled: Any, target: Target) -> None:
         )
 
 
-def _info(port: Any) -> TensorInfo:
-    return TensorInfo(port.any_name, np.dtype(port.element_type.to_dtype()).name, tuple(port.shape))
+def _infos(ports: Sequence[Any], recorded: Sequence[TensorInfo]) -> tuple[TensorInfo, ...]:
+    """A tensor that the graph returns twice has several names in OpenVINO: the recorded one counts."""
+    wanted = [info.name for info in recorded] if len(recorded) == len(ports) else [""] * len(ports)
+    names = [name if name in port.names else port.any_name for port, name in zip(ports, wanted)]
+    return tuple(
+        TensorInfo(name, np.dtype(port.element_type.to_dtype()).name, tuple(port.shape))
+        for name, port in zip(names, ports)
+    )

@@ -16,10 +16,9 @@ import numpy as np
 
 from edgeseg.backends._cache_files import keep, read_if_whole, writable
 from edgeseg.backends._cuda import Buffer, Cuda, CudaError, Stream
-from edgeseg.backends._requests import checked
 from edgeseg.backends._tensorrt_package import Distribution, make_logger
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors
+from edgeseg.core.ports import Array, Layer, OpenSettings, Tensors, as_inputs
 from edgeseg.errors import BundleError, EngineMismatch
 
 
@@ -160,7 +159,7 @@ class TensorRtRequest:
 
     def write(self, inputs: Tensors) -> None:
         self._engine.cuda.use(self._engine.context)
-        for name, array in checked(inputs, self._engine.inputs):
+        for name, array in as_inputs(inputs, self._engine.inputs):
             np.copyto(self._buffers[name].host, array)
             self._buffers[name].upload(self._stream)
         self._stream.synchronize()

@@ -11,7 +11,6 @@ import numpy as np
 
 import edgeseg
 from edgeseg.backends._onnx_io import read_signature
-from edgeseg.backends._requests import checked
 from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
 from edgeseg.core.documents import encode, read_json
 from edgeseg.core.int8 import Scheme
@@ -27,6 +26,7 @@ from edgeseg.core.ports import (
     OpenSettings,
     Progress,
     Tensors,
+    as_inputs,
     silent,
 )
 from edgeseg.core.target import Target
@@ -104,7 +104,7 @@ class NullRequest:
         self._outputs = {info.name: np.zeros(info.shape, info.dtype) for info in outputs}
 
     def write(self, inputs: Tensors) -> None:
-        for name, array in checked(inputs, self._infos):
+        for name, array in as_inputs(inputs, self._infos):
             np.copyto(self._inputs[name], array)
 
     def execute(self) -> float:

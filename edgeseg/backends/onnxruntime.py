@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from edgeseg.backends._onnx_io import Node, read_signature, unsupported
-from edgeseg.backends._requests import checked
 from edgeseg.backends.cpu import Pinned, cpu_hardware, family_notes, thread_count
 from edgeseg.core.bundle import EngineRecord, Hardware, TensorInfo
 from edgeseg.core.int8 import Scheme
@@ -32,6 +31,7 @@ from edgeseg.core.ports import (
     OpenSettings,
     Progress,
     Tensors,
+    as_inputs,
     silent,
 )
 from edgeseg.core.target import Target
@@ -194,7 +194,7 @@ class OrtRequest:
             self._binding.bind_ortvalue_output(name, value)
 
     def write(self, inputs: Tensors) -> None:
-        for name, array in checked(inputs, self._infos):
+        for name, array in as_inputs(inputs, self._infos):
             self._inputs[name].update_inplace(array)
         self._binding.synchronize_inputs()
 

@@ -10,9 +10,10 @@ from edgeseg.cli.tables import line, number, percent, table, verdict
 
 if TYPE_CHECKING:
     from edgeseg.core.measurement import Measurement
+    from edgeseg.device.describe import TargetReport
     from edgeseg.evaluation.verification import Drop, Verification
     from edgeseg.flow.bench import BenchResult
-    from edgeseg.flow.doctor import Diagnosis, TargetReport
+    from edgeseg.flow.doctor import Diagnosis
     from edgeseg.flow.inspect import Inspection
     from edgeseg.prediction.predict import Prediction
 

@@ -17,23 +17,24 @@ def models(json: o.Json = False) -> None:
     render.models(models(), json)
 
 
-def targets(json: o.Json = False) -> None:
-    """List the targets, and what this machine can do with each."""
+def targets(device: o.Device = "local", json: o.Json = False) -> None:
+    """List the targets, and what a device can do with each."""
     from edgeseg.cli import findings, progress
-    from edgeseg.flow.doctor import target_reports
+    from edgeseg.devices import device_named
 
-    with progress.shown() as report:
-        reports = target_reports(report)
+    with device_named(device) as there, progress.shown() as report:
+        reports = there.describe(report).targets
     findings.targets(reports, json)
 
 
-def doctor(json: o.Json = False) -> None:
-    """Tell what this machine can build and run, and what to install for the rest."""
+def doctor(device: o.Device = "local", json: o.Json = False) -> None:
+    """Tell what a device can build and run, and what to install for the rest."""
     from edgeseg.cli import findings, progress
+    from edgeseg.devices import device_named
     from edgeseg.flow.doctor import doctor
 
-    with progress.shown() as report:
-        result = doctor(report)
+    with device_named(device) as there, progress.shown() as report:
+        result = doctor(device=there, progress=report)
     findings.doctor(result, json)
 
 

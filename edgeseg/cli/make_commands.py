@@ -86,17 +86,25 @@ def export(
     ] = False,
     trust_file: o.TrustFile = False,
     overwrite: o.Overwrite = False,
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Turn a network into engine bundles, one per target."""
     from edgeseg.cli import choices, progress, render
+    from edgeseg.devices import device_named
     from edgeseg.flow.make import export
 
     choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
     recipe = choices.export_recipe(choice, target, camera_size, data, batch, confidence)
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         bundles = export(
-            recipe, Path.cwd(), output, overwrite=overwrite, trust_file=trust_file, progress=report
+            recipe,
+            Path.cwd(),
+            output,
+            overwrite=overwrite,
+            trust_file=trust_file,
+            device=there,
+            progress=report,
         )
     render.bundles(bundles, json)
 
@@ -109,16 +117,18 @@ def build(
     option: o.BuildOption = [],  # noqa: B006
     overwrite: o.Overwrite = False,
     require_signature: o.RequireSignature = "",
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Finish a deferred bundle on its device: make the engine as a child bundle."""
     from edgeseg.cli import choices, progress, render
+    from edgeseg.devices import device_named
     from edgeseg.flow.build import build
 
     choices.require_signed(require_signature, bundle)
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         options = o.pairs(option, "--option")
-        result = build(bundle, output, options=options, overwrite=overwrite, progress=report)
+        result = build(bundle, output, options=options, overwrite=overwrite, device=there, progress=report)
     render.bundles((result,), json)
 
 

@@ -19,6 +19,10 @@ RequireSignature = Annotated[
         metavar="PUBLIC.pem", help="Refuse bundles without a signature by this key.", show_default=False
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(metavar="NAME[:ADDRESS]", help="Where engines are: here, or a device (docs/devices.md)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace bundles that are already there.")]
 Threads = Annotated[int, typer.Option(help="Inference threads on a CPU; 0: as the target says.", min=0)]

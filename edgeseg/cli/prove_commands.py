@@ -41,18 +41,20 @@ def bench(
         str, typer.Option("--output", "-o", help="Save the raw samples to this JSON file.")
     ] = "",
     require_signature: o.RequireSignature = "",
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Time the engine of a bundle on this device."""
     from edgeseg.cli import choices, findings, progress
+    from edgeseg.devices import device_named
     from edgeseg.flow.bench import bench
 
     choices.require_signed(require_signature, bundle, vs)
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         result = bench(
             bundle, vs=vs, min_runs=min_runs, min_seconds=min_seconds, streams=streams,
             threads=threads, cpus=cpus, warmup=warmup, openings=openings, blocks=blocks,
-            max_p99_ms=max_p99_ms, output=output, progress=report,
+            max_p99_ms=max_p99_ms, output=output, device=there, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.timed(result, json))
 
@@ -76,18 +78,20 @@ def verify(
         str, typer.Option("--output", "-o", help="Folder for the worst frames and verify.json.")
     ] = "",
     require_signature: o.RequireSignature = "",
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Score the class maps of the shipped engine, and what they lost against FP32."""
     from edgeseg.cli import choices, findings, progress
+    from edgeseg.devices import device_named
     from edgeseg.flow.prove import verify_bundle
 
     choices.require_signed(require_signature, bundle, reference)
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         result = verify_bundle(
             bundle, data=data, split=split, images=images, limit=limit,
             budget=choices.budget(max_drop, max_class_drop), reference=reference,
-            threads=threads, worst=worst, output=output, progress=report,
+            threads=threads, worst=worst, output=output, device=there, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.verified(result, json))
 

@@ -80,10 +80,12 @@ def quantize(
     blocks: Annotated[int, typer.Option(help="Plan with at most N blocks.", min=1, max=16)] = 10,
     trust_file: o.TrustFile = False,
     overwrite: o.Overwrite = False,
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Turn a network into the fastest int8 engine within an accuracy budget, one per target."""
     from edgeseg.cli import choices, progress, quantize_findings
+    from edgeseg.devices import device_named
     from edgeseg.flow.quantize import quantize
 
     choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
@@ -91,10 +93,10 @@ def quantize(
     recipe = choices.quantize_recipe(choice, target, camera_size, data, drop, budget_class)
     settings = {"ptq": o.pairs(setting, "--ptq"), "swish": swish}
     settings |= {"plan": {"blocks": blocks}} if plan else {}
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         results = quantize(
             recipe, Path.cwd(), output, plan=plan, calibration=calibration, held_out=held_out,
-            settings=settings, overwrite=overwrite, trust_file=trust_file, progress=report,
+            settings=settings, overwrite=overwrite, trust_file=trust_file, device=there, progress=report,
         )  # fmt: skip
     raise typer.Exit(quantize_findings.quantized(results, json))
 

@@ -22,17 +22,19 @@ def plan(
     weights: o.WeightsFile = "",
     weights_key: o.WeightsKey = "",
     data: o.Data = "",
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Check a recipe without doing its work: steps, files, data and targets of this machine."""
     from edgeseg.cli import choices, progress, render
+    from edgeseg.devices import device_named
     from edgeseg.flow.plan import make_plan
 
     path = choices.recipe_file(recipe)
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         report(f"checking {path}")
         result, _ = make_plan(
-            choices.recipe_with(path, weights, data, weights_key), path.parent, progress=report
+            choices.recipe_with(path, weights, data, weights_key), path.parent, device=there, progress=report
         )
     render.planned(result, json)
 
@@ -48,23 +50,26 @@ def run(
     min_runs: Annotated[int, typer.Option(help="At least this many timed runs per engine.", min=1)] = 100,
     min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 2.0,
     trust_file: o.TrustFile = False,
+    device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
     """Run a recipe: bundles, accuracy, latency, verdict. Run again to go on where it stopped."""
     from edgeseg.cli import choices, progress, render
     from edgeseg.device.bench import BenchSettings
+    from edgeseg.devices import device_named
     from edgeseg.flow.run import run
 
     path = choices.recipe_file(recipe)
     noun = choices.recipe_with(path, weights, data, weights_key)
     settings = BenchSettings(min_runs=min_runs, min_seconds=min_seconds)
-    with progress.shown() as report:
+    with device_named(device) as there, progress.shown() as report:
         result = run(
             noun,
             path.parent,
             Path(output or f"runs/{noun.name}"),
             settings=settings,
             trust_file=trust_file,
+            device=there,
             progress=report,
         )
     raise typer.Exit(render.ran(result, json))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeseg.core.bundle import MANIFEST, FileEntry, Manifest, file_sha256, sealed
+from edgeseg.core.bundle import MANIFEST, Bundle, FileEntry, Manifest, file_sha256, sealed
 from edgeseg.core.documents import encode
 from edgeseg.core.whole import hidden_beside
 from edgeseg.errors import BundleError, EdgesegError
@@ -91,6 +91,10 @@ class BundleDraft:
             if path.is_file()
         }
         self.manifest = sealed(msgspec.structs.replace(manifest, files=files))
+
+    def adopt(self) -> None:
+        """Accept the bundle that was copied into the folder. Raises BundleError when it is not whole."""
+        self.manifest = Bundle.open(self.path).manifest
 
 
 def refuse_existing(destination: Path, overwrite: bool) -> None:

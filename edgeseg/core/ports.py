@@ -5,7 +5,7 @@ Contracts of models, datasets and steps stand in the `__init__.py` of their fold
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -247,6 +247,23 @@ class Stopwatch(Protocol):
         """Milliseconds of every convolution and matrix product by the name of its node, each with what the
         engine runs between it and the next; empty where the engine does not tell."""
         ...
+
+
+Backends = Callable[[Target], Backend]
+"""The engine of a target: of this machine, or of another device."""
+
+
+def as_inputs(inputs: Tensors, infos: tuple[TensorInfo, ...]) -> Iterator[tuple[str, Array]]:
+    """(name, C-contiguous array) per input of an engine.
+
+    Raises:
+        InputError: a name is missing or unknown, or dtype or shape differ.
+    """
+    names = [info.name for info in infos]
+    if sorted(inputs) != sorted(names):
+        raise InputError(f"got the inputs {', '.join(sorted(inputs)) or 'none'}", expected=", ".join(names))
+    arrays = [(info.name, as_input(inputs[info.name], info)) for info in infos]
+    return iter(arrays)
 
 
 def as_input(array: Array, info: TensorInfo) -> Array:

@@ -15,7 +15,7 @@ from edgeseg.core.bundle import MANIFEST, Bundle, EngineRecord, Manifest, StepRe
 from edgeseg.core.documents import convert
 from edgeseg.core.drafts import BundleDraft, draft
 from edgeseg.core.locks import only_one
-from edgeseg.core.ports import BuildSettings, Progress, silent
+from edgeseg.core.ports import Backends, BuildSettings, Progress, silent
 from edgeseg.core.status import BuildStatus
 from edgeseg.core.target import Target
 from edgeseg.core.versions import versions
@@ -146,9 +146,14 @@ def checked_options(target: Target, options: Mapping[str, Any]) -> dict[str, Any
 
 
 def make_engine(
-    record: EngineRecord, folder: Path, settings: BuildSettings, progress: Progress = silent
+    record: EngineRecord,
+    folder: Path,
+    settings: BuildSettings,
+    progress: Progress = silent,
+    backends: Backends = backend_for,
 ) -> tuple[EngineRecord, tuple[str, ...]]:
-    """Build the engine of `record` from its graph in `folder`, into `folder/engine`.
+    """Build the engine of `record` from its graph in `folder`, into `folder/engine`. Options of the builder
+    that the settings do not name are those of the record.
 
     Returns:
         The record of the built engine, and what the user should know.
@@ -156,10 +161,13 @@ def make_engine(
     Raises what `Backend.build` raises.
     """
     target = Target.parse(record.target)
-    options = checked_options(target, settings.options)
+    known = checked_options(target, settings.options)
+    recorded = {name: value for name, value in record.settings.items() if name in known}
+    options = {**known, **recorded, **settings.options}
+    settings = msgspec.structs.replace(settings, options=options)
     engine_folder = folder / ENGINE_FOLDER
     engine_folder.mkdir()
-    built = backend_for(target).build(folder / record.graph, target, engine_folder, settings, progress)
+    built = backends(target).build(folder / record.graph, target, engine_folder, settings, progress)
     record = msgspec.structs.replace(
         record,
         entry=f"{ENGINE_FOLDER}/{built.entry}",

@@ -8,7 +8,7 @@ import msgspec
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, Check
-from edgeseg.core.ports import OpenSettings
+from edgeseg.core.ports import Backends, OpenSettings
 from edgeseg.core.target import Target
 from edgeseg.errors import BundleError
 from edgeseg.runtime.check import Agreement, Computed, agreement
@@ -28,7 +28,9 @@ class WrongEngine(BundleError):
     computed: Computed = "rounded"
 
 
-def prove(bundle: Bundle, cache: Path | None, *, full: bool | None = None) -> tuple[Check, ...]:
+def prove(
+    bundle: Bundle, cache: Path | None, *, full: bool | None = None, backends: Backends = backend_for
+) -> tuple[Check, ...]:
     """Open an engine and compare its class maps with the golden ones.
 
     First at full precision where the engine can run the same file so: what differs there is wrong. Then in
@@ -48,26 +50,27 @@ def prove(bundle: Bundle, cache: Path | None, *, full: bool | None = None) -> tu
     own_is_full = target.precision == "fp32" if full is None else full
     in_float32: Computed = "levels" if bundle.manifest.quantization else "stored"
     checks = []
-    wide = None if own_is_full else at_full_precision(bundle)
+    wide = None if own_is_full else at_full_precision(bundle, backends)
     if wide is not None:
-        checks.append(_compared(wide, cache, in_float32))
-    checks.append(_compared(bundle, cache, in_float32 if own_is_full else "rounded"))
+        checks.append(_compared(wide, cache, in_float32, backends))
+    checks.append(_compared(bundle, cache, in_float32 if own_is_full else "rounded", backends))
     return tuple(check for check in checks if check is not None)
 
 
-def at_full_precision(bundle: Bundle) -> Bundle | None:
+def at_full_precision(bundle: Bundle, backends: Backends = backend_for) -> Bundle | None:
     """The same engine file, to be run in float32; None where the engine cannot."""
     target = Target.parse(bundle.engine.target)
     wide = msgspec.structs.replace(target, precision="fp32")
-    backend = backend_for(target)
+    backend = backends(target)
     if backend.graph.precision == "stated" or wide == target or not backend.availability(wide).run:
         return None
     record = msgspec.structs.replace(bundle.engine, target=str(wide))
     return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, engine=record))
 
 
-def _compared(bundle: Bundle, cache: Path | None, computed: Computed) -> Check | None:
-    with Session(bundle, OpenSettings(cache=cache), check=False, warm_up=0) as session:
+def _compared(bundle: Bundle, cache: Path | None, computed: Computed, backends: Backends) -> Check | None:
+    options = OpenSettings(cache=cache)
+    with Session(bundle, options, check=False, warm_up=0, backends=backends) as session:
         found = agreement(session, bundle, computed)
         name = str(session.target)
     if found is None:

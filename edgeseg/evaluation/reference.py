@@ -10,16 +10,25 @@ import numpy as np
 from edgeseg.backends.onnxruntime import package
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
-from edgeseg.core.ports import Array
+from edgeseg.core.ports import Array, OpenSettings
 from edgeseg.datasets.resizing import Call, Resizing
+from edgeseg.devices import Device
 from edgeseg.errors import BundleError, InputError, MissingDependency
-from edgeseg.runtime import load
+from edgeseg.runtime.session import Session
 
 NAME = "its own FP32 graph in ONNX Runtime"
 NEEDED_FOR = "the FP32 reference"
 
 
-def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stack: ExitStack) -> Resizing:
+def session_on(device: Device, bundle: Bundle, threads: int | None) -> Session:
+    """A bundle that runs on a device. Raises as `edgeseg.runtime.load`."""
+    settings = OpenSettings(cache=engine_cache())
+    return Session(bundle, settings, threads=threads, backends=device.backend)
+
+
+def open_reference(
+    bundle: Bundle, other: Path | None, threads: int | None, stack: ExitStack, device: Device
+) -> Resizing:
     """What to compare a bundle with: the engine bundle `other` (closed by `stack`), else its own FP32 graph.
 
     Raises:
@@ -27,7 +36,7 @@ def open_reference(bundle: Bundle, other: Path | None, threads: int | None, stac
     """
     if other is None:
         return Resizing(fp32_reference(bundle, threads), bundle.manifest.model, bundle.engine.camera_size)
-    session = stack.enter_context(load(other, threads=threads, cache=engine_cache()))
+    session = stack.enter_context(session_on(device, Bundle.open(other), threads))
     ours, theirs = bundle.manifest.model, session.spec
     if (ours.task, len(ours.classes)) != (theirs.task, len(theirs.classes)):
         raise InputError(

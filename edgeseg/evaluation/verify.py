@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.cache import engine_cache
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
@@ -20,11 +19,13 @@ from edgeseg.core.verdict import Verdict, combine
 from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
 from edgeseg.datasets.images import image_files
 from edgeseg.datasets.resizing import Call, Resizing, chunks
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.evaluation import worst as pictures
 from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
-from edgeseg.evaluation.reference import open_reference
+from edgeseg.evaluation.reference import open_reference, session_on
 from edgeseg.evaluation.scoring import Comparison, Tally, drops
 from edgeseg.evaluation.verification import (
     IDLE,
@@ -40,7 +41,7 @@ from edgeseg.evaluation.verification import (
     trust_verdict,
 )
 from edgeseg.metrics import known, mean_iou
-from edgeseg.runtime import Session, load
+from edgeseg.runtime.session import Session
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Dataset, Split
@@ -73,6 +74,7 @@ def verify(
     worst: int = 6,
     output: Path | None = None,
     reference: Path | None = None,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> Verification:
     """Score a bundle's engine against labels, or its agreement with FP32 on images without labels.
@@ -88,6 +90,7 @@ def verify(
         threads: inference threads on a CPU; None: as the bundle says.
         worst: how many of the worst frames to name, and to save as pictures in `output`.
         reference: another engine bundle to compare with instead of the bundle's own FP32 graph.
+        device: where the engines run; the FP32 graph runs here.
 
     Raises:
         InputError: an unknown class in the budget, a limit on drops without labels, a multi-label network
@@ -122,7 +125,7 @@ def verify(
         notes=spec_notes(spec, labelled),
     )
     with ExitStack() as stack:
-        session, reason = _open(bundle, threads)
+        session, reason = _open(bundle, threads, device)
         if session is None:
             absent = Verdict(status="unmeasured", reasons=(reason,))
             limits = (*drop_verdicts(None, {}, budget, IDLE), *size_verdict(size_mb, budget))
@@ -130,7 +133,7 @@ def verify(
         stack.enter_context(session)
         proof = _Proof(
             engine=Resizing(session, spec, record.camera_size),
-            reference=open_reference(bundle, reference, threads, stack),
+            reference=open_reference(bundle, reference, threads, stack, device),
             spec=spec,
             batch=record.batch,
             samples=samples,
@@ -244,13 +247,13 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
     return combine(verdicts or (Verdict(status="pass", reasons=without),))
 
 
-def _open(bundle: Bundle, threads: int | None) -> tuple[Session | None, str]:
+def _open(bundle: Bundle, threads: int | None, device: Device) -> tuple[Session | None, str]:
     """The session, or why it cannot be had here."""
     target = bundle.engine.target
     if bundle.manifest.kind == "deferred":
         return None, f"{target}: not built yet; finish it on the device with `edgeseg build {bundle.path}`"
     try:
-        return load(bundle.path, threads=threads, cache=engine_cache()), ""
+        return session_on(device, bundle, threads), ""
     except (MissingDevice, MissingDependency) as missing:
         fix = f"; to fix: {missing.hint}" if missing.hint else ""
         return None, f"{target} cannot run here: {missing.message}{fix}"

@@ -15,6 +15,7 @@ from edgeseg.core.formats import refuse_format
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import ModelChoice, Recipe
+from edgeseg.devices import Device
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models import MODELS
 from edgeseg.runtime.postprocess import require_classes
@@ -82,7 +83,7 @@ def contract(choice: ModelChoice) -> Preprocess:
     return convert(choice.preprocess, Preprocess, where="preprocess")
 
 
-def require_steps(plan: Plan, data: Data) -> None:
+def require_steps(plan: Plan, data: Data, device: Device) -> None:
     """Each step with what it will find. Raises what `Foreseeing.require` raises."""
     labelled = data.dataset is not None and bool(data.dataset.classes)
     kind = "onnx" if plan.model.ref.kind == "onnx" else "torch"
@@ -90,12 +91,12 @@ def require_steps(plan: Plan, data: Data) -> None:
         step = STEPS.load(planned.use).step(planned.use)
         settings = msgspec.convert(planned.settings, step.settings)
         if isinstance(step, Foreseeing):
-            outlook = Outlook(kind, data.dataset is not None, labelled, plan.model.input_size)
+            outlook = Outlook(kind, data.dataset is not None, labelled, plan.model.input_size, device)
             step.require(settings, outlook)
         kind = planned.produces
 
 
-def require_graph(plan: Plan) -> None:
+def require_graph(plan: Plan, device: Device) -> None:
     """Read the ONNX file of a plan as its steps will.
 
     Raises:
@@ -120,19 +121,20 @@ def require_graph(plan: Plan) -> None:
     require_operators(
         fold(simplify(file)),
         tuple(target.target for target in plan.targets),
+        device,
         trained=known and (prunes or plan.trains_int8),
         output=output,
     )
 
 
 def require_operators(
-    network: ModelProto, targets: Sequence[str], *, trained: bool, output: str = ""
+    network: ModelProto, targets: Sequence[str], device: Device, *, trained: bool, output: str = ""
 ) -> None:
     """Ask for every operator before anything is calibrated, trained or built.
 
     Args:
         network: static, float32.
-        targets: of engines that may be installed here.
+        targets: of engines that may be installed on the device.
         trained: the network will be lifted to torch; `output`: the one that counts.
 
     Raises:
@@ -140,7 +142,7 @@ def require_operators(
     """
     from edgeseg.graph.accepted import require_accepted
 
-    require_accepted(network, targets)
+    require_accepted(network, targets, device.backend)
     if trained:
         from edgeseg.quantization.qat.module import lift_output
 

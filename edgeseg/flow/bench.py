@@ -7,16 +7,15 @@ from typing import ClassVar
 
 import msgspec
 
-from edgeseg.core.cache import cache_folder, engine_cache
 from edgeseg.core.documents import writable_folder, write_document
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.target import parse_cpus
 from edgeseg.core.verdict import Verdict, combine
-from edgeseg.device import bench as device_bench
-from edgeseg.device.bench import BenchSettings
-from edgeseg.device.build import ready
 from edgeseg.device.report import judge, unjudged
+from edgeseg.device.settings import BenchSettings
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import MissingDependency, MissingDevice
 from edgeseg.evaluation.verification import IDLE
 
@@ -51,12 +50,13 @@ def bench(
     blocks: int = 24,
     max_p99_ms: float = 0.0,
     output: str = "",
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> BenchResult:
-    """Time a bundle on this device; with `vs`, open both several times and alternate them in blocks.
+    """Time a bundle on a device; with `vs`, open both several times and alternate them in blocks.
 
-    A bundle whose engine cannot run here gives the verdict `unmeasured`, with a limit `unjudged`; a deferred
-    bundle is built into the cache folder first where its engine can be made.
+    A bundle whose engine cannot run there gives the verdict `unmeasured`, with a limit `unjudged`; a deferred
+    bundle is built into the cache of the device first where its engine can be made.
 
     Args:
         cpus: cores to pin the process to, as in `0,2-3`; empty: as the target says.
@@ -72,14 +72,12 @@ def bench(
         warmup=warmup,
         openings=openings,
         blocks=blocks,
-        cache=engine_cache(),
     ).judging(limit)
     settings.require_sane()
+    if output:
+        writable_folder(Path(output).parent)
     try:
-        first = ready(bundle, cache_folder(), progress)
-        if output:
-            writable_folder(Path(output).parent)
-        result = _timed(first, vs, settings, limit, progress)
+        result = _timed(bundle, vs, settings, limit, device, progress)
     except (MissingDependency, MissingDevice) as missing:
         absent = Verdict(status="unmeasured", reasons=(str(missing),))
         result = BenchResult(verdict=combine((absent, *unjudged(limit, IDLE))))
@@ -89,12 +87,16 @@ def bench(
 
 
 def _timed(
-    first: Path, vs: str, settings: BenchSettings, max_p99_ms: float | None, progress: Progress
+    bundle: Path,
+    vs: str,
+    settings: BenchSettings,
+    max_p99_ms: float | None,
+    device: Device,
+    progress: Progress,
 ) -> BenchResult:
     if not vs:
-        measurement = device_bench.bench(first, settings, progress)
+        measurement = device.bench(bundle, settings, progress)
         return BenchResult(measurements=(measurement,), verdict=judge(measurement, max_p99_ms))
-    second = ready(vs, cache_folder(), progress)
-    ours, theirs, device, host = device_bench.bench_pair(first, second, settings, progress)
-    verdict = judge(ours, max_p99_ms, device, host)
-    return BenchResult(measurements=(ours, theirs), ratios=(device, host), verdict=verdict)
+    ours, theirs, *ratios = device.compare(bundle, Path(vs), settings, progress)
+    verdict = judge(ours, max_p99_ms, *ratios)
+    return BenchResult(measurements=(ours, theirs), ratios=tuple(ratios), verdict=verdict)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.cache import engine_cache
 from edgeseg.core.drafts import refuse_existing
-from edgeseg.core.ports import BuildSettings, Progress, silent
+from edgeseg.core.ports import Progress, silent
 from edgeseg.core.target import Target
-from edgeseg.device import build as device_build
 from edgeseg.device.build import checked_options
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.flow.beforehand import require_folder
 
 
@@ -22,6 +22,7 @@ def build(
     *,
     options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> Bundle:
     """Make the engine of a deferred bundle as a child bundle, by default beside it as `NAME-built`.
@@ -39,8 +40,5 @@ def build(
     require_folder(destination.parent)
     refuse_existing(destination, overwrite)
     bundle = Bundle.open(path)
-    target = Target.parse(bundle.engine.target)
-    known = checked_options(target, options or {})
-    recorded = {name: value for name, value in bundle.engine.settings.items() if name in known}
-    settings = BuildSettings(cache=engine_cache(), options={**recorded, **(options or {})})
-    return device_build.build(bundle, destination, settings, overwrite=overwrite, progress=progress)
+    checked_options(Target.parse(bundle.engine.target), options or {})
+    return device.build(bundle, destination, options or {}, overwrite=overwrite, progress=progress)

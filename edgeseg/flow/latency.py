@@ -5,50 +5,57 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Backend, BuildSettings, Engine, Lap, OpenSettings, Request
+from edgeseg.core.ports import BuildSettings, Lap
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
+from edgeseg.device.build import make_engine
 from edgeseg.device.layers import by_node
 from edgeseg.device.measurable import require_measurable
+from edgeseg.device.race import EngineFile, RaceSettings
 from edgeseg.device.statistics import paired_ratio
-from edgeseg.device.timing import PRUNING, SETTLE_RUNS, Effort, alternate, collect
+from edgeseg.device.timing import PRUNING, SETTLE_RUNS, Effort, Rounds
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 
-EFFORT = Effort(runs=4, seconds=0.06)
-PROFILED_RUNS = 20
-WARMUP = 3
+RACE = RaceSettings(
+    rounds=PRUNING,
+    effort=Effort(runs=4, seconds=0.06),
+    settle=SETTLE_RUNS,
+    warmup=3,
+    keep_compiled=True,
+)
+PROFILE = msgspec.structs.replace(
+    RACE, rounds=Rounds(1, 20), effort=Effort(runs=1, seconds=0.0), settle=0, profile=True
+)
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class EngineStopwatch:
-    """A `Stopwatch` that builds each file for the target and runs it on random float32 inputs.
+    """A `Stopwatch` that builds each file for the target and runs it on noise.
 
     Quick measurements to compare candidates with; what is promised is measured by `edgeseg bench`. Both
-    methods raise MissingDevice for a target that cannot be built and run here, UnsupportedOperator for a
-    graph that the engine refuses.
+    methods raise MissingDevice for a target that cannot be built and run on the device, UnsupportedOperator
+    for a graph that the engine refuses.
 
     Args:
         cache: folder for timing caches.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._cache = cache
+    def __init__(self, cache: Path | None = None, device: Device = LOCAL) -> None:
+        self._cache, self._device = cache, device
 
     def race(self, graphs: Sequence[Path], target: Target) -> tuple[Lap, ...]:
         with ExitStack() as made_now:
-            made = [made_now.enter_context(self._made(graph, target)) for graph in graphs]
-            taken = alternate(
-                [partial(_opened, one, OpenSettings(cache=one.cache)) for one in made],
-                lambda opened: _milliseconds(opened.request, SETTLE_RUNS),
-                PRUNING,
-            )
+            files = [made_now.enter_context(self._made(graph, target)).file for graph in graphs]
+            found = self._device.race(files, RACE)
+        taken = [[[turn.milliseconds for turn in turns] for turns in one] for one in found]
         names = [graph.stem for graph in graphs]
         return tuple(
             Lap(
@@ -59,14 +66,10 @@ class EngineStopwatch:
         )
 
     def layers(self, graph: Path, target: Target) -> Mapping[str, float]:
-        with self._made(graph, target) as made, _opened(made, OpenSettings(profile=True)) as opened:
-            taken = []
-            for _ in range(PROFILED_RUNS):
-                opened.request.execute()
-                layers = opened.engine.layers()
-                taken.append([layer.milliseconds or 0.0 for layer in layers])
+        with self._made(graph, target) as made:
+            (((*turns,),),) = self._device.race([made.file], PROFILE)
             nodes = _weighted(graph, made.graph)
-        return by_node(layers, np.median(taken, axis=0).tolist(), nodes)
+        return by_node(turns[-1].layers, np.median([turn.layer_ms for turn in turns], axis=0).tolist(), nodes)
 
     @contextmanager
     def _made(self, graph: Path, target: Target) -> Iterator[_Made]:
@@ -74,73 +77,22 @@ class EngineStopwatch:
 
         from edgeseg.graph.engine_graph import engine_graph
 
-        backend = backend_for(target)
-        require_measurable(target)
+        require_measurable(target, self._device.backend)
+        backend = self._device.backend(target)
         with Scratch() as place:
             typed = place / "typed.onnx"
             onnx.save(engine_graph(onnx.load(str(graph)), backend, target.precision, None).model, str(typed))
-            (place / "engine").mkdir()
-            built = backend.build(typed, target, place / "engine", BuildSettings(cache=self._cache))
-            record = EngineRecord(
-                target=str(target),
-                graph=typed.name,
-                entry=built.entry,
-                engine_version=built.engine_version,
-                hardware=built.hardware,
-                camera_size=(1, 1),
-                inputs=built.inputs,
-                outputs=built.outputs,
-                settings=built.settings,
-            )
-            yield _Made(typed, place / "engine" / built.entry, record, backend, place / "cache")
+            record = EngineRecord(target=str(target), graph=typed.name, camera_size=(1, 1))
+            settings = BuildSettings(cache=self._cache)
+            record, _ = make_engine(record, place, settings, backends=self._device.backend)
+            yield _Made(typed, EngineFile(place / record.entry, record))
 
 
-@dataclass(frozen=True)
-class _Made:
-    """
-    Attributes:
-        graph: what the engine was built from.
-        cache: what its first opening compiles for the next ones.
-    """
+class _Made(NamedTuple):
+    """An engine, and the graph that it was built from."""
 
     graph: Path
-    entry: Path
-    record: EngineRecord
-    backend: Backend
-    cache: Path
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """
-    Attributes:
-        request: with its inputs written.
-    """
-
-    engine: Engine
-    request: Request
-
-
-@contextmanager
-def _opened(made: _Made, settings: OpenSettings) -> Iterator[_Opened]:
-    """Warmed up."""
-    engine = made.backend.open(made.entry, made.record, settings)
-    try:
-        request = engine.request()
-        rng = np.random.default_rng(0)
-        request.write({i.name: rng.normal(size=i.shape).astype(i.dtype) for i in engine.inputs})
-        for _ in range(WARMUP):
-            request.execute()
-        yield _Opened(engine, request)
-    finally:
-        engine.close()
-
-
-def _milliseconds(request: Request, warmup: int) -> list[float]:
-    """Device milliseconds of one turn."""
-    taken: list[float] = []
-    collect(lambda: taken.append(request.execute()), EFFORT, warmup=warmup)
-    return taken[warmup:]
+    file: EngineFile
 
 
 def _weighted(graph: Path, typed: Path) -> dict[str, str]:

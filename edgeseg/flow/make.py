@@ -24,6 +24,8 @@ from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
 from edgeseg.core.whole import Scratch
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import BundleError, InputError
 from edgeseg.flow.beforehand import require_folder, require_operators
 from edgeseg.flow.data import Data, frames_for
@@ -45,6 +47,7 @@ def export(
     *,
     overwrite: bool = False,
     trust_file: bool = False,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> tuple[Bundle, ...]:
     """Make the engine bundles of a recipe in `output`, without scoring or timing them.
@@ -55,9 +58,9 @@ def export(
     Raises:
         BundleError: without `overwrite`, a bundle in `output` that is not what will come out.
     """
-    plan, data = outline(recipe, base, scored=False)
+    plan, data = outline(recipe, base, scored=False, device=device)
     with _steps_folder(progress) as steps:
-        maker = Maker(plan, data, steps, trust_file=trust_file, progress=progress)
+        maker = Maker(plan, data, steps, trust_file=trust_file, device=device, progress=progress)
         maker.require_places(output, overwrite=overwrite)
         check_images(plan, data, progress)
         return maker.engines(output, overwrite=overwrite)
@@ -109,6 +112,7 @@ class Maker:
 
     Args:
         steps_folder: where intermediate bundles are kept and found again.
+        device: where engines are made, run and timed.
     """
 
     def __init__(
@@ -118,12 +122,14 @@ class Maker:
         steps_folder: Path,
         *,
         trust_file: bool = False,
+        device: Device = LOCAL,
         progress: Progress = silent,
     ) -> None:
         self.plan = plan
         self.data = data
         self.steps_folder = steps_folder
         self.trust_file = trust_file or plan.model.ref.runs_code
+        self.device = device
         self.progress = progress
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
 
@@ -168,7 +174,7 @@ class Maker:
         network = onnx.load(str(graph.file(graph.manifest.graph)))
         output = graph.manifest.model.postprocess.output
         targets = [target.target for target in self.plan.targets]
-        require_operators(network, targets, trained=self.plan.trains_int8, output=output)
+        require_operators(network, targets, self.device, trained=self.plan.trains_int8, output=output)
 
     def unpruned(self, output: Path) -> Bundle | None:
         """The network as it was before the first `prune`, as an FP32 engine; None if the recipe has none."""
@@ -229,7 +235,7 @@ class Maker:
 
     def _build(self, target: str, graph: Bundle) -> _Work:
         planned = next((t for t in self.plan.targets if t.target == target), None)
-        can = (planned or planned_target(TargetChoice(target=target))).availability
+        can = (planned or planned_target(TargetChoice(target=target), self.device)).availability
         return _Work(
             use="build",
             settings={"target": target, "confidence": self.plan.recipe.confidence},
@@ -253,7 +259,8 @@ class Maker:
             validation=choice.validation,
             limit=choice.limit,
             trust_file=self.trust_file,
-            stopwatch=EngineStopwatch(cache=engine_cache()),
+            device=self.device,
+            stopwatch=EngineStopwatch(engine_cache(), self.device),
             progress=self.progress,
         )
 

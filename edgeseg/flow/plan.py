@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Kind
 from edgeseg.core.documents import convert, read_toml
 from edgeseg.core.files import require_file
@@ -18,6 +17,8 @@ from edgeseg.core.recipe import ModelChoice, Recipe, StepChoice, TargetChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.core.target import Target
 from edgeseg.datasets.choice import split_of
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import ModelError, RecipeError
 from edgeseg.flow.beforehand import (
     require_fit,
@@ -39,19 +40,25 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def make_plan(
-    recipe: Recipe, base: Path, *, scored: bool = True, progress: Progress = silent
+    recipe: Recipe,
+    base: Path,
+    *,
+    scored: bool = True,
+    device: Device = LOCAL,
+    progress: Progress = silent,
 ) -> tuple[Plan, Data]:
     """Check a recipe without doing any of its work: `outline` and `check_images`, whose errors it raises."""
-    plan, data = outline(recipe, base, scored=scored)
+    plan, data = outline(recipe, base, scored=scored, device=device)
     check_images(plan, data, progress)
     return plan, data
 
 
-def outline(recipe: Recipe, base: Path, *, scored: bool = True) -> tuple[Plan, Data]:
+def outline(recipe: Recipe, base: Path, *, scored: bool = True, device: Device = LOCAL) -> tuple[Plan, Data]:
     """All of a plan that takes no look at every image.
 
     Args:
         scored: accuracy will be measured on the validation split, which must be there.
+        device: where engines will be made, run and timed.
 
     Raises:
         RecipeError: steps that do not chain, settings that do not fit, nothing to do.
@@ -71,7 +78,7 @@ def outline(recipe: Recipe, base: Path, *, scored: bool = True) -> tuple[Plan, D
     steps = _chain(recipe, model, base)
     float_steps = tuple(step for step in steps if step.produces != "qdq")
     int8_steps = steps[len(float_steps) :]
-    targets = tuple(planned_target(choice) for choice in recipe.choices)
+    targets = tuple(planned_target(choice, device) for choice in recipe.choices)
     data = open_data(data_choice, model)
     _check_budget(recipe, data)
     if scored and data.dataset is not None and data.dataset.classes:
@@ -96,9 +103,9 @@ def outline(recipe: Recipe, base: Path, *, scored: bool = True) -> tuple[Plan, D
         targets=targets,
         notes=unanswered(recipe, data, targets) if scored else (),
     )
-    require_steps(plan, data)
+    require_steps(plan, data, device)
     if model.ref.kind == "onnx" and (scored or plan.calibrates):
-        require_graph(plan)
+        require_graph(plan, device)
     return plan, data
 
 
@@ -174,12 +181,12 @@ def _with_lists(choice: StepChoice, base: Path) -> StepChoice:
     return msgspec.structs.replace(choice, settings={**choice.settings, **located})
 
 
-def planned_target(choice: TargetChoice) -> PlannedTarget:
-    """What this machine can do with a target. Raises TargetError when there is no such target."""
+def planned_target(choice: TargetChoice, device: Device = LOCAL) -> PlannedTarget:
+    """What a device can do with a target. Raises TargetError when there is no such target."""
     target = Target.parse(choice.target)
     return PlannedTarget(
         target=str(target),
-        availability=backend_for(target).availability(target),
+        availability=device.backend(target).availability(target),
         unmeasured=choice.unmeasured,
     )
 

@@ -9,6 +9,8 @@ from edgeseg.core.documents import writable_folder, write_document
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, ModelChoice
 from edgeseg.datasets.choice import parse_data
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError
 from edgeseg.evaluation.verification import require_labels
 from edgeseg.evaluation.verify import Verification, verify
@@ -27,6 +29,7 @@ def verify_bundle(
     threads: int = 0,
     worst: int = 6,
     output: str = "",
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> Verification:
     """Score a bundle on labelled data, or on a folder of images without labels.
@@ -54,6 +57,7 @@ def verify_bundle(
         worst=worst,
         output=folder,
         reference=Path(reference) if reference else None,
+        device=device,
         progress=progress,
     )
     if folder is not None:

@@ -12,6 +12,8 @@ from edgeseg.core.documents import read_json
 from edgeseg.core.plan import is_int8
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Recipe, StepChoice
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError
 from edgeseg.flow.make import export
 from edgeseg.quantization.planner.tables import PlannedPrecision
@@ -53,6 +55,7 @@ def quantize(
     settings: dict[str, Any] | None = None,
     overwrite: bool = False,
     trust_file: bool = False,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> tuple[QuantizeResult, ...]:
     """Export, quantise and build. What an earlier call with the same settings made is used again.
@@ -98,6 +101,7 @@ def quantize(
         output,
         overwrite=overwrite,
         trust_file=trust_file,
+        device=device,
         progress=progress,
     )
     return tuple(_result(bundle) for bundle in bundles)

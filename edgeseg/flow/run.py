@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.cache import engine_cache
 from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.exclusive import alone
 from edgeseg.core.measurement import Measurement
@@ -17,7 +16,9 @@ from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.datasets.choice import split_of
-from edgeseg.device.bench import BenchSettings, bench, bench_call
+from edgeseg.device.bench import BenchSettings, bench_call
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import MissingDependency, MissingDevice
 from edgeseg.evaluation.baseline import NAME, torch_baseline
 from edgeseg.evaluation.verify import Verification, verify, verify_call
@@ -37,6 +38,7 @@ def run(
     *,
     settings: BenchSettings | None = None,
     trust_file: bool = False,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> RunResult:
     """Run a recipe in `folder`; what an earlier run of the same recipe finished there is used again.
@@ -50,8 +52,8 @@ def run(
     """
     settings = settings or BenchSettings()
     settings.require_sane()
-    plan, data = outline(recipe, base)
-    maker = Maker(plan, data, folder / "steps", trust_file=trust_file, progress=progress)
+    plan, data = outline(recipe, base, device=device)
+    maker = Maker(plan, data, folder / "steps", trust_file=trust_file, device=device, progress=progress)
     require_folder(folder)
     maker.require_places(folder / "bundles")
     for note in plan.notes:
@@ -65,7 +67,7 @@ def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progre
     plan, recipe = maker.plan, maker.plan.recipe
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
-    prove = Prover(plan, data, folder, settings, progress, unpruned)
+    prove = Prover(plan, data, folder, settings, progress, maker.device, unpruned)
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
         row = prove.engine(maker.engine(graph, target.target, folder / "bundles"))
@@ -97,11 +99,13 @@ class Prover:
         folder: Path,
         settings: BenchSettings,
         progress: Progress,
+        device: Device,
         reference: Bundle | None = None,
     ) -> None:
         self.plan = plan
         self.data = data
         self.folder = folder
+        self.device = device
         self.reference = reference
         self.settings = settings
         self.progress = progress
@@ -170,6 +174,7 @@ class Prover:
             limit=choice.limit,
             budget=budget,
             reference=self.reference.path if self.reference else None,
+            device=self.device,
             progress=self.progress,
         )
         write_document(saved, result)
@@ -187,9 +192,8 @@ class Prover:
         if not self.plan.recipe.bench:
             return None
         self.progress(f"{bundle.engine.target}: latency")
-        settings = msgspec.structs.replace(self.settings, cache=engine_cache())
         limit = self.plan.recipe.budget.max_p99_ms
-        return bench(bundle.path, settings.judging(limit), self.progress)
+        return self.device.bench(bundle.path, self.settings.judging(limit), self.progress)
 
 
 def _trains(plan: Plan) -> bool:

@@ -10,12 +10,12 @@ import onnx
 from onnx import ModelProto
 
 from edgeseg.backends import backend_for
-from edgeseg.core.ports import ChecksOperators
+from edgeseg.core.ports import Backends, ChecksOperators
 from edgeseg.core.target import Target
 from edgeseg.graph.opsets import to_opset
 
 
-def require_accepted(network: ModelProto, targets: Iterable[str]) -> None:
+def require_accepted(network: ModelProto, targets: Iterable[str], backends: Backends = backend_for) -> None:
     """Raise what the build would raise, for each engine that is installed and tells without building.
 
     Args:
@@ -27,7 +27,7 @@ def require_accepted(network: ModelProto, targets: Iterable[str]) -> None:
     """
     engines = {target.engine: target for target in map(Target.parse, targets)}
     for target in engines.values():
-        backend = backend_for(target)
+        backend = backends(target)
         if isinstance(backend, ChecksOperators) and backend.availability(target).build:
             with TemporaryDirectory(prefix="edgeseg-operators-") as folder:
                 file = Path(folder) / "network.onnx"

@@ -13,7 +13,7 @@ from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.graph.editor import Editor, attribute, ints
 from edgeseg.quantization.ranges.channels import Vector, channel_statistics
 from edgeseg.quantization.ranges.observer import Feeds
-from edgeseg.quantization.ranges.probe import ProbeEngine
+from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 from edgeseg.quantization.weights import dequantize_weight
 
 CORRECTED = ("Conv", "ConvTranspose")
@@ -25,8 +25,7 @@ def bias_shifts(
     feeds: Feeds,
     means: Mapping[str, Vector] | None = None,
     *,
-    engine: ProbeEngine = "onnxruntime",
-    threads: int = 2,
+    open_probe: OpenProbe = HERE,
     progress: Progress = silent,
 ) -> dict[str, Vector]:
     """What to add to the bias [channels] of each layer, by node name, so that the channel means of its output
@@ -48,7 +47,7 @@ def bias_shifts(
     first = {n.name: n for n in before.graph.node if n.op_type in CORRECTED}
     layers = [n for n in after.graph.node if n.name in first and _weight(after, n) is not None]
     measured = partial(
-        channel_statistics, feeds=feeds, statistic="mean", engine=engine, threads=threads, progress=progress
+        channel_statistics, feeds=feeds, statistic="mean", open_probe=open_probe, progress=progress
     )
     expected = means if means is not None else measured(original, _beside([first[n.name] for n in layers]))
     found = measured(quantized, _beside(layers))

@@ -24,7 +24,7 @@ from edgeseg.graph.shapes import static_shapes, with_shapes
 from edgeseg.quantization.placement.layers import constant, is_layer, scale_rows, shift_rows
 from edgeseg.quantization.ranges.channels import Vector, channel_samples
 from edgeseg.quantization.ranges.observer import Feeds, spread
-from edgeseg.quantization.ranges.probe import ProbeEngine
+from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 
 IMAGES, PIXELS = 16, 64
 """Batches that are sampled, and values of a channel taken from each."""
@@ -59,8 +59,7 @@ def fit_swishes(
     model: ModelProto,
     feeds: Feeds,
     *,
-    engine: ProbeEngine = "onnxruntime",
-    threads: int = 2,
+    open_probe: OpenProbe = HERE,
     progress: Progress = silent,
 ) -> tuple[Fitted, ...]:
     """A HardSwish for every Swish that follows a convolution, in the order of the graph; those on one pixel
@@ -86,8 +85,7 @@ def fit_swishes(
         tuple(tensors.values()),
         spread(feeds, IMAGES),
         PIXELS,
-        engine=engine,
-        threads=threads,
+        open_probe=open_probe,
         progress=progress,
     )
     return tuple(Fitted(layer, fit(samples[tensor])) for layer, tensor in tensors.items())

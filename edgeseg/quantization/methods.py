@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from onnx import ModelProto
 
 from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import Progress, silent
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.quantization.planner.tables import MethodTrial
 from edgeseg.quantization.ptq import Calibrated, PtqSettings, calibrate, with_methods
 from edgeseg.quantization.ranges.observer import Feeds
@@ -32,6 +35,7 @@ def choose_methods(
     settings: PtqSettings,
     lose: Lose,
     *,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> tuple[Calibrated, tuple[MethodTrial, ...]]:
     """One method after the other, each tried with the best of those before: ranges, bias correction,
@@ -52,9 +56,8 @@ def choose_methods(
         )
         return loss, candidate
 
-    base = calibrate(
-        model, feeds, scheme, msgspec.structs.replace(settings, equalize=False), progress=progress
-    )
+    anew = partial(calibrate, model, feeds, scheme, device=device, progress=progress)
+    base = anew(msgspec.structs.replace(settings, equalize=False))
     candidates = [
         tried(with_methods(base, feeds, _reading(base.settings, *ranges), progress=progress))
         for ranges in RANGES
@@ -63,7 +66,7 @@ def choose_methods(
     other = msgspec.structs.replace(best[1].settings, correct_bias=not best[1].settings.correct_bias)
     best = min(best, tried(with_methods(base, feeds, other, progress=progress)), key=_loss)
     even = msgspec.structs.replace(best[1].settings, equalize=True)
-    best = min(best, tried(calibrate(model, feeds, scheme, even, progress=progress)), key=_loss)
+    best = min(best, tried(anew(even)), key=_loss)
     return best[1], tuple(trials)
 
 

@@ -11,6 +11,8 @@ from onnx import ModelProto
 from edgeseg.core.int8 import Scheme
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.quantization import ScoreGrid
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.graph.upsampling import merge_upsampling
 from edgeseg.quantization.bias_correction import bias_shifts, layer_tensors, shift_biases
 from edgeseg.quantization.equalization import equalize, linked_tensors
@@ -22,7 +24,7 @@ from edgeseg.quantization.placement.score_grid import score_grid, scoring_node
 from edgeseg.quantization.ranges.channels import ChannelStatistics, Vector, channel_statistics
 from edgeseg.quantization.ranges.histogram import Histogram
 from edgeseg.quantization.ranges.observer import WINNERS, Feeds, collect, spread, stride
-from edgeseg.quantization.ranges.probe import ProbeEngine
+from edgeseg.quantization.ranges.probe import OpenProbe, opener
 from edgeseg.quantization.ranges.thresholds import RangeMethod, choose_grid, saturated
 from edgeseg.quantization.weights import WeightMethod
 
@@ -42,7 +44,8 @@ class PtqSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         weight_bits, per_channel: less than the scheme offers, to study large drops.
         equalize: cross-layer equalisation before anything else.
         correct_bias: biases make up for the mean error of quantised layers.
-        engine: runs the graphs while ranges and means are collected; None: the one of the scheme.
+        engine: runs the graphs while ranges and means are collected: `openvino`, `ort`, ... of the device, or
+            `onnxruntime`, unoptimised, of the host; empty: the one of the scheme.
     """
 
     ranges: RangeMethod = "min-max"
@@ -52,7 +55,7 @@ class PtqSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     per_channel: bool = True
     equalize: bool = False
     correct_bias: bool = True
-    engine: ProbeEngine | None = None
+    engine: str = ""
     threads: Annotated[int, msgspec.Meta(ge=1)] = 2
 
 
@@ -78,6 +81,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: float; the graph given, with upsampling merged and channels equalised where that was asked for.
             Its nodes are those that plans and groups name.
+        open_probe: how graphs are run on images.
         means: of the channels of `layer_tensors`, where all images correct biases: a second pass over few of
             them costs less than means of all.
         shifts: what bias correction adds, by node; empty without it.
@@ -88,6 +92,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     settings: PtqSettings
     placement: Placement
     histograms: dict[str, Histogram]
+    open_probe: OpenProbe
     means: dict[str, Vector] | None = None
     shifts: dict[str, Vector] = {}
 
@@ -124,10 +129,12 @@ def calibrate(
     scheme: Scheme,
     settings: PtqSettings | None = None,
     *,
+    device: Device = LOCAL,
     progress: Progress = silent,
 ) -> Calibrated:
-    """The part of `quantize` that runs images. Raises as `quantize`."""
+    """The part of `quantize` that runs images, in an engine of `device`. Raises as `quantize`."""
     settings = settings or PtqSettings()
+    open_probe = opener(settings.engine or scheme.probe, settings.threads, device)
     if scheme.merge_upsampling:
         model = merge_upsampling(model)
     if settings.equalize:
@@ -136,8 +143,7 @@ def calibrate(
             linked_tensors(model),
             feeds,
             "largest",
-            engine=settings.engine or scheme.probe,
-            threads=settings.threads,
+            open_probe=open_probe,
             progress=progress,
         )
         model = equalize(model, maxima)
@@ -149,8 +155,7 @@ def calibrate(
         model,
         placement.tensors,
         feeds,
-        engine=settings.engine or scheme.probe,
-        threads=settings.threads,
+        open_probe=open_probe,
         scores=scoring.output[0] if scoring else "",
         beside=means,
         progress=progress,
@@ -161,6 +166,7 @@ def calibrate(
         settings=settings,
         placement=placement,
         histograms=histograms,
+        open_probe=open_probe,
         means=means.result() if means else None,
     )
     return with_methods(calibrated, feeds, settings, progress=progress)
@@ -182,8 +188,7 @@ def with_methods(
         apply(calibrated).model,
         spread(feeds, BIAS_IMAGES),
         calibrated.means,
-        engine=settings.engine or calibrated.scheme.probe,
-        threads=settings.threads,
+        open_probe=calibrated.open_probe,
         progress=progress,
     )
     return msgspec.structs.replace(calibrated, shifts=shifts)

@@ -18,7 +18,7 @@ from edgeseg.backends import backend_for
 from edgeseg.core.bounds import MOST_STREAMS, MOST_THREADS
 from edgeseg.core.bundle import Bundle, EngineRecord, TensorInfo
 from edgeseg.core.model_spec import ModelSpec
-from edgeseg.core.ports import Array, Engine, OpenSettings, Request
+from edgeseg.core.ports import Array, Backends, Engine, OpenSettings, Request
 from edgeseg.core.target import Target
 from edgeseg.errors import BundleError, EdgesegError, InputError
 from edgeseg.runtime import signature
@@ -83,7 +83,8 @@ def load(
 
 
 class Session:
-    """An engine with its requests. Calls may come from several threads; use `load` to make one.
+    """An engine with its requests. Calls may come from several threads; use `load` to make one. With the
+    `backends` of another device, the engine runs there.
 
     C-contiguous frames in exactly the engine's batch are handed on as they are: the request copies
     them in once and the class map out once. Any other number costs one more copy of the results, another
@@ -105,6 +106,7 @@ class Session:
         threads: int | None = None,
         check: bool = True,
         warm_up: int = 2,
+        backends: Backends = backend_for,
     ) -> None:
         self.color: Color = bundle.manifest.model.preprocess.frame_color if color is None else color
         require_color(self.color)
@@ -112,9 +114,8 @@ class Session:
         self.bundle = bundle
         self.spec: ModelSpec = bundle.manifest.model
         self.target = Target.parse(record.target)
-        backend = backend_for(self.target)
         with engine_of(bundle, "open"):
-            self.engine: Engine = backend.open(bundle.file(record.entry), record, settings)
+            self.engine: Engine = backends(self.target).open(bundle.file(record.entry), record, settings)
         try:
             _require_recorded(self.engine, record, bundle.path)
             with engine_of(bundle, "start"):

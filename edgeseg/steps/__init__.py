@@ -16,6 +16,8 @@ from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Context:
         camera_size: (height, width) of the frames.
         work: folder for checkpoints that survive a kill; the runner empties it after the step.
         cache: folder for timing caches.
+        device: where engines are made, run and timed.
         stopwatch: for steps that choose by latency.
     """
 
@@ -64,6 +67,7 @@ class Context:
     validation: str = "val"
     limit: int = 0
     trust_file: bool = False
+    device: Device = LOCAL
     stopwatch: Stopwatch | None = None
     progress: Progress = silent
 
@@ -71,7 +75,8 @@ class Context:
         """What a step on `parent` finds."""
         data = self.dataset is not None
         labelled = self.dataset is not None and bool(self.dataset.classes)
-        return Outlook(parent.manifest.kind, data, labelled, parent.manifest.model.input_size)
+        size = parent.manifest.model.input_size
+        return Outlook(parent.manifest.kind, data, labelled, size, self.device)
 
 
 class Step(Protocol):
@@ -99,12 +104,14 @@ class Outlook:
         kind: of its parent.
         data: there are images; `labelled`: with labels.
         input_size: (height, width) of the network; None: not known yet.
+        device: where it will measure.
     """
 
     kind: str
     data: bool
     labelled: bool
     input_size: Size | None = None
+    device: Device = LOCAL
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, EngineRecord
-from edgeseg.core.ports import Array, BuildSettings, OpenSettings
+from edgeseg.core.ports import Array, Backends, BuildSettings, OpenSettings
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
@@ -30,7 +30,7 @@ PART_BYTES = 256 << 20
 """Results that are looked at together."""
 
 
-def first_difference(bundle: Bundle, computed: Computed) -> str:
+def first_difference(bundle: Bundle, computed: Computed, backends: Backends = backend_for) -> str:
     """A sentence that names the first node whose result differs by DIFFERENT, or the one that differs most.
 
     The engine is built anew with these results as outputs, so what it fuses may change.
@@ -47,14 +47,14 @@ def first_difference(bundle: Bundle, computed: Computed) -> str:
         exact = dequantized(exact)
     target = Target.parse(record.target)
     wide = msgspec.structs.replace(target, precision="fp32")
-    if computed != "rounded" and backend_for(target).availability(wide).run:
+    if computed != "rounded" and backends(target).availability(wide).run:
         model, target = exact, wide
     frames = np.resize(golden.frames, (record.batch, *golden.frames.shape[1:]))
     worst = (0.0, "")
     try:
         for nodes in _parts(model):
             wanted = [node.output[0] for node in nodes]
-            found = _in_engine(_returning(model, wanted), target, record, frames)
+            found = _in_engine(_returning(model, wanted), target, record, frames, backends)
             expected = run(session(_returning(exact, wanted)), {model.graph.input[0].name: frames})
             for node in nodes:
                 error = _error(found[node.output[0]], expected[node.output[0]])
@@ -96,11 +96,14 @@ def _returning(model: ModelProto, names: Sequence[str]) -> ModelProto:
     return editor.finish()
 
 
-def _in_engine(model: ModelProto, target: Target, record: EngineRecord, frames: Array) -> dict[str, Array]:
+def _in_engine(
+    model: ModelProto, target: Target, record: EngineRecord, frames: Array, backends: Backends
+) -> dict[str, Array]:
     with Scratch() as place:
         onnx.save(model, str(place / record.graph))
-        built, _ = make_engine(msgspec.structs.replace(record, target=str(target)), place, BuildSettings())
-        engine = backend_for(target).open(place / built.entry, built, OpenSettings())
+        record = msgspec.structs.replace(record, target=str(target))
+        built, _ = make_engine(record, place, BuildSettings(), backends=backends)
+        engine = backends(target).open(place / built.entry, built, OpenSettings())
         try:
             request = engine.request()
             request.write({engine.inputs[0].name: frames})

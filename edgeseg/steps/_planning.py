@@ -16,6 +16,7 @@ from edgeseg.datasets.calibration import spread
 from edgeseg.datasets.split import Split
 from edgeseg.quantization.planner.tables import MethodTrial, PlannedPrecision
 from edgeseg.quantization.ptq import Calibrated, calibrate
+from edgeseg.quantization.ranges.probe import OpenProbe, opener
 from edgeseg.quantization.schemes import scheme_named
 from edgeseg.steps import Context
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from edgeseg.quantization.planner.held_out_loss import HeldOut
     from edgeseg.quantization.planner.settings import PlanSettings
     from edgeseg.quantization.planner.trial import TargetEvaluator
-    from edgeseg.quantization.ranges.probe import ProbeEngine
     from edgeseg.steps._quantize_settings import Settings
 
 
@@ -67,12 +67,21 @@ class Work(NamedTuple):
         return scheme_named(self.settings.scheme)
 
     @property
-    def engine(self) -> ProbeEngine:
-        """Runs float networks."""
-        return self.settings.ptq.engine or self.scheme.probe
+    def open_probe(self) -> OpenProbe:
+        """How float networks are run."""
+        ptq = self.settings.ptq
+        return opener(ptq.engine or self.scheme.probe, ptq.threads, self.context.device)
 
     def calibrate(self, network: ModelProto) -> Calibrated:
-        return calibrate(network, self.inputs, self.scheme, self.settings.ptq, progress=self.context.progress)
+        context = self.context
+        return calibrate(
+            network,
+            self.inputs,
+            self.scheme,
+            self.settings.ptq,
+            device=context.device,
+            progress=context.progress,
+        )
 
     def network(self) -> ModelProto:
         """What is quantised: the float network, with its Swishes or with HardSwish fitted to them."""
@@ -83,8 +92,7 @@ class Work(NamedTuple):
         fitted = fit_swishes(
             self.plain,
             self.inputs,
-            engine=self.engine,
-            threads=self.settings.ptq.threads,
+            open_probe=self.open_probe,
             progress=self.context.progress,
         )
         return hard_swish(self.plain, fitted)
@@ -98,7 +106,8 @@ class Work(NamedTuple):
         from edgeseg.quantization.planner.trial import TargetEvaluator
 
         keep = frozenset(self.settings.keep)
-        return TargetEvaluator(calibrated, held_out, Target.parse(self.settings.target), keep=keep)
+        target, device = Target.parse(self.settings.target), self.context.device
+        return TargetEvaluator(calibrated, held_out, target, keep=keep, device=device)
 
     def switched(self, calibrated: Calibrated) -> list[Group]:
         """What a plan may switch."""
@@ -125,8 +134,7 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
         work.spec,
         work.context.camera_size,
         images,
-        engine=work.engine,
-        threads=settings.ptq.threads,
+        open_probe=work.open_probe,
         progress=work.context.progress,
     )
     network = work.network()
@@ -185,6 +193,7 @@ def _searched(work: Work, network: ModelProto, held_out: HeldOut) -> tuple[Calib
                 work.scheme,
                 work.settings.ptq,
                 evaluator.loss_of,
+                device=work.context.device,
                 progress=work.context.progress,
             )
             evaluator = evaluators.enter_context(evaluator.like(calibrated))

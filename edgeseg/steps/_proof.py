@@ -12,7 +12,7 @@ import msgspec
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, Check
 from edgeseg.core.drafts import BundleDraft
-from edgeseg.core.ports import BuildSettings
+from edgeseg.core.ports import Backends, BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-def prove_engine(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
+def prove_engine(
+    bundle: Bundle, rest: str, cache: Path, backends: Backends = backend_for
+) -> tuple[Check, ...]:
     """`device.opening.prove`; files that state float16 or levels of int8 also by their float32 twin.
 
     Args:
@@ -34,26 +36,26 @@ def prove_engine(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
         WrongEngine: names the first node of the graph that differs.
     """
     try:
-        return compared(bundle, rest, cache)
+        return compared(bundle, rest, cache, backends)
     except WrongEngine as fault:
         raise WrongEngine(
-            f"{bundle.engine.target}: {fault.message}. {first_difference(bundle, fault.computed)}",
+            f"{bundle.engine.target}: {fault.message}. {first_difference(bundle, fault.computed, backends)}",
             expected=fault.expected,
             hint=fault.hint,
         ) from None
 
 
-def compared(bundle: Bundle, rest: str, cache: Path) -> tuple[Check, ...]:
+def compared(bundle: Bundle, rest: str, cache: Path, backends: Backends = backend_for) -> tuple[Check, ...]:
     """`prove_engine` without the name of a node: it costs more than the rest."""
     target = Target.parse(bundle.engine.target)
     checks: tuple[Check, ...] = ()
     if bundle.manifest.quantization:
-        checks = _twin(bundle, target, cache, levels=False)
+        checks = _twin(bundle, target, cache, backends, levels=False)
     if rest == "fp16":
-        checks = (*checks, *_twin(bundle, target, cache, levels=True))
+        checks = (*checks, *_twin(bundle, target, cache, backends, levels=True))
     elif target.precision == "fp16":
         checks = prove_file(bundle)
-    return (*checks, *prove(bundle, cache, full="fp32" in (target.precision, rest)))
+    return (*checks, *prove(bundle, cache, full="fp32" in (target.precision, rest), backends=backends))
 
 
 def prove_file(bundle: Bundle) -> tuple[Check, ...]:
@@ -95,7 +97,9 @@ def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check 
     return Check(what=record.graph, against=REFERENCE, inputs=GOLDEN, agreement=found.agreement)
 
 
-def _twin(bundle: Bundle, target: Target, cache: Path, *, levels: bool) -> tuple[Check, ...]:
+def _twin(
+    bundle: Bundle, target: Target, cache: Path, backends: Backends, *, levels: bool
+) -> tuple[Check, ...]:
     """The file of the engine in float32, with its levels of int8 or without, in the same engine where it runs
     that."""
     import onnx
@@ -104,14 +108,14 @@ def _twin(bundle: Bundle, target: Target, cache: Path, *, levels: bool) -> tuple
     from edgeseg.graph.widen import widened
 
     wide = msgspec.structs.replace(target, precision="fp32")
-    if not backend_for(target).availability(wide).run:
+    if not backends(target).availability(wide).run:
         return prove_file(bundle)
     with Scratch() as place:
         graph = bundle.engine.graph
         model = widened(onnx.load(str(bundle.path / graph)))
         onnx.save(model if levels else dequantized(model), str(place / graph))
         record = msgspec.structs.replace(bundle.engine, target=str(wide))
-        record, _ = make_engine(record, place, BuildSettings())
+        record, _ = make_engine(record, place, BuildSettings(), backends=backends)
         manifest = msgspec.structs.replace(bundle.manifest, engine=record)
         if not levels:
             manifest = msgspec.structs.replace(manifest, quantization=None)
@@ -120,4 +124,4 @@ def _twin(bundle: Bundle, target: Target, cache: Path, *, levels: bool) -> tuple
         twin = BundleDraft(place)
         twin.finish(manifest)
         assert twin.manifest is not None
-        return prove(Bundle(place, twin.manifest), cache)
+        return prove(Bundle(place, twin.manifest), cache, backends=backends)

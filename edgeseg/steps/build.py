@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, EngineRecord, FloatFallback, Golden, Kind, Manifest, StepRecord
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ModelSpec
@@ -60,7 +59,7 @@ class Build:
         import onnx
 
         target = Target.parse(settings.target)
-        backend = backend_for(target)
+        backend = context.device.backend(target)
         spec = parent.manifest.model
         network = onnx.load(str(parent.file(_network(parent, target))))
         rest = _rest(parent, target) if backend.graph.precision == "stated" else ""
@@ -140,7 +139,7 @@ def _write(
     from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
 
     target = Target.parse(settings.target)
-    backend = backend_for(target)
+    backend = context.device.backend(target)
     grid, full_bits = (int8.scores, INT8_BITS) if int8 else (None, FULL_BITS)
     deployment = Deployment(spec, context.camera_size, settings.confidence, grid)
 
@@ -183,12 +182,12 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
     bundle = Bundle(draft.path, draft.manifest)
     target = Target.parse(bundle.engine.target)
     context.progress(f"{target}: self-check")
-    if not bundle.engine.entry or not backend_for(target).availability(target).run:
+    if not bundle.engine.entry or not context.device.backend(target).availability(target).run:
         return msgspec.structs.replace(manifest, checks=(*manifest.checks, *prove_file(bundle)))
     return msgspec.structs.replace(
         manifest,
         build=BuildStatus(state="built", opened=True),
-        checks=(*manifest.checks, *prove_engine(bundle, rest, context.cache)),
+        checks=(*manifest.checks, *prove_engine(bundle, rest, context.cache, context.device.backend)),
         notes=(*manifest.notes, *_coverage_notes(manifest.golden)),
     )
 
@@ -286,5 +285,5 @@ def _engine(
     if not can.build:
         return record, BuildStatus(state="deferred", reason=can.reason), ()
     build = BuildSettings(cache=context.cache, options=settings.options)
-    record, notes = make_engine(record, draft.path, build, context.progress)
+    record, notes = make_engine(record, draft.path, build, context.progress, context.device.backend)
     return record, BuildStatus(state="built"), notes

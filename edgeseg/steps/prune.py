@@ -47,7 +47,7 @@ class Prune:
                 f"the step 'prune' {what} without labelled data", hint="add a [data] section to the recipe"
             )
         if settings.measures:
-            require_measurable(Target.parse(settings.target))
+            require_measurable(Target.parse(settings.target), outlook.device.backend)
         if settings.finetune is None:
             return
         parse_loss(settings.finetune.loss)

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from edgeseg.backends import BACKENDS
+from edgeseg.device.describe import target_reports
 from edgeseg.flow import doctor as subject
-from edgeseg.flow.doctor import doctor, optional_packages, target_reports
+from edgeseg.flow.doctor import doctor, optional_packages
 
 
 @pytest.fixture

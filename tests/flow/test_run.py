@@ -10,6 +10,7 @@ from small import save, write_recipe
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe, TargetChoice
 from edgeseg.device.bench import BenchSettings
+from edgeseg.devices.local import LOCAL
 from edgeseg.errors import MissingDevice
 from edgeseg.flow import run as run_module
 from edgeseg.flow.results import judge
@@ -144,8 +145,8 @@ def test_size_is_judged_without_data(tmp_path):
 
 def test_a_limit_on_p99_takes_a_thousand_runs(tmp_path, monkeypatch):
     seen = []
-    real = run_module.bench
-    monkeypatch.setattr(run_module, "bench", lambda p, s, *a: seen.append(s) or real(p, s, *a))
+    real = LOCAL.bench
+    monkeypatch.setattr(LOCAL, "bench", lambda p, s, *a: seen.append(s) or real(p, s, *a))
     recipe = write_recipe(tmp_path, bench=True, budget=Budget(max_p99_ms=1e4))
     result = row(run(recipe, tmp_path, tmp_path / "out", settings=QUICK), "ort-fp32")
     assert [s.min_runs for s in seen] == [1000]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
 import numpy as np
 import pytest
 from patterns import Net
@@ -8,10 +11,11 @@ from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, default_classe
 from edgeseg.core.ports import Layer
 from edgeseg.core.target import Target
 from edgeseg.datasets.split import Split
-from edgeseg.device.timing import PLANNING, PLANNING_BRIEFLY
+from edgeseg.device.race import Turn
+from edgeseg.device.timing import PLANNING, PLANNING_BRIEFLY, alternate
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.trial import TargetEvaluator
-from edgeseg.quantization.planner.trial_engine import TrialEngine, in_turn
+from edgeseg.quantization.planner.trial_engine import timed
 from edgeseg.quantization.ptq import PtqSettings, calibrate
 from edgeseg.quantization.schemes import scheme_for
 
@@ -88,35 +92,37 @@ def test_kept_nodes_are_float_in_every_plan() -> None:
 def test_plans_are_timed_in_turn_and_layer_by_layer() -> None:
     pytest.importorskip("openvino")
     with evaluator("openvino-int8") as found:
-        timed = found.race([FLOAT, frozenset(), frozenset({"c2"})])
+        long = found.race([FLOAT, frozenset(), frozenset({"c2"})])
         brief = found.race([FLOAT, frozenset()], brief=True)
     openings, turns_each = PLANNING_BRIEFLY
     assert [[len(turns) for turns in one.openings] for one in brief] == [[turns_each] * openings] * 2
-    for one in timed:
+    for one in long:
         assert [len(turns) for turns in one.openings] == [PLANNING.turns] * PLANNING.openings
         assert all(ms > 0 for turns in one.openings for turn in turns for ms in turn)
         assert set(one.node_ms) == {"c1", "c2", "c3"} and one.milliseconds > 0
 
 
-class Slowed(TrialEngine):
-    """One layer, on a machine that is slower from the run `since` of any engine on."""
-
-    def __init__(self, milliseconds: float, since: int, runs: list[float]) -> None:
-        self.milliseconds, self.since, self.runs = milliseconds, since, runs
-
-    def execute(self) -> float:
-        self.runs.append(self.milliseconds * (1.7 if len(self.runs) >= self.since else 1.0))
-        return self.runs[-1]
-
-    def layers(self) -> list[Layer]:
-        return [Layer(name="c1", kind="Convolution", milliseconds=self.runs[-1])]
-
-
 @pytest.mark.parametrize("since", [45, 55])
 def test_layers_are_compared_at_one_pace(since: int) -> None:
-    runs: list[float] = []
-    first, second = in_turn([Slowed(4.0, since, runs), Slowed(3.0, since, runs)], ["c1"])
+    """An engine of one layer that takes 4 ms, and one of 3 ms, on a machine that gets slower at some run."""
+    runs = 0
+
+    def turn(milliseconds: float) -> Turn:
+        nonlocal runs
+        taken = []
+        for _ in range(5):
+            runs += 1
+            taken.append(milliseconds * (1.7 if runs >= since else 1.0))
+        layer = Layer(name="c1", kind="Convolution", milliseconds=taken[-1])
+        return Turn(milliseconds=tuple(taken[1:]), layers=(layer,))
+
+    def engine(milliseconds: float) -> AbstractContextManager[float]:
+        return nullcontext(milliseconds)
+
+    taken = alternate([partial(engine, 4.0), partial(engine, 3.0)], turn, PLANNING)
+    first, second = timed(taken, ["c1"])
     assert second.milliseconds / first.milliseconds == pytest.approx(0.75, rel=0.05)
+    assert second.node_ms["c1"] / first.node_ms["c1"] == pytest.approx(0.75, rel=0.05)
 
 
 def test_a_target_that_is_not_here_is_not_timed() -> None:

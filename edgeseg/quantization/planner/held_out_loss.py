@@ -23,7 +23,7 @@ from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
 from edgeseg.metrics import confusion, iou, labelled, mean_present, paired_drop
 from edgeseg.quantization.planner.tables import Loss
 from edgeseg.quantization.planner.trial_engine import Simulated
-from edgeseg.quantization.ranges.probe import ProbeEngine
+from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 
 QUICK_IMAGES = 12
 LOOKS, FEWEST = 4, 16
@@ -57,7 +57,7 @@ class HeldOut:
     Args:
         reference: the FP32 network, folded.
         images: neither calibration nor validation images.
-        engine, threads: run `reference`, in float32.
+        open_probe: how `reference` is run, in float32.
     """
 
     def __init__(
@@ -67,8 +67,7 @@ class HeldOut:
         camera: Size,
         images: Split,
         *,
-        engine: ProbeEngine = "onnxruntime",
-        threads: int = 2,
+        open_probe: OpenProbe = HERE,
         progress: Progress = silent,
     ) -> None:
         self.spec = spec
@@ -76,8 +75,7 @@ class HeldOut:
         self.labelled = bool(images.classes) and spec.task == "semantic"
         self._reference = reference
         self._images = seen_by(images, camera)
-        self._engine = engine
-        self._threads = threads
+        self._open_probe = open_probe
         self._progress = progress
 
     @cached_property
@@ -164,7 +162,7 @@ class HeldOut:
     def _masks(self) -> Remembered:
         """Class maps of the FP32 network."""
         deploy = compose(self._reference, self.spec, self.camera)
-        reference = Simulated(deploy, self._engine, self._threads)
+        reference = Simulated(deploy, self._open_probe)
 
         def mask(index: int) -> Array:
             self._progress("the FP32 network on the held-out images", index, len(self.frames))

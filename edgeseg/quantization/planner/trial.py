@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from edgeseg.backends import backend_for
 from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
 from edgeseg.device.timing import PLANNING, PLANNING_BRIEFLY
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.graph.engine_graph import Deployment, engine_graph
 from edgeseg.quantization.planner.evaluator import FloatNodes, Timed
 from edgeseg.quantization.planner.held_out_loss import HeldOut
@@ -27,6 +28,7 @@ class TargetEvaluator:
     Args:
         keep: nodes that are float in every plan.
         profile: time layers too.
+        device: where the target is.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class TargetEvaluator:
         *,
         keep: FloatNodes = frozenset(),
         profile: bool = True,
+        device: Device = LOCAL,
     ) -> None:
         self.calibrated = calibrated
         self.held_out = held_out
         self.target = target
-        self.times = backend_for(target).availability(target).run
+        self.times = device.backend(target).availability(target).run
+        self.device = device
         self._keep = keep
         self._profile = profile
         self._groups = [node for group in calibrated.groups for node in group.nodes]
@@ -50,7 +54,14 @@ class TargetEvaluator:
 
     def like(self, calibrated: Calibrated) -> TargetEvaluator:
         """An evaluator for the same network with other ranges."""
-        return TargetEvaluator(calibrated, self.held_out, self.target, keep=self._keep, profile=self._profile)
+        return TargetEvaluator(
+            calibrated,
+            self.held_out,
+            self.target,
+            keep=self._keep,
+            profile=self._profile,
+            device=self.device,
+        )
 
     def __enter__(self) -> TargetEvaluator:
         return self
@@ -62,7 +73,9 @@ class TargetEvaluator:
     def race(self, plans: Sequence[FloatNodes], *, brief: bool = False) -> Sequence[Timed]:
         """Raises what building and opening an engine of the target raise."""
         engines = [self.engine(plan, keep=len(plans)) for plan in plans]
-        return in_turn(engines, self._groups, rounds=PLANNING_BRIEFLY if brief else PLANNING)
+        rounds = PLANNING_BRIEFLY if brief else PLANNING
+        names = self._groups if self._profile else ()
+        return in_turn(engines, self.held_out.frames[0], names, rounds=rounds, device=self.device)
 
     def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
         if (plan, quick) not in self._losses:
@@ -91,9 +104,9 @@ class TargetEvaluator:
         deployment = Deployment(self.held_out.spec, self.held_out.camera, score_grid=made.scores)
         if not self.times:
             return Simulated(deployment.around(made.model))
-        backend, rest = backend_for(self.target), self.calibrated.scheme.rest
+        backend, rest = self.device.backend(self.target), self.calibrated.scheme.rest
         graph = engine_graph(made.model, backend, rest, deployment, maxima=lambda _: self._maxima)
-        return Built(graph.model, self.target, self.held_out.frames[0], self._profile)
+        return Built(graph.model, self.target, self.held_out.camera, self.device)
 
     @cached_property
     def _maxima(self) -> Mapping[str, float]:

@@ -1,28 +1,29 @@
-"""A graph made runnable for a trial: on the target's engine where it runs here, else in ONNX Runtime."""
+"""A graph made runnable for a trial: on the target's engine where it runs, else in ONNX Runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import onnx
 from onnx import ModelProto
 
-from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Array, BuildSettings, Engine, Layer, OpenSettings, Request
+from edgeseg.core.ports import Array, BuildSettings, Engine, OpenSettings, Request
+from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
 from edgeseg.device.layers import by_node
-from edgeseg.device.timing import PLANNING, Rounds, alternate
+from edgeseg.device.race import EngineFile, RaceSettings, Turn
+from edgeseg.device.timing import PLANNING, Effort, Rounds
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
 from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.graph.editor import shape_of
 from edgeseg.quantization.planner.evaluator import Timed
-from edgeseg.quantization.ranges.probe import ProbeEngine, open_probe
+from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 
 RUNS = 4
 """Of a turn that count, behind one that does not."""
@@ -35,30 +36,14 @@ class TrialEngine:
         deploy: from frames to class maps, as `compose` makes it.
     """
 
+    file: EngineFile | None = None
+
     def __init__(self, deploy: ModelProto) -> None:
         self.batch = int(shape_of(deploy.graph.input[0])[0])
 
     def class_map(self, frame: Array) -> Array:
         """uint8 [H,W,3] to uint8 [H,W]."""
         raise NotImplementedError
-
-    def execute(self) -> float:
-        """Milliseconds of one run."""
-        raise NotImplementedError
-
-    def layers(self) -> Sequence[Layer]:
-        """With the times of the last run; none where layers are not timed."""
-        return ()
-
-    @contextmanager
-    def opened(self) -> Iterator[TrialEngine]:
-        """Opened anew and run once; not open afterwards."""
-        self.shut()
-        try:
-            self.execute()
-            yield self
-        finally:
-            self.shut()
 
     def shut(self) -> None:
         """Free the engine; the next run opens it again."""
@@ -71,47 +56,37 @@ class TrialEngine:
 class Simulated(TrialEngine):
     """A deploy graph in float32; in ONNX Runtime also between Q/DQ pairs, which OpenVINO runs in int8."""
 
-    def __init__(self, deploy: ModelProto, engine: ProbeEngine = "onnxruntime", threads: int = 2) -> None:
+    def __init__(self, deploy: ModelProto, open_probe: OpenProbe = HERE) -> None:
         super().__init__(deploy)
-        self._probe = open_probe(deploy, engine, threads=threads)
+        self._probe = open_probe(deploy)
 
     def class_map(self, frame: Array) -> Array:
         return self._probe({FRAMES: np.stack([frame] * self.batch)})[CLASS_MAP][0].copy()
 
 
 class Built(TrialEngine):
-    """An engine of the target in a temporary folder, opened when it is first run."""
+    """An engine of the target, built by `device` in a temporary folder and opened when it is first run."""
 
-    def __init__(self, deploy: ModelProto, target: Target, frame: Array, profile: bool) -> None:
+    def __init__(self, deploy: ModelProto, target: Target, camera: Size, device: Device = LOCAL) -> None:
         super().__init__(deploy)
-        self._target, self._frame, self._profile = target, frame, profile
+        self._target, self._device = target, device
         self._engine: Engine | None = None
         self._folder = Scratch()
         place = self._folder.path
         onnx.save(deploy, str(place / "deploy.onnx"))
-        record = EngineRecord(
-            target=str(target),
-            graph="deploy.onnx",
-            batch=self.batch,
-            camera_size=(frame.shape[0], frame.shape[1]),
-        )
+        record = EngineRecord(target=str(target), graph="deploy.onnx", batch=self.batch, camera_size=camera)
         try:
-            self._record, _ = make_engine(record, place, BuildSettings())
+            made, _ = make_engine(record, place, BuildSettings(), backends=device.backend)
         except BaseException:
             self._folder.close()
             raise
+        self.file = EngineFile(place / made.entry, made)
 
     def class_map(self, frame: Array) -> Array:
         request = self._request
-        self._write(request, frame)
+        request.write({FRAMES: np.stack([frame] * self.batch)})
         request.execute()
         return request.read()[CLASS_MAP][0]
-
-    def execute(self) -> float:
-        return self._request.execute()
-
-    def layers(self) -> Sequence[Layer]:
-        return self._engine.layers() if self._engine and self._profile else ()
 
     def shut(self) -> None:
         self.__dict__.pop("_request", None)
@@ -125,51 +100,50 @@ class Built(TrialEngine):
 
     @cached_property
     def _request(self) -> Request:
-        place = self._folder.path
-        settings = OpenSettings(profile=self._profile)
-        self._engine = backend_for(self._target).open(place / self._record.entry, self._record, settings)
-        request = self._engine.request()
-        self._write(request, self._frame)
-        return request
-
-    def _write(self, request: Request, frame: Array) -> None:
-        request.write({FRAMES: np.stack([frame] * self.batch)})
+        assert self.file is not None
+        self._engine = self._device.backend(self._target).open(*self.file, OpenSettings())
+        return self._engine.request()
 
 
 def in_turn(
-    engines: Sequence[TrialEngine], names: Sequence[str] = (), *, rounds: Rounds = PLANNING
+    engines: Sequence[TrialEngine],
+    frame: Array,
+    names: Sequence[str] = (),
+    *,
+    rounds: Rounds = PLANNING,
+    device: Device = LOCAL,
 ) -> list[Timed]:
     """Milliseconds of each engine and of its weighted nodes `names`, in turn.
+
+    Args:
+        frame: uint8 [H,W,3], of every run.
+        names: empty: layers are not timed.
+    """
+    files = []
+    for engine in engines:
+        engine.shut()
+        assert engine.file is not None, "only built engines can be timed"
+        files.append(engine.file)
+    settings = RaceSettings(rounds=rounds, effort=Effort(runs=RUNS, seconds=0.0), profile=bool(names))
+    inputs = {FRAMES: np.stack([frame] * engines[0].batch)}
+    return timed(device.race(files, settings, inputs), names)
+
+
+def timed(taken: Sequence[Sequence[Sequence[Turn]]], names: Sequence[str]) -> list[Timed]:
+    """What a race tells of each engine.
 
     Of a layer the median over the turns counts, each turn brought to the pace of the middle one: machines get
     slower and faster.
     """
-    for engine in engines:
-        engine.shut()
-    laps = alternate([engine.opened for engine in engines], _turn, rounds)
-    openings = [[[turn.runs for turn in turns] for turns in one] for one in laps]
-    each = [[turn for turns in one for turn in turns] for one in laps]
-    whole = np.sum([[turn.runs for turn in one] for one in each], axis=(0, 2))
+    each = [[turn for turns in one for turn in turns] for one in taken]
+    whole = np.sum([[turn.milliseconds for turn in one] for one in each], axis=(0, 2))
     pace = whole / np.median(whole)
     usual = [np.median(np.array([turn.layer_ms for turn in one]) / pace[:, None], axis=0) for one in each]
     own = {name: name for name in names}
     return [
-        Timed(openings=opened, node_ms=by_node(one[-1].layers, ms.tolist(), own))
-        for opened, one, ms in zip(openings, each, usual)
+        Timed(
+            openings=[[list(turn.milliseconds) for turn in turns] for turns in openings],
+            node_ms=by_node(one[-1].layers, ms.tolist(), own),
+        )
+        for openings, one, ms in zip(taken, each, usual)
     ]
-
-
-class _Turn(NamedTuple):
-    """Milliseconds of the runs of a turn, and of each layer in the last of them."""
-
-    runs: list[float]
-    layers: Sequence[Layer]
-
-    @property
-    def layer_ms(self) -> list[float]:
-        return [layer.milliseconds or 0.0 for layer in self.layers]
-
-
-def _turn(engine: TrialEngine) -> _Turn:
-    engine.execute()
-    return _Turn([engine.execute() for _ in range(RUNS)], engine.layers())

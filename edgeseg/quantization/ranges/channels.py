@@ -14,7 +14,7 @@ from edgeseg.errors import DataError
 from edgeseg.graph.editor import Editor, opset_of
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.quantization.ranges.observer import Feeds, channel_mean, return_sample
-from edgeseg.quantization.ranges.probe import ProbeEngine, open_probe
+from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 
 Statistic = Literal["mean", "largest"]
 Vector = NDArray[np.float64]
@@ -53,8 +53,7 @@ def channel_statistics(
     feeds: Feeds,
     statistic: Statistic,
     *,
-    engine: ProbeEngine = "onnxruntime",
-    threads: int = 2,
+    open_probe: OpenProbe = HERE,
     progress: Progress = silent,
 ) -> dict[str, Vector]:
     """`ChannelStatistics` over all images: [C] by tensor.
@@ -68,7 +67,7 @@ def channel_statistics(
     del editor.graph.output[:]
     found = ChannelStatistics(tensors, statistic)
     found.watch(editor, static_shapes(model))
-    probe = open_probe(editor.finish(), engine, threads=threads)
+    probe = open_probe(editor.finish())
     for count, feed in enumerate(feeds, start=1):
         found.see(probe(feed))
         progress(f"measuring channels ({statistic})", count, 0)
@@ -101,8 +100,7 @@ def channel_samples(
     feeds: Feeds,
     pixels: int,
     *,
-    engine: ProbeEngine = "onnxruntime",
-    threads: int = 2,
+    open_probe: OpenProbe = HERE,
     progress: Progress = silent,
 ) -> dict[str, NDArray[np.float32]]:
     """About `pixels` values of every channel per batch, on a grid over the picture: [C, values] by tensor.
@@ -115,7 +113,7 @@ def channel_samples(
     del editor.graph.output[:]
     for name in tensors:
         return_sample(editor, name, shapes[name], pixels * shapes[name][1])
-    probe = open_probe(editor.finish(), engine, threads=threads)
+    probe = open_probe(editor.finish())
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tensors}
     for count, feed in enumerate(feeds, start=1):
         values = probe(feed)

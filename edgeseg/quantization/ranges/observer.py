@@ -16,7 +16,7 @@ from edgeseg.graph.editor import Editor, opset_of
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.graph.writer import Writer
 from edgeseg.quantization.ranges.histogram import Histogram
-from edgeseg.quantization.ranges.probe import ProbeEngine, open_probe
+from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 
 Feeds = Iterable[Mapping[str, Array]]
 """Inputs by name, batch after batch. Read more than once: a list, or an object that starts anew on `iter`."""
@@ -72,8 +72,7 @@ def collect(
     tensors: Sequence[str],
     feeds: Feeds,
     *,
-    engine: ProbeEngine = "onnxruntime",
-    threads: int = 2,
+    open_probe: OpenProbe = HERE,
     sample: int = SAMPLE,
     scores: str = "",
     beside: Watcher | None = None,
@@ -85,6 +84,7 @@ def collect(
     Args:
         scores: a tensor [N,C,H,W] whose largest value at each pixel has a histogram too, WINNERS.
         beside: sees the same batches.
+        open_probe: how the graph is run.
 
     Raises:
         DataError: no images, images that are constant, or NaN or infinite values in them.
@@ -92,7 +92,7 @@ def collect(
     """
     sources = {i.name for i in model.graph.input}
     probed = _with_statistics(model, [t for t in tensors if t not in sources], sample, scores, beside)
-    probe = open_probe(probed, engine, threads=threads) if probed.graph.output else None
+    probe = open_probe(probed) if probed.graph.output else None
     histograms = {name: Histogram() for name in (*tensors, *([WINNERS] if scores else []))}
     total = len(feeds) if isinstance(feeds, Sized) else 0
     varied = False

@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import partial
 
+import onnx
 from onnx import ModelProto
 
-from edgeseg.core.ports import Array
-from edgeseg.errors import GraphError, MissingDependency
-from edgeseg.graph.reference import first_line, run, session
+from edgeseg.core.bundle import EngineRecord
+from edgeseg.core.ports import Array, BuildSettings, OpenSettings
+from edgeseg.core.target import Target
+from edgeseg.core.whole import Scratch
+from edgeseg.device.build import make_engine
+from edgeseg.devices import Device
+from edgeseg.devices.local import LOCAL
+from edgeseg.graph.reference import run, session
 
-ProbeEngine = Literal["onnxruntime", "openvino"]
-Probe = Callable[[Mapping[str, Array]], dict[str, Array]]
+ONNXRUNTIME = "onnxruntime"
+"""Here, unoptimised: what graphs are checked with. All other names are engines of the device."""
+
+Probe = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+"""Feeds to all outputs by name, in float32."""
+OpenProbe = Callable[[ModelProto], Probe]
+"""Makes a graph a probe. Raises GraphError when the engine refuses it."""
 
 
-def open_probe(model: ModelProto, engine: ProbeEngine = "onnxruntime", *, threads: int = 2) -> Probe:
-    """A function from feeds to all outputs by name, in float32. OpenVINO's are valid until the next call.
+def opener(engine: str = ONNXRUNTIME, threads: int = 2, device: Device = LOCAL) -> OpenProbe:
+    """How graphs are opened by an engine: ONNXRUNTIME, or one of a device as targets name it (`openvino`).
 
     Raises:
-        GraphError: the engine refuses the graph.
-        MissingDependency: the engine is not installed.
+        TargetError: there is no such engine, or it has no fp32.
     """
-    if engine == "openvino":
-        return _openvino(model, threads)
-    opened = session(model, threads=threads)
-    return lambda feeds: run(opened, feeds)
+    if engine == ONNXRUNTIME:
+        return partial(_here, threads=threads)
+    target = Target.parse(f"{engine}-fp32+threads={threads}")
+    device.backend(target)
+    return partial(_there, target=target, device=device)
 
 
-def _openvino(model: ModelProto, threads: int) -> Probe:
-    try:
-        import openvino
-    except ImportError:
-        raise MissingDependency("openvino", "openvino", needed_for="collecting ranges in OpenVINO") from None
-    core = openvino.Core()
-    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    try:
-        compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", config)
-    except RuntimeError as fault:
-        raise GraphError(f"OpenVINO refuses the graph: {first_line(fault)}") from fault
-    request = compiled.create_infer_request()
-    names = [o.name for o in model.graph.output]
+def _here(model: ModelProto, threads: int) -> Probe:
+    return partial(run, session(model, threads=threads))
 
-    def call(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        request.infer(dict(feeds))
-        return {name: request.get_tensor(name).data for name in names}
 
-    return call
+def _there(model: ModelProto, target: Target, device: Device) -> Probe:
+    with Scratch() as place:
+        record = EngineRecord(target=str(target), graph="probe.onnx", camera_size=(1, 1))
+        onnx.save(model, str(place / record.graph))
+        made, _ = make_engine(record, place, BuildSettings(), backends=device.backend)
+        engine = device.backend(target).open(place / made.entry, made, OpenSettings())
+    request = engine.request()
+
+    def probe(feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        request.write(feeds)
+        request.execute()
+        return request.read()
+
+    weakref.finalize(probe, engine.close)
+    return probe
+
+
+HERE = opener()

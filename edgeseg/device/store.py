@@ -1,0 +1,116 @@
+"""Files by what they hold: a host sends a file once, whatever it is called in however many bundles."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.core.bundle import FileEntry, file_sha256
+from edgeseg.core.cache import forget_unused, use
+from edgeseg.core.names import require_file_name
+from edgeseg.core.whole import hidden_beside, replacing
+from edgeseg.errors import InputError
+
+Files = Mapping[str, FileEntry]
+"""The files of a folder by their names in it."""
+PART_BYTES = 8 << 20
+"""A file travels in parts of this size."""
+
+
+class Store:
+    """Kept in the cache of a device; what nobody used for long goes when it is opened.
+
+    Args:
+        folder: made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files, self._folders = folder / "files", folder / "folders"
+        for place in (self._files, self._folders):
+            place.mkdir(parents=True, exist_ok=True)
+            forget_unused(place)
+        self._arriving: dict[str, Path] = {}
+
+    def missing(self, digests: Iterable[str]) -> tuple[str, ...]:
+        """Those of these sha256 that no file here has."""
+        return tuple(digest for digest in dict.fromkeys(digests) if not self._file(digest).is_file())
+
+    def put(self, digest: str, part: bytes, *, last: bool) -> None:
+        """The next part of a file. Raises InputError when what came is not what was announced."""
+        arriving = self._file(digest).with_name(f".{digest}-{os.getpid()}")
+        with arriving.open("ab" if digest in self._arriving else "wb") as stream:
+            stream.write(part)
+        self._arriving[digest] = arriving
+        if last:
+            del self._arriving[digest]
+            self._keep(arriving, digest)
+
+    def add(self, file: Path) -> FileEntry:
+        """Take a copy of a file of this device."""
+        entry = FileEntry(file.stat().st_size, file_sha256(file))
+        if self.missing([entry.sha256]):
+            with replacing(self._file(entry.sha256)) as new:
+                shutil.copyfile(file, new)
+        return entry
+
+    def add_folder(self, folder: Path) -> dict[str, FileEntry]:
+        return {
+            file.relative_to(folder).as_posix(): self.add(file)
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        }
+
+    def get(self, digest: str, start: int) -> bytes:
+        """At most PART_BYTES of a file."""
+        with self._file(digest).open("rb") as stream:
+            stream.seek(start)
+            return stream.read(PART_BYTES)
+
+    def folder(self, files: Files) -> Path:
+        """A folder that holds these files, which are all here. Nobody may write in it.
+
+        Raises:
+            InputError: names that lead elsewhere, or a file that never came.
+        """
+        for name in files:
+            require_file_name(name, "the file")
+        if absent := self.missing(entry.sha256 for entry in files.values()):
+            raise InputError(f"the device was never sent {', '.join(absent)}")
+        listing = msgspec.json.encode(files, order="deterministic")
+        place = self._folders / hashlib.sha256(listing).hexdigest()
+        for entry in files.values():
+            use(self._file(entry.sha256))
+        if not place.is_dir():
+            with hidden_beside(place) as hidden:
+                self._link(files, hidden / "new")
+                if not place.is_dir():
+                    (hidden / "new").rename(place)
+        use(place)
+        return place
+
+    def _link(self, files: Files, folder: Path) -> None:
+        folder.mkdir()
+        for name, entry in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self._file(entry.sha256), folder / name)
+            except OSError:  # a file system without links
+                shutil.copyfile(self._file(entry.sha256), folder / name)
+
+    def _keep(self, file: Path, digest: str) -> None:
+        came = file_sha256(file)
+        if came != digest:
+            file.unlink()
+            raise InputError(f"a file came as {came}", expected=digest, hint="look at the connection")
+        file.replace(self._file(digest))
+
+    def _file(self, digest: str) -> Path:
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise InputError(f"'{digest[:100]}' is no sha256")
+        return self._files / digest

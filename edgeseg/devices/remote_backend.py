@@ -1,0 +1,126 @@
+"""An engine on another machine, as a `Backend`: what is said about it is known here, what it does is not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeseg.backends import backend_for
+from edgeseg.core.bundle import EngineRecord
+from edgeseg.core.ports import (
+    Array,
+    Availability,
+    BuildSettings,
+    Built,
+    Layer,
+    OpenSettings,
+    Progress,
+    Tensors,
+    as_inputs,
+    silent,
+)
+from edgeseg.core.target import Target
+from edgeseg.device import jobs, messages
+from edgeseg.device.race import EngineFile
+
+if TYPE_CHECKING:
+    from edgeseg.devices.remote import Remote
+
+
+class RemoteBackend:
+    """Builds, opens and runs on a device.
+
+    Raises:
+        TargetError: there is no such engine or precision.
+    """
+
+    def __init__(self, device: Remote, target: Target) -> None:
+        self._device = device
+        stated = backend_for(target)
+        self.options, self.int8 = stated.options, stated.int8
+        self.graph, self.computes = stated.graph, stated.computes
+        self.targets = stated.targets
+
+    def availability(self, target: Target) -> Availability:
+        return self._device.availability(target)
+
+    def check(self, graph: Path, target: Target) -> None:
+        files = self._device.send([graph], graph.parent)
+        self._device.connection.ask(jobs.Check(target=str(target), graph=graph.name, files=files))
+
+    def build(
+        self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
+    ) -> Built:
+        job = jobs.Make(
+            target=str(target),
+            graph=graph.name,
+            files=self._device.send([graph], graph.parent),
+            options=settings.options,
+            cached=settings.cache is not None,
+        )
+        made: jobs.Made = self._device.connection.result(job, jobs.Made, progress=progress)
+        self._device.fetch(made.files, folder)
+        return made.built
+
+    def open(self, entry: Path, record: EngineRecord, settings: OpenSettings) -> RemoteEngine:
+        job = jobs.Open(
+            engine=self._device.send_engine(EngineFile(entry, record)),
+            streams=settings.streams,
+            profile=settings.profile,
+            cached=settings.cache is not None,
+        )
+        return RemoteEngine(self._device, self._device.connection.result(job, jobs.Opened))
+
+
+class RemoteEngine:
+    """An engine that is open on a device."""
+
+    def __init__(self, device: Remote, opened: jobs.Opened) -> None:
+        self._device, self._number = device, opened.number
+        self._requests = itertools.count()
+        self.inputs, self.outputs = opened.inputs, opened.outputs
+        self.threads, self.notes = opened.threads, opened.notes
+
+    def request(self) -> RemoteRequest:
+        return RemoteRequest(self, next(self._requests))
+
+    def run(self, request: int, inputs: Tensors) -> tuple[float, Mapping[str, Array]]:
+        """Device milliseconds and the outputs."""
+        infos, parts = messages.arrays(inputs)
+        answer = self._device.connection.ask(
+            jobs.Run(engine=self._number, request=request, inputs=infos), parts
+        )
+        ran = msgspec.json.decode(answer.body, type=jobs.Ran)
+        return ran.milliseconds, messages.as_arrays(ran.outputs, answer.parts)
+
+    def layers(self) -> tuple[Layer, ...]:
+        job, kind = jobs.Layers(engine=self._number), tuple[Layer, ...]
+        found: tuple[Layer, ...] = self._device.connection.result(job, kind)
+        return found
+
+    def close(self) -> None:
+        if self._device.connected:  # with its agent, an engine is gone too
+            self._device.connection.ask(jobs.Close(engine=self._number))
+
+
+class RemoteRequest:
+    """Keeps its inputs here until it runs: one message there and one back."""
+
+    def __init__(self, engine: RemoteEngine, number: int) -> None:
+        self._engine, self._number = engine, number
+        self._inputs: Tensors = {}
+        self._outputs: Mapping[str, Array] = {}
+
+    def write(self, inputs: Tensors) -> None:
+        self._inputs = {name: array.copy() for name, array in as_inputs(inputs, self._engine.inputs)}
+
+    def execute(self) -> float:
+        milliseconds, self._outputs = self._engine.run(self._number, self._inputs)
+        return milliseconds
+
+    def read(self) -> dict[str, Array]:
+        return {name: array.copy() for name, array in self._outputs.items()}
