@@ -65,8 +65,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where the network comes from.
 
     Attributes:
-        kind: `zoo` (a registered name), `python` (`path/to/net.py:factory`), `onnx`, `pt2`.
-        ref: the zoo name, the factory or the file name.
+        kind: `zoo` (a registered name), `python`, `onnx`, `pt2`.
+        ref: the name in the zoo, or of the file, as in `net.py:factory`; where it lies, who uses it says.
         options: what the zoo constructor or the factory is called with.
         sha256: of the Python, `.onnx` or `.pt2` file; empty for the zoo.
         output: for `python` and `pt2`: which of the values the network returns counts, as keys and

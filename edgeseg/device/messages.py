@@ -63,9 +63,9 @@ def read(stream: IO[bytes]) -> Message | None:
 
 def arrays(parts: Mapping[str, Array]) -> tuple[tuple[TensorInfo, ...], list[memoryview]]:
     """Arrays as what tells of them, and their bytes."""
-    whole = {name: np.ascontiguousarray(array) for name, array in parts.items()}
-    infos = tuple(TensorInfo(name, array.dtype.name, array.shape) for name, array in whole.items())
-    return infos, [array.reshape(-1).view(np.uint8).data for array in whole.values()]
+    infos = tuple(TensorInfo(name, array.dtype.name, array.shape) for name, array in parts.items())
+    flat = (np.ascontiguousarray(array).reshape(-1) for array in parts.values())
+    return infos, [array.view(np.uint8).data for array in flat]
 
 
 def as_arrays(infos: Sequence[TensorInfo], parts: Sequence[bytes]) -> Tensors:

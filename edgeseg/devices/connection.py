@@ -40,7 +40,7 @@ class Connection:
     """
 
     def __init__(self, name: str, command: Command, python: str = "python3") -> None:
-        self.name = name
+        self.name, self.closed = name, False
         self._lock = RLock()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         zone = Zone()
@@ -94,6 +94,9 @@ class Connection:
 
     def close(self) -> None:
         """Let the agent end; the second call does nothing."""
+        if self.closed:
+            return
+        self.closed = True
         with suppress(OSError):
             self._jobs.close()
         try:
@@ -101,7 +104,8 @@ class Connection:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._answers.close()
+        with suppress(OSError):
+            self._answers.close()
         self._said.close()
 
     def _answer(self, progress: Progress) -> Message | Failure:
@@ -123,12 +127,15 @@ class Connection:
         return error
 
     def _lost(self, fault: Exception) -> MissingDevice:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        if self._process.poll() is None:
+        """The error for an agent that is gone, with what it said last."""
+        said = ""
+        if not self.closed:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
             self._process.kill()
-        self._said.seek(0)
-        said = " ".join(self._said.read().decode(errors="replace").split())[-SAID:]
+            self._said.seek(0)
+            said = " ".join(self._said.read().decode(errors="replace").split())[-SAID:]
+            self.close()
         return MissingDevice(
             f"the device '{self.name}' does not answer: {said or fault}",
             expected="Python 3.10 or newer there, with numpy and msgspec",

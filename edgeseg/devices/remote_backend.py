@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,9 +25,7 @@ from edgeseg.core.ports import (
 from edgeseg.core.target import Target
 from edgeseg.device import jobs, messages
 from edgeseg.device.race import EngineFile
-
-if TYPE_CHECKING:
-    from edgeseg.devices.remote import Remote
+from edgeseg.devices.agent import Agent
 
 
 class RemoteBackend:
@@ -38,19 +35,19 @@ class RemoteBackend:
         TargetError: there is no such engine or precision.
     """
 
-    def __init__(self, device: Remote, target: Target) -> None:
-        self._device = device
+    def __init__(self, agent: Agent, target: Target) -> None:
+        self._agent = agent
         stated = backend_for(target)
         self.options, self.int8 = stated.options, stated.int8
         self.graph, self.computes = stated.graph, stated.computes
         self.targets = stated.targets
 
     def availability(self, target: Target) -> Availability:
-        return self._device.availability(target)
+        return self._agent.availability(target)
 
     def check(self, graph: Path, target: Target) -> None:
-        files = self._device.send([graph], graph.parent)
-        self._device.connection.ask(jobs.Check(target=str(target), graph=graph.name, files=files))
+        files = self._agent.send([graph], graph.parent)
+        self._agent.ask(jobs.Check(target=str(target), graph=graph.name, files=files))
 
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
@@ -58,29 +55,29 @@ class RemoteBackend:
         job = jobs.Make(
             target=str(target),
             graph=graph.name,
-            files=self._device.send([graph], graph.parent),
+            files=self._agent.send([graph], graph.parent),
             options=settings.options,
             cached=settings.cache is not None,
         )
-        made: jobs.Made = self._device.connection.result(job, jobs.Made, progress=progress)
-        self._device.fetch(made.files, folder)
+        made: jobs.Made = self._agent.result(job, jobs.Made, progress=progress)
+        self._agent.fetch(made.files, folder)
         return made.built
 
     def open(self, entry: Path, record: EngineRecord, settings: OpenSettings) -> RemoteEngine:
         job = jobs.Open(
-            engine=self._device.send_engine(EngineFile(entry, record)),
+            engine=self._agent.send_engine(EngineFile(entry, record)),
             streams=settings.streams,
             profile=settings.profile,
             cached=settings.cache is not None,
         )
-        return RemoteEngine(self._device, self._device.connection.result(job, jobs.Opened))
+        return RemoteEngine(self._agent, self._agent.result(job, jobs.Opened))
 
 
 class RemoteEngine:
     """An engine that is open on a device."""
 
-    def __init__(self, device: Remote, opened: jobs.Opened) -> None:
-        self._device, self._number = device, opened.number
+    def __init__(self, agent: Agent, opened: jobs.Opened) -> None:
+        self._agent, self._number = agent, opened.number
         self._requests = itertools.count()
         self.inputs, self.outputs = opened.inputs, opened.outputs
         self.threads, self.notes = opened.threads, opened.notes
@@ -91,20 +88,18 @@ class RemoteEngine:
     def run(self, request: int, inputs: Tensors) -> tuple[float, Mapping[str, Array]]:
         """Device milliseconds and the outputs."""
         infos, parts = messages.arrays(inputs)
-        answer = self._device.connection.ask(
-            jobs.Run(engine=self._number, request=request, inputs=infos), parts
-        )
+        answer = self._agent.ask(jobs.Run(engine=self._number, request=request, inputs=infos), parts)
         ran = msgspec.json.decode(answer.body, type=jobs.Ran)
         return ran.milliseconds, messages.as_arrays(ran.outputs, answer.parts)
 
     def layers(self) -> tuple[Layer, ...]:
         job, kind = jobs.Layers(engine=self._number), tuple[Layer, ...]
-        found: tuple[Layer, ...] = self._device.connection.result(job, kind)
+        found: tuple[Layer, ...] = self._agent.result(job, kind)
         return found
 
     def close(self) -> None:
-        if self._device.connected:  # with its agent, an engine is gone too
-            self._device.connection.ask(jobs.Close(engine=self._number))
+        if not self._agent.closed:  # with its agent, an engine is gone too
+            self._agent.ask(jobs.Close(engine=self._number))
 
 
 class RemoteRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -15,14 +16,14 @@ from edgeseg.runtime.preprocess import preprocess
 NAME = "torch-fp32"
 
 
-def torch_baseline(bundle: Bundle, camera: Size, *, trust_file: bool = False) -> Callable[[Array], Array]:
+def torch_baseline(bundle: Bundle, camera: Size, *, trusted: Path | None = None) -> Callable[[Array], Array]:
     """`frames` uint8 [N,H,W,3] -> class map uint8 [N,H,W], from a bundle of kind `torch`."""
     import torch
 
     from edgeseg.models.load import open_network
 
     spec = bundle.manifest.model
-    module = open_network(bundle, trust_file=trust_file).eval()
+    module = open_network(bundle, trusted=trusted).eval()
     placement = spec.preprocess.place(camera, spec.input_size)
 
     def run(frames: Array) -> Array:

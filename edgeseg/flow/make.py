@@ -19,20 +19,20 @@ from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.documents import writable_folder
 from edgeseg.core.drafts import refuse_existing
 from edgeseg.core.plan import Plan, PlannedStep, is_int8
-from edgeseg.core.ports import Progress, silent
+from edgeseg.core.ports import Availability, Progress, silent
 from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
 from edgeseg.core.whole import Scratch
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
-from edgeseg.errors import BundleError, InputError
+from edgeseg.errors import InputError
 from edgeseg.flow.beforehand import require_folder, require_operators
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
-from edgeseg.flow.plan import check_images, outline, planned_target
-from edgeseg.flow.source_files import source_files
+from edgeseg.flow.plan import LISTS, check_images, outline, planned_target
+from edgeseg.flow.source_files import portable, source_files
 from edgeseg.flow.work import made, reusable
 from edgeseg.steps import SAME, STEPS, Context, Selective, Step
 
@@ -106,6 +106,12 @@ class _Work:
     def typed(self) -> Any:
         return msgspec.convert(self.settings, self.step.settings)
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """The settings without the place of a list: what it names counts."""
+        lists = {key: Path(self.settings[key]).name for key in LISTS.get(self.use, ()) if self.settings[key]}
+        return {**self.settings, **lists}
+
 
 class Maker:
     """Makes the bundles of one plan.
@@ -144,17 +150,17 @@ class Maker:
             self._place("load", self._source_key),
             lambda draft: load(choice, self.data, draft, trust_file=self.trust_file),
             key=self._source_key,
-            settings=msgspec.to_builtins(choice),
+            settings=portable(choice),
             again=choice.ref.runs_code,
             progress=self.progress,
         )
-        return self._own(bundle)
+        return bundle
 
     @cached_property
     def _source_key(self) -> str:
         choice = self.plan.model
         data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index]
-        given = {"model": msgspec.to_builtins(choice), "files": source_files(choice), "data": data}
+        given = {"model": portable(choice), "files": source_files(choice), "data": data}
         return settings_key("", "load", given, self._tools)
 
     def graph(self) -> Bundle:
@@ -234,15 +240,18 @@ class Maker:
         return output / f"{self.plan.model.ref.name}-{Target.parse(target).folder}"
 
     def _build(self, target: str, graph: Bundle) -> _Work:
-        planned = next((t for t in self.plan.targets if t.target == target), None)
-        can = (planned or planned_target(TargetChoice(target=target), self.device)).availability
+        can = self._availability(target)
         return _Work(
             use="build",
             settings={"target": target, "confidence": self.plan.recipe.confidence},
             parent=graph,
             context=self.context(graph),
-            tools={"engine": can.version, "built": str(can.build)},
+            tools={"engine": can.version, "built": f"{can.build} {self.device.name} {can.device}"},
         )
+
+    def _availability(self, target: str) -> Availability:
+        planned = next((t for t in self.plan.targets if t.target == target), None)
+        return (planned or planned_target(TargetChoice(target=target), self.device)).availability
 
     def context(self, bundle: Bundle) -> Context:
         spec = bundle.manifest.model
@@ -258,7 +267,7 @@ class Maker:
             train=choice.train,
             validation=choice.validation,
             limit=choice.limit,
-            trust_file=self.trust_file,
+            trusted=self.plan.model.ref.path if self.trust_file else None,
             device=self.device,
             stopwatch=EngineStopwatch(engine_cache(), self.device),
             progress=self.progress,
@@ -281,7 +290,14 @@ class Maker:
                 limits = self.plan.recipe.budget
                 drops = {"max_drop": limits.max_drop, "max_class_drop": limits.max_class_drop}
                 settings |= {"target": str(target), "budget": drops}
-        return _Work(step.use, settings, parent, context, {})
+        return _Work(step.use, settings, parent, context, self._measures(settings.get("target", "")))
+
+    def _measures(self, target: str) -> dict[str, str]:
+        """What a step that times or scores on a target depends on."""
+        if not target:
+            return {}
+        can = self._availability(target)
+        return {"engine": can.version, "measured on": f"{self.device.name} {can.device}"}
 
     def _key(self, work: _Work) -> str:
         from edgeseg.graph.typed import MAXIMA_FRAMES
@@ -289,7 +305,7 @@ class Maker:
         context = work.context
         frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
         inputs = {
-            **work.settings,
+            **work.told,
             "camera": context.camera_size,
             "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
             "samples": self._learnt_from(work.step, work.typed, context),
@@ -303,23 +319,12 @@ class Maker:
             destination(key),
             lambda draft: work.step.run(work.parent, work.typed, draft, context),
             key=key,
-            settings=work.settings,
+            settings=work.told,
             parent=work.parent,
             overwrite=overwrite,
             progress=self.progress,
         )
         shutil.rmtree(context.work, ignore_errors=True)
-        return self._own(bundle)
-
-    def _own(self, bundle: Bundle) -> Bundle:
-        """The bundle, if the code it names is what the user named: nothing else that is found runs."""
-        source = bundle.manifest.model.source
-        if source.kind in ("python", "pt2") and source.ref != self.plan.model.name:
-            raise BundleError(
-                f"{bundle.path} names the code {source.ref}",
-                expected=f"the network that was named: {self.plan.model.name}",
-                hint="remove that folder: edgeseg did not make it for this network",
-            )
         return bundle
 
     def _learnt_from(self, step: Step, settings: Any, context: Context) -> dict[str, str]:

@@ -113,7 +113,7 @@ class Prover:
     def baseline(self, source: Bundle, maker: Maker) -> Row:
         """PyTorch eager fp32 with NumPy pre- and post-processing, on the same samples and clock."""
         context = maker.context(source)
-        call = torch_baseline(source, context.camera_size, trust_file=context.trust_file)
+        call = torch_baseline(source, context.camera_size, trusted=context.trusted)
         miou = measurement = None
         if self.data.dataset is not None and self.data.dataset.classes:
             split = split_of(self.data.dataset, self.plan.recipe.data)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.recipe import ModelChoice
 
 
-def source_files(choice: ModelChoice) -> dict[str, str]:
-    """sha256 by path: the network, its modules or external data, its weights and their card, file options.
+def source_files(choice: ModelChoice) -> list[tuple[str, str]]:
+    """Names and sha256: the network, its modules or external data, its weights and their card, file options.
+
+    A name is a path in the folder of the network, or that of a file elsewhere: the place of neither counts.
 
     Raises:
         GraphError: an ONNX file that cannot be read.
     """
     ref = choice.ref
     network = ref.path or Path(ref.text)
-    named = [
-        network,
-        *(Path(v) for v in (choice.weights, *choice.options.values()) if isinstance(v, str) and v),
-    ]
+    named = [network, *(Path(value) for value in (choice.weights, *_texts(choice)) if value)]
     found = [path for path in named if path.is_file()]
     found += [card for path in found if (card := path.with_suffix(".json")).is_file()]
     if ref.kind == "python":
@@ -30,7 +32,32 @@ def source_files(choice: ModelChoice) -> dict[str, str]:
         from edgeseg.graph.onnx_file import external_files
 
         found += external_files(network)
-    return {str(path): file_sha256(path) for path in found}
+    return sorted((_within(path, network.parent), file_sha256(path)) for path in dict.fromkeys(found))
+
+
+def portable(choice: ModelChoice) -> dict[str, Any]:
+    """What was chosen, with the names of files in place of their paths."""
+    ref = choice.ref
+    files = {text: Path(text).name for text in _texts(choice) if Path(text).is_file()}
+    found: dict[str, Any] = msgspec.to_builtins(choice)
+    return {
+        **found,
+        "name": ref.at(Path(ref.path.name)) if ref.path else choice.name,
+        "weights": Path(choice.weights).name,
+        "options": {
+            key: files.get(value, value) if isinstance(value, str) else value
+            for key, value in found["options"].items()
+        },
+    }
+
+
+def _texts(choice: ModelChoice) -> list[str]:
+    """Options that may name files."""
+    return [value for value in choice.options.values() if isinstance(value, str) and value]
+
+
+def _within(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def _modules(network: Path) -> list[Path]:

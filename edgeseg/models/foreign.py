@@ -60,7 +60,7 @@ def from_python(
         return call_factory(choice.name, factory, options)
 
     network = seeded(create).eval()
-    source = Source(kind="python", ref=f"{path}:{name}", options=options, sha256=file_sha256(path))
+    source = Source(kind="python", ref=f"{path.name}:{name}", options=options, sha256=file_sha256(path))
     weights: Weights | None = None
     notes: tuple[str, ...] = ()
     if checkpoint:
@@ -89,7 +89,7 @@ def from_program(
         raise ModelError(f"weights or options were given with {path}", expected="a .pt2 file holds its own")
     network, size = load_program(path)
     size = choice.input_size or size or DEFAULT_INPUT_SIZE
-    source = Source(kind="pt2", ref=str(path), sha256=digest)
+    source = Source(kind="pt2", ref=path.name, sha256=digest)
     weights = Weights(file=path.name, sha256=digest)
     return _foreign(choice, network, source, weights, size, classes, ignore_index, ())
 
@@ -143,22 +143,25 @@ def _foreign(
     return Loaded(spec, module, notes=(*notes, _describe(path, scores.shape, activation, known)))
 
 
-def rebuild_foreign(spec: ModelSpec, trust_file: bool) -> nn.Module:
+def rebuild_foreign(spec: ModelSpec, trusted: Path | None) -> nn.Module:
     source = spec.source
-    path = ModelRef.parse(source.ref).path or Path(source.ref)
     if source.kind not in ("python", "pt2"):
         raise ModelError(f"'{spec.name}' comes from {source.kind}: there is no torch network to build")
-    if not trust_file:
+    if trusted is None:
         raise ModelError(
-            f"the network '{spec.name}' is code in {path}, which the bundle cannot carry",
+            f"the network '{spec.name}' is code in {source.ref}, which the bundle cannot carry",
             hint="if you trust that file, add --trust-file",
         )
-    if require_file(path, "the file the bundle was made from") != source.sha256:
-        raise ModelError(f"{path} was changed after the bundle was made", hint="export it again")
+    if require_file(trusted, "the file the bundle was made from") != source.sha256:
+        raise ModelError(
+            f"the bundle's network is the code {source.ref}, and {trusted} is not that file, or was changed",
+            hint="export it again",
+        )
     if source.kind == "pt2":
-        network, _ = load_program(path)
+        network, _ = load_program(trusted)
     else:
-        network = call_factory(source.ref, load_factory(source.ref), source.options).eval()
+        ref = ModelRef.parse(source.ref).at(trusted)
+        network = call_factory(ref, load_factory(ref), source.options).eval()
     return one_output(network, source.output, frozen=source.kind == "pt2")
 
 

@@ -57,17 +57,20 @@ def resolve(
     return from_zoo(choice, classes, ignore_index)
 
 
-def open_network(bundle: Bundle, *, trust_file: bool = False) -> nn.Module:
+def open_network(bundle: Bundle, *, trusted: Path | None = None) -> nn.Module:
     """The network of a bundle of kind `torch`, in evaluation mode. See `rebuild`."""
-    return rebuild(bundle.manifest.model, bundle.file(bundle.manifest.weights), trust_file=trust_file)
+    return rebuild(bundle.manifest.model, bundle.file(bundle.manifest.weights), trusted=trusted)
 
 
-def rebuild(spec: ModelSpec, weights_path: Path | str, *, trust_file: bool = False) -> nn.Module:
+def rebuild(spec: ModelSpec, weights_path: Path | str, *, trusted: Path | None = None) -> nn.Module:
     """The network a ModelSpec describes, pruned as it says, with weights that `write_safetensors` wrote.
 
+    Args:
+        trusted: the user's file, which may run: a bundle names the code of its network, and does not hold it.
+
     Raises:
-        ModelError: the network is the user's own code (`.py`, `.pt2`) and `trust_file` is False, or
-            that file is gone or changed; or the pruning history does not fit it.
+        ModelError: the network is the user's own code (`.py`, `.pt2`) and `trusted` is None, or is not
+            the file that the network came from; or the pruning history does not fit it.
         CheckpointError: the weights do not fit.
     """
     import torch
@@ -76,7 +79,7 @@ def rebuild(spec: ModelSpec, weights_path: Path | str, *, trust_file: bool = Fal
 
     state = read_state_dict(weights_path)
     with torch.inference_mode(False):
-        network = _built(spec, head_channels(state), trust_file)
+        network = _built(spec, head_channels(state), trusted)
         if spec.source.pruning:
             from edgeseg.models.pruning import replay
 
@@ -85,7 +88,7 @@ def rebuild(spec: ModelSpec, weights_path: Path | str, *, trust_file: bool = Fal
     return network.eval()
 
 
-def _built(spec: ModelSpec, channels: int | None, trust_file: bool) -> nn.Module:
+def _built(spec: ModelSpec, channels: int | None, trusted: Path | None) -> nn.Module:
     if spec.source.kind == "zoo":
         network: nn.Module = family(spec.source.ref).create(
             channels or len(spec.classes), **spec.source.options
@@ -93,7 +96,7 @@ def _built(spec: ModelSpec, channels: int | None, trust_file: bool) -> nn.Module
         return network
     from edgeseg.models.foreign import rebuild_foreign
 
-    return rebuild_foreign(spec, trust_file)
+    return rebuild_foreign(spec, trusted)
 
 
 def _require_torch(name: str) -> None:

@@ -54,6 +54,7 @@ class Context:
         camera_size: (height, width) of the frames.
         work: folder for checkpoints that survive a kill; the runner empties it after the step.
         cache: folder for timing caches.
+        trusted: the user's file with the code of the network, which may run.
         device: where engines are made, run and timed.
         stopwatch: for steps that choose by latency.
     """
@@ -66,7 +67,7 @@ class Context:
     train: str = "train"
     validation: str = "val"
     limit: int = 0
-    trust_file: bool = False
+    trusted: Path | None = None
     device: Device = LOCAL
     stopwatch: Stopwatch | None = None
     progress: Progress = silent

@@ -63,7 +63,7 @@ def _from_torch(parent: Bundle, batch: int, context: Context) -> tuple[ModelProt
     from edgeseg.models.load import open_network
 
     spec = parent.manifest.model
-    module = open_network(parent, trust_file=context.trust_file)
+    module = open_network(parent, trusted=context.trusted)
     graph = fold(export_torch(module, spec.input_size, batch=batch))
     context.progress("checking the graph against PyTorch")
     inputs = _inputs(spec, batch, context)

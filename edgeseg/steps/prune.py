@@ -71,7 +71,7 @@ class Prune:
             named = tuple(module.fx_names.get(name, name) for name in settings.protect)
             settings = msgspec.structs.replace(settings, protect=named)
         else:
-            module = open_network(parent, trust_file=context.trust_file)
+            module = open_network(parent, trusted=context.trusted)
         work = Pruning(module, spec, settings, context)
         notes = [work.round(number) for number in range(1, settings.rounds + 1)]
         file = draft.path / (GRAPH if kind == "onnx" else WEIGHTS)

@@ -41,7 +41,7 @@ class Train:
         self.require(settings, context.outlook(parent))
         assert context.dataset is not None
         spec = parent.manifest.model
-        module = open_network(parent, trust_file=context.trust_file)
+        module = open_network(parent, trusted=context.trusted)
         images, checked = (
             seen_by(context.dataset.split(name).limit(context.limit), context.camera_size)
             for name in (context.train, context.validation)

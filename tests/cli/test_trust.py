@@ -231,4 +231,4 @@ def test_code_that_a_bundle_found_among_the_steps_names_is_not_run(edgeseg, tmp_
     rewritten(trained, change)
     result = edgeseg("run", "r.toml")
     assert not canary()
-    assert result.code == 2 and "names the code" in result.err and "evil.py" in result.err
+    assert result.code == 2 and "is not that file" in result.err and "evil.py" in result.err

@@ -11,8 +11,10 @@ import pytest
 from small import NET, save, write_onnx, write_recipe
 
 from edgeseg.core.cache import KEPT_DAYS, forget_unused
+from edgeseg.core.calibration import CalibrationList, Entry
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.core.target import Target
+from edgeseg.datasets import open_dataset
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
 from edgeseg.flow.source_files import source_files
@@ -73,8 +75,33 @@ def test_modules_cards_and_options_count_as_given(tmp_path):
         weights=str(tmp_path / "net.pt"),
         options={"encoder_weights": str(tmp_path / "encoder.pt"), "depth": 3, "name": ""},
     )
-    names = {path.removeprefix(f"{tmp_path}/") for path in source_files(choice)}
+    names = {name for name, _ in source_files(choice)}
     assert names == {"net.py", "net.pt", "net.json", "encoder.pt", "parts/block.py", "parts/core.py"}
+
+
+def test_where_files_lie_does_not_count(tmp_path):
+    """Nothing that is made, or found again, tells a path of the machine it was made on."""
+    made = []
+    for place in (tmp_path / "here", tmp_path / "there" / "deep"):
+        place.mkdir(parents=True)
+        steps = (StepChoice(use="export"), StepChoice(use="quantize", settings={"list": "some.txt"}))
+        recipe = write_recipe(place / "work", steps=steps, targets=("ort-fp32", "ort-int8"))
+        split = open_dataset("folders", place / "work" / "lab").split("train")
+        entries = tuple(Entry(s.id, s.sha256) for s in split.sample_list().samples[:2])
+        CalibrationList(dataset=split.dataset, split="train", entries=entries).write(
+            place / "work" / "some.txt"
+        )
+        one = maker(recipe, place / "work")
+        made.append((one, [one.source(), one.graph(), *one.engines(place / "out")]))
+    (one, here), (other, there) = made
+    assert one._source_key == other._source_key
+    for bundle, twin in zip(here, there):
+        told = (bundle.path / "manifest.json").read_text()
+        assert str(tmp_path) not in told
+        assert bundle.manifest.step.settings == twin.manifest.step.settings
+        assert {f.sha256 for f in bundle.manifest.files.values()} == {
+            f.sha256 for f in twin.manifest.files.values()
+        }
 
 
 def test_a_changed_label_trains_again(tmp_path):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PARTS = ("models", "datasets", "backends")
+PARTS = ("models", "datasets", "backends", "devices")
 
 
 @pytest.fixture
 def extended(clone, tmp_path, monkeypatch):
-    """The three files of the document, found by the package as if they lay in its folders."""
+    """The files of the document, found by the package as if they lay in its folders."""
     text = (clone / "docs" / "extending.md").read_text()
     blocks = re.findall(r"```python\n# edgeseg/(\w+)/(\w+)\.py\n(.*?)```", text, flags=re.DOTALL)
     assert [part for part, _, _ in blocks] == list(PARTS)
@@ -110,3 +110,27 @@ def test_a_new_engine_has_int8_of_its_own(crops, tmp_path):
     (made,) = quantize(recipe, tmp_path, tmp_path / "bundles", plan=False, calibration="2")
     with load(made.path) as session:
         assert session.bundle.manifest.quantization.scheme == "onnxref"
+
+
+@pytest.mark.usefixtures("extended")
+def test_a_new_transport_reaches_a_new_engine(crops, tmp_path):
+    from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+    from edgeseg.devices import device_named
+    from edgeseg.errors import InputError
+    from edgeseg.flow.bench import bench
+    from edgeseg.flow.make import export
+
+    with pytest.raises(InputError, match="no interpreter"):
+        device_named("python:nowhere")
+    recipe = Recipe(
+        schema_version=1,
+        name="extended",
+        model=ModelChoice(name="tiny", options={"width": 4}),
+        data=DataChoice(name="crops", root=str(crops)),
+        targets=("onnxref-fp32",),
+    )
+    with device_named(f"python:{sys.executable}") as device:
+        assert "onnxref-fp32" in {one.target for one in device.describe().targets if one.run}
+        (made,) = export(recipe, tmp_path, tmp_path / "bundles", device=device)
+        found = bench(made.path, min_runs=30, min_seconds=0.0, device=device)
+    assert found.measurements[0].bundle_id == made.id

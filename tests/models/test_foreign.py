@@ -57,7 +57,7 @@ def test_the_output_that_counts_is_found_and_stated(net: str, kind: str, path: s
     assert loaded.spec.postprocess.output == ""
     assert (path or "the only output") in loaded.notes[-1] and "logits" in loaded.notes[-1]
     write_safetensors(tmp_path / "w.safetensors", loaded.module)
-    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trust_file=True)
+    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trusted=Path(net.rpartition(":")[0]))
     image = torch.rand(1, 3, *SIZE)
     assert torch.equal(again(image), loaded.module(image))
 
@@ -265,9 +265,15 @@ def test_a_bundle_runs_no_code_unless_trusted_and_unchanged(net: str, tmp_path: 
     with pytest.raises(ModelError, match="is code in") as caught:
         rebuild(loaded.spec, weights)
     assert "--trust-file" in caught.value.hint
-    Path(net.rpartition(":")[0]).write_text(NET + textwrap.dedent("\n# changed\n"))
-    with pytest.raises(ModelError, match="was changed after"):
-        rebuild(loaded.spec, weights, trust_file=True)
+    code = Path(net.rpartition(":")[0])
+    assert loaded.spec.source.ref.startswith("net.py:"), "where it lies, who uses it says"
+    (tmp_path / "other.py").write_text(NET + "\n# another\n")
+    with pytest.raises(ModelError, match=r"other\.py is not that file"):
+        rebuild(loaded.spec, weights, trusted=tmp_path / "other.py")
+    assert rebuild(loaded.spec, weights, trusted=code)
+    code.write_text(NET + textwrap.dedent("\n# changed\n"))
+    with pytest.raises(ModelError, match="was changed"):
+        rebuild(loaded.spec, weights, trusted=code)
 
 
 @pytest.fixture
@@ -287,7 +293,7 @@ def test_an_exported_program_needs_trust(program: Path, tmp_path: Path):
     assert loaded.spec.postprocess.activation == "softmax"
     image = torch.rand(1, 3, *SIZE)
     write_safetensors(tmp_path / "w.safetensors", loaded.module)
-    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trust_file=True)
+    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trusted=program)
     assert torch.equal(loaded.module.eval()(image), again(image))
 
 

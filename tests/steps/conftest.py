@@ -73,7 +73,7 @@ def run_step(tmp_path) -> Callable[..., Bundle]:
             work=tmp_path / "work",
             cache=tmp_path / "cache",
             dataset=data,
-            trust_file=True,
+            trusted=tmp_path / "net.py",
         )
         destination = tmp_path / f"{name}-{'-'.join(map(str, settings.values()))}-{frames}"
         with draft(destination) as work:

@@ -1,0 +1,84 @@
+"""The agent of a device: what it was asked once, and files that go there and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgeseg.core.bundle import FileEntry, file_sha256
+from edgeseg.core.names import require_file_name
+from edgeseg.core.ports import Availability
+from edgeseg.core.target import Target
+from edgeseg.device import jobs
+from edgeseg.device.jobs import Files
+from edgeseg.device.race import EngineFile
+from edgeseg.device.store import PART_BYTES
+from edgeseg.devices.connection import Command, Connection
+from edgeseg.errors import InputError
+
+
+class Agent(Connection):
+    """Raises and arguments: as `Connection`."""
+
+    def __init__(self, name: str, command: Command, python: str = "python3") -> None:
+        super().__init__(name, command, python)
+        self._can: dict[Target, Availability] = {}
+        self._hashes: dict[tuple[Path, int, int], str] = {}
+
+    def availability(self, target: Target) -> Availability:
+        """Asked once."""
+        if target not in self._can:
+            self._can[target] = self.result(jobs.CanDo(target=str(target)), Availability)
+        return self._can[target]
+
+    def send_engine(self, file: EngineFile) -> jobs.SentEngine:
+        return jobs.SentEngine(file.entry.name, file.record, self.send_folder(file.entry.parent))
+
+    def send_folder(self, folder: Path) -> Files:
+        """`send` with all files in a folder. Raises InputError when there are none."""
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        if not files:
+            raise InputError(f"{folder} holds no file", expected="a bundle, or a built engine")
+        return self.send(files, folder)
+
+    def send(self, files: Iterable[Path], folder: Path) -> Files:
+        """Let the device have these files; what it has is not sent. What they are called in `folder`."""
+        found = {file: FileEntry(file.stat().st_size, self._sha256(file)) for file in files}
+        places = {entry.sha256: file for file, entry in found.items()}
+        wanted: tuple[str, ...] = self.result(jobs.Missing(digests=tuple(places)), tuple[str, ...])
+        for digest in wanted:
+            with places[digest].open("rb") as stream:
+                part = stream.read(PART_BYTES)
+                last = False
+                while not last:
+                    following = stream.read(PART_BYTES)
+                    last = not following
+                    self.ask(jobs.Put(digest=digest, last=last), [part])
+                    part = following
+        return {file.relative_to(folder).as_posix(): entry for file, entry in found.items()}
+
+    def fetch(self, files: Files, folder: Path) -> None:
+        """Write files of the device into a folder. Raises InputError when one does not come whole."""
+        for name, entry in files.items():
+            require_file_name(name, f"the device '{self.name}' made a file that")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            digest, size = hashlib.sha256(), 0
+            with (folder / name).open("wb") as stream:
+                while size < entry.size:
+                    answer = self.ask(jobs.Get(digest=entry.sha256, start=size))
+                    part = b"".join(answer.parts)
+                    if not part:
+                        break
+                    stream.write(part)
+                    digest.update(part)
+                    size += len(part)
+            if digest.hexdigest() != entry.sha256:
+                raise InputError(f"{name} did not come whole from the device '{self.name}'")
+
+    def _sha256(self, file: Path) -> str:
+        about = file.stat()
+        key = file.absolute(), about.st_size, about.st_mtime_ns
+        if key not in self._hashes:
+            self._hashes[key] = file_sha256(file)
+        return self._hashes[key]
