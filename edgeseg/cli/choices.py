@@ -156,17 +156,3 @@ def recipe_with(path: Path, weights: str, data: str, weights_key: str = "") -> R
         choice = msgspec.structs.replace(recipe.data, name=given.name, root=root)
         recipe = msgspec.structs.replace(recipe, data=choice)
     return recipe
-
-
-def require_signed(key: str, *bundles: Path | str) -> None:
-    """Refuse bundles that the owner of a key has not signed; without a key all are welcome.
-
-    Args:
-        bundles: an empty one was not given.
-    """
-    if not key:
-        return
-    from edgeseg.runtime.signature import require_signature
-
-    for bundle in filter(None, map(str, bundles)):
-        require_signature(Path(bundle), Path(key))

@@ -7,20 +7,16 @@ from typing import NoReturn
 
 import typer
 
+from edgeseg.core.faults import printable
 from edgeseg.errors import EdgesegError
 
 
 def fail(error: EdgesegError, *, json: bool) -> NoReturn:
     """Tell a user's mistake and exit with its code."""
-    typer.echo(_shown(f"error: {error}"), err=True)
+    typer.echo(printable(f"error: {error}"), err=True)
     if json:
         document(error.message, error.exit_code, expected=error.expected, hint=error.hint)
     raise typer.Exit(error.exit_code)
-
-
-def _shown(text: str) -> str:
-    """Control characters as they are written in code: a terminal would obey them, a pipe never see them."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def document(message: str, exit_code: int, *, expected: str = "", hint: str = "") -> None:

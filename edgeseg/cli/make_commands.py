@@ -121,11 +121,12 @@ def build(
     json: o.Json = False,
 ) -> None:
     """Finish a deferred bundle on its device: make the engine as a child bundle."""
-    from edgeseg.cli import choices, progress, render
+    from edgeseg.cli import progress, render
     from edgeseg.devices import device_named
     from edgeseg.flow.build import build
+    from edgeseg.runtime.signature import require_signed
 
-    choices.require_signed(require_signature, bundle)
+    require_signed(require_signature, bundle)
     with device_named(device) as there, progress.shown() as report:
         options = o.pairs(option, "--option")
         result = build(bundle, output, options=options, overwrite=overwrite, device=there, progress=report)

@@ -45,11 +45,12 @@ def bench(
     json: o.Json = False,
 ) -> None:
     """Time the engine of a bundle on this device."""
-    from edgeseg.cli import choices, findings, progress
+    from edgeseg.cli import findings, progress
     from edgeseg.devices import device_named
     from edgeseg.flow.bench import bench
+    from edgeseg.runtime.signature import require_signed
 
-    choices.require_signed(require_signature, bundle, vs)
+    require_signed(require_signature, bundle, vs)
     with device_named(device) as there, progress.shown() as report:
         result = bench(
             bundle, vs=vs, min_runs=min_runs, min_seconds=min_seconds, streams=streams,
@@ -85,8 +86,9 @@ def verify(
     from edgeseg.cli import choices, findings, progress
     from edgeseg.devices import device_named
     from edgeseg.flow.prove import verify_bundle
+    from edgeseg.runtime.signature import require_signed
 
-    choices.require_signed(require_signature, bundle, reference)
+    require_signed(require_signature, bundle, reference)
     with device_named(device) as there, progress.shown() as report:
         result = verify_bundle(
             bundle, data=data, split=split, images=images, limit=limit,
@@ -108,10 +110,11 @@ def predict(
     json: o.Json = False,
 ) -> None:
     """Segment images or a video and write overlays and masks."""
-    from edgeseg.cli import choices, findings, progress
+    from edgeseg.cli import findings, progress
     from edgeseg.prediction.predict import predict
+    from edgeseg.runtime.signature import require_signed
 
-    choices.require_signed(require_signature, bundle)
+    require_signed(require_signature, bundle)
     with progress.shown() as report:
         result = predict(bundle, source, output, alpha=alpha, masks=masks, progress=report)
     findings.predicted(result, json)

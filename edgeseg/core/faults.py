@@ -39,6 +39,11 @@ def explained(fault: Exception) -> EdgesegError:
     )
 
 
+def printable(text: str) -> str:
+    """Control characters as they are written in code: a terminal would obey them, a pipe never see them."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def _place(fault: Exception) -> str:
     """Where in edgeseg it happened: `runtime/session.py:120`."""
     frames = traceback.extract_tb(fault.__traceback__)

@@ -62,6 +62,25 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             _appear(new, path)
 
 
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A folder to fill that appears as `folder` whole when the block ends without an error; one that appeared
+    there meanwhile stays.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with hidden_beside(folder) as place:
+        new = place / "new"
+        new.mkdir()
+        yield new
+        try:
+            new.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write `path` whole or not at all. Raises OSError."""
     with replacing(path) as new:

@@ -14,7 +14,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import cache_folder
 from edgeseg.core.documents import encode
 from edgeseg.core.drafts import refuse_existing
-from edgeseg.core.faults import explained
+from edgeseg.core.faults import explained, printable
 from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.ports import BuildSettings, OpenSettings, Progress
 from edgeseg.core.target import parse_cpus
@@ -25,7 +25,7 @@ from edgeseg.device.report import judge, measurement_text, ratio_text
 from edgeseg.errors import EdgesegError, InputError
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.session import Session
-from edgeseg.runtime.signature import require_signature
+from edgeseg.runtime.signature import require_signed
 
 INTERRUPTED = 130
 
@@ -72,16 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         options.cache = options.cache or cache_folder()
-        if options.require_signature:
-            for bundle in filter(None, (options.bundle, getattr(options, "vs", None))):
-                require_signature(bundle, options.require_signature)
+        require_signed(options.require_signature, options.bundle, getattr(options, "vs", None))
         return command(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as fault:
         error = explained(fault)
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         fields = {name: getattr(error, name) for name in ("message", "expected", "hint", "exit_code")}
         if options.lines:
             _line({"error": fields})

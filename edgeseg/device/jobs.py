@@ -81,6 +81,7 @@ class Desk:
     def close_all(self) -> None:
         for number in list(self._open):
             self.close(number)
+        self.store.close()
 
     def _found(self, number: int) -> tuple[Engine, dict[int, Request]]:
         if number not in self._open:

@@ -14,7 +14,7 @@ import msgspec
 from edgeseg.core.bundle import FileEntry, file_sha256
 from edgeseg.core.cache import forget_unused, use
 from edgeseg.core.names import require_file_name
-from edgeseg.core.whole import hidden_beside, replacing
+from edgeseg.core.whole import Scratch, appearing, replacing
 from edgeseg.errors import InputError
 
 Files = Mapping[str, FileEntry]
@@ -35,7 +35,7 @@ class Store:
         for place in (self._files, self._folders):
             place.mkdir(parents=True, exist_ok=True)
             forget_unused(place)
-        self._arriving: dict[str, Path] = {}
+        self._arriving = Scratch()
 
     def missing(self, digests: Iterable[str]) -> tuple[str, ...]:
         """Those of these sha256 that no file here has."""
@@ -43,13 +43,15 @@ class Store:
 
     def put(self, digest: str, part: bytes, *, last: bool) -> None:
         """The next part of a file. Raises InputError when what came is not what was announced."""
-        arriving = self._file(digest).with_name(f".{digest}-{os.getpid()}")
-        with arriving.open("ab" if digest in self._arriving else "wb") as stream:
+        destination = self._file(digest)
+        arriving = self._arriving.path / digest
+        with arriving.open("ab") as stream:
             stream.write(part)
-        self._arriving[digest] = arriving
         if last:
-            del self._arriving[digest]
-            self._keep(arriving, digest)
+            try:
+                self._keep(arriving, destination)
+            finally:
+                arriving.unlink()
 
     def add(self, file: Path) -> FileEntry:
         """Take a copy of a file of this device."""
@@ -87,15 +89,12 @@ class Store:
         for entry in files.values():
             use(self._file(entry.sha256))
         if not place.is_dir():
-            with hidden_beside(place) as hidden:
-                self._link(files, hidden / "new")
-                if not place.is_dir():
-                    (hidden / "new").rename(place)
+            with appearing(place) as new:
+                self._link(files, new)
         use(place)
         return place
 
     def _link(self, files: Files, folder: Path) -> None:
-        folder.mkdir()
         for name, entry in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -103,12 +102,17 @@ class Store:
             except OSError:  # a file system without links
                 shutil.copyfile(self._file(entry.sha256), folder / name)
 
-    def _keep(self, file: Path, digest: str) -> None:
+    def _keep(self, file: Path, destination: Path) -> None:
         came = file_sha256(file)
-        if came != digest:
-            file.unlink()
-            raise InputError(f"a file came as {came}", expected=digest, hint="look at the connection")
-        file.replace(self._file(digest))
+        if came != destination.name:
+            raise InputError(
+                f"a file came as {came}", expected=destination.name, hint="look at the connection"
+            )
+        with replacing(destination) as new:
+            shutil.copyfile(file, new)
+
+    def close(self) -> None:
+        self._arriving.close()
 
     def _file(self, digest: str) -> Path:
         if not re.fullmatch("[0-9a-f]{64}", digest):

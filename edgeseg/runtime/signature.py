@@ -72,6 +72,13 @@ def require_signature(bundle: Path, public_key: Path) -> None:
         ) from None
 
 
+def require_signed(public_key: Path | str | None, *bundles: Path | str | None) -> None:
+    """`require_signature` of every bundle that was given; without a key all are welcome."""
+    for bundle in bundles if public_key else ():
+        if bundle:
+            require_signature(Path(bundle), Path(str(public_key)))
+
+
 def _key(file: Path, *, private: bool) -> Any:
     """The key in a PEM file."""
     try:

@@ -48,12 +48,12 @@ def prove_engine(
 def compared(bundle: Bundle, rest: str, cache: Path, backends: Backends = backend_for) -> tuple[Check, ...]:
     """`prove_engine` without the name of a node: it costs more than the rest."""
     target = Target.parse(bundle.engine.target)
+    wide = msgspec.structs.replace(target, precision="fp32")
+    twins = [False] * bool(bundle.manifest.quantization) + [True] * (rest == "fp16")
     checks: tuple[Check, ...] = ()
-    if bundle.manifest.quantization:
-        checks = _twin(bundle, target, cache, backends, levels=False)
-    if rest == "fp16":
-        checks = (*checks, *_twin(bundle, target, cache, backends, levels=True))
-    elif target.precision == "fp16":
+    if twins and backends(target).availability(wide).run:
+        checks = tuple(c for levels in twins for c in _twin(bundle, wide, cache, backends, levels=levels))
+    elif twins or target.precision == "fp16":
         checks = prove_file(bundle)
     return (*checks, *prove(bundle, cache, full="fp32" in (target.precision, rest), backends=backends))
 
@@ -98,18 +98,15 @@ def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check 
 
 
 def _twin(
-    bundle: Bundle, target: Target, cache: Path, backends: Backends, *, levels: bool
+    bundle: Bundle, wide: Target, cache: Path, backends: Backends, *, levels: bool
 ) -> tuple[Check, ...]:
-    """The file of the engine in float32, with its levels of int8 or without, in the same engine where it runs
-    that."""
+    """The file of the engine in float32, as the target `wide` of the same engine, with its levels of int8 or
+    without."""
     import onnx
 
     from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.widen import widened
 
-    wide = msgspec.structs.replace(target, precision="fp32")
-    if not backends(target).availability(wide).run:
-        return prove_file(bundle)
     with Scratch() as place:
         graph = bundle.engine.graph
         model = widened(onnx.load(str(bundle.path / graph)))

@@ -359,6 +359,14 @@ def test_a_limit_on_what_cannot_be_timed_here_exits_with_4(edgeseg, refused, tmp
     assert drop.code == 4 and "mIoU: the budget limits its drop" in drop.out
 
 
+def test_the_device_shows_control_characters_too(capsys):
+    from edgeseg.device.commands import main
+
+    assert main(["check", "no\x1b[2Jwhere"]) == 2
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and r"no\x1b[2Jwhere" in said
+
+
 def test_control_characters_are_shown_and_not_obeyed(edgeseg):
     done = edgeseg("bench", "\x1b[31mnet")
     assert done.code == 2 and "\\x1b[31mnet is not a bundle" in done.err and "\x1b" not in done.err

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import draft
 from edgeseg.core.ports import BuildSettings
 from edgeseg.core.status import BuildStatus
 from edgeseg.device.build import build, ready
@@ -79,8 +81,6 @@ def test_a_deferred_bundle_is_made_ready_once(make_bundle, tmp_path):
 
 @pytest.mark.parametrize("change", [{"version": "2"}, {"device": "another toybox"}])
 def test_another_engine_version_or_device_is_built_anew(make_bundle, tmp_path, monkeypatch, change):
-    import msgspec
-
     from edgeseg.device import build as subject
 
     path, real = make_bundle(kind="deferred"), subject.backend_for
@@ -94,3 +94,17 @@ def test_another_engine_version_or_device_is_built_anew(make_bundle, tmp_path, m
 
     monkeypatch.setattr(subject, "backend_for", upgraded)
     assert ready(path, tmp_path / "cache") != first
+
+
+def test_options_that_a_bundle_records_hold_until_others_are_given(make_bundle, tmp_path):
+    parent = Bundle.open(make_bundle(kind="deferred"))
+    assert build(parent, tmp_path / "usual").engine.settings["speed"] == 1
+    record = msgspec.structs.replace(parent.engine, settings={"speed": 3, "other": "of the engine"})
+    with draft(tmp_path / "fast") as result:
+        for name in parent.manifest.files:
+            (result.path / name).write_bytes(parent.file(name).read_bytes())
+        result.finish(msgspec.structs.replace(parent.manifest, engine=record))
+    fast = Bundle.open(tmp_path / "fast")
+    assert build(fast, tmp_path / "child").engine.settings == {"speed": 3, "other": "of the engine"}
+    asked = BuildSettings(options={"speed": 2})
+    assert build(fast, tmp_path / "other", asked).engine.settings["speed"] == 2

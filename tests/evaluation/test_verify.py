@@ -132,7 +132,7 @@ def test_without_labels_agreement_is_measured(make_bundle, colors, tmp_path):
 def test_a_limit_on_drops_without_labels_is_refused_before_an_engine_opens(
     make_bundle, colors, tmp_path, monkeypatch, budget
 ):
-    monkeypatch.setattr(subject, "load", lambda *_, **__: pytest.fail("opened"))
+    monkeypatch.setattr(subject, "session_on", lambda *_, **__: pytest.fail("opened"))
     frames = save_frames(tmp_path / "frames", colors)
     with pytest.raises(InputError, match=r"--max-(class-)?drop was given, and .*frames has no labels"):
         verify(make_bundle(), images=frames, budget=budget)
@@ -171,7 +171,7 @@ def test_what_cannot_run_here_is_unmeasured(make_bundle, colors, monkeypatch):
     def no_device(*args, **kwargs):
         raise MissingDevice("no NVIDIA driver", hint="attach a GPU")
 
-    monkeypatch.setattr(subject, "load", no_device)
+    monkeypatch.setattr(subject, "session_on", no_device)
     bundle = make_bundle("absent")
     assert verify(bundle, dataset=colors).verdict.exit_code == 0
     absent = verify(bundle, dataset=colors, budget=Budget(max_drop=1.0))

@@ -35,6 +35,7 @@ def test_engines_are_opened_with_the_cache_folder(make_bundle, colors, tmp_path,
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(subject, "OpenSettings", Watched)
     monkeypatch.setattr("edgeseg.device.subject.OpenSettings", Watched)
+    monkeypatch.setattr("edgeseg.evaluation.reference.OpenSettings", Watched)
     commands[command]()
     assert seen and set(seen) == {tmp_path / "cache" / "edgeseg" / "engines"}
 
