@@ -113,10 +113,13 @@ class Edition:
     def opened(self, bundle: Path) -> Iterator[subprocess.Popen[str]]:
         pipe = subprocess.PIPE
         command = [sys.executable, "-c", WORKER, str(bundle)]
-        with subprocess.Popen(command, env=self.environment, stdin=pipe, stdout=pipe, text=True) as worker:
+        with subprocess.Popen(
+            command, env=self.environment, cwd=self.folder, stdin=pipe, stdout=pipe, text=True
+        ) as worker:
             assert worker.stdin and worker.stdout
-            while worker.stdout.readline() not in ("ready\n", ""):
-                pass
+            while (said := worker.stdout.readline()) != "ready\n":
+                if not said:
+                    raise SystemExit(f"{self.name} cannot open {bundle}")
             yield worker
             worker.stdin.close()
 

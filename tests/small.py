@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from PIL import Image
 
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.drafts import draft
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+from edgeseg.core.status import BuildStatus
 
 NET = """
 from torch import nn
@@ -67,3 +71,15 @@ def write_onnx(path: Path, weight: float) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     path.with_name("net.data").unlink(missing_ok=True)
     save_model(model, str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+
+
+def deferred(bundle: Bundle, folder: Path) -> Bundle:
+    """The same bundle, as it is before its engine is built."""
+    with draft(folder) as result:
+        for name in bundle.manifest.files:
+            if not name.startswith("engine/"):
+                (result.path / name).write_bytes(bundle.file(name).read_bytes())
+        record = msgspec.structs.replace(bundle.engine, entry="", inputs=(), outputs=())
+        status = BuildStatus(state="deferred", reason="for the test")
+        result.finish(msgspec.structs.replace(bundle.manifest, kind="deferred", engine=record, build=status))
+    return Bundle.open(folder)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
+from edgeseg.core.faults import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -46,6 +48,7 @@ def _bars(console: Console) -> Iterator[Progress]:
         tasks = {}
 
         def report(message: str, done: int = 0, total: int = 0) -> None:
+            message = printable(message)
             activity = _activity(message)
             if activity not in tasks:
                 tasks[activity] = bars.add_task(message, total=total or None)
@@ -59,7 +62,7 @@ def _lines(console: Console) -> Iterator[Progress]:
     seen: dict[str, int] = {}
 
     def report(message: str, done: int = 0, total: int = 0) -> None:
-        tenth = TENTHS * done // total if total else 0
+        message, tenth = printable(message), TENTHS * done // total if total else 0
         if seen.get(_activity(message), -1) < tenth:
             seen[_activity(message)] = tenth
             console.print(f"{message} ({done} of {total})" if tenth else message, soft_wrap=True)

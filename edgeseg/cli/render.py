@@ -110,7 +110,7 @@ def _run_row(row: Row, base: Measurement | None) -> tuple[object, ...]:
         marked(drop),
         number(m.device.p50) if m else None,
         number(m.host.p50) if m else None,
-        number(base.host.p50 / m.host.p50, 1) if m and base else None,
+        number(base.host.p50 / m.host.p50, 1) if m and base and m.machine == base.machine else None,
         status(row.verdict.status),
     )
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgeseg.core.faults import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,10 +38,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     for position, name in enumerate(columns):
         drawn.add_column(name, justify="left" if position < left else "right", overflow="fold")
     for row in rows:
-        drawn.add_row(
-            *(cell if isinstance(cell, Text) else "-" if cell is None else str(cell) for cell in row)
-        )
+        drawn.add_row(*(cell if isinstance(cell, Text) else _cell(cell) for cell in row))
     console().print(drawn)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else printable(str(value))
 
 
 def status(word: str) -> Any:
@@ -49,7 +53,7 @@ def status(word: str) -> Any:
 
 
 def line(text: str = "") -> None:
-    console().print(text, soft_wrap=True)
+    console().print(printable(text), soft_wrap=True)
 
 
 def verdict(status_word: str, reasons: Sequence[str]) -> None:

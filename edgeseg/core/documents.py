@@ -17,11 +17,6 @@ from edgeseg.core.files import read_whole
 from edgeseg.core.whole import write_whole
 from edgeseg.errors import EdgesegError, InputError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 T = TypeVar("T")
 _one_at_a_time = RLock()
 """msgspec 0.22 crashes when two threads convert to a type for the first time."""
@@ -56,6 +51,11 @@ def read_json(
 
 def read_toml(path: Path, kind: type[T], *, error: type[InputError] = InputError) -> T:
     """Read a TOML file as `kind`. Raises `error` with the field and the value that is wrong."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # not on devices, which read no TOML
+
     content = read_whole(path, most=MOST_TOML, error=error)
     with _parsing(path, "TOML", error):
         text = content.decode("utf-8")

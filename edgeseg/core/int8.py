@@ -49,7 +49,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     int32_bias: bool = False
     merge_upsampling: bool = False
     uint8_scores: bool = False
-    probe: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    probe: str = "onnxruntime"
     rest: Literal["fp32", "fp16"] = "fp32"
 
     def form(self, low: float, high: float, *, non_negative: bool, moved: bool) -> Form:

@@ -11,7 +11,7 @@ import msgspec
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, EngineRecord, FileEntry, TensorInfo
-from edgeseg.core.cache import cache_folder, engine_cache
+from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.ports import (
     BuildSettings,
     Built,
@@ -54,6 +54,8 @@ class Desk:
     """What lasts from job to job: the files that came, and the engines that are open."""
 
     def __init__(self) -> None:
+        for cache in (engine_cache(), *(cache_folder() / name for name in ("built", "zones"))):
+            forget_unused(cache)
         self.store = Store(cache_folder() / "device")
         self._numbers = itertools.count(1)
         self._open: dict[int, tuple[Engine, dict[int, Request]]] = {}
@@ -114,12 +116,12 @@ class CanDo(Job, frozen=True, tag="availability"):
 
 
 class Missing(Job, frozen=True, tag="missing"):
-    """-> those of some sha256 that the device has no file of."""
+    """-> the sha256 of those files that the device does not have."""
 
-    digests: tuple[str, ...]
+    files: tuple[FileEntry, ...]
 
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
-        return Answer(desk.store.missing(self.digests))
+        return Answer(desk.store.missing(self.files))
 
 
 class Put(Job, frozen=True, tag="put"):
@@ -144,7 +146,7 @@ class Get(Job, frozen=True, tag="get"):
 
 
 class Check(Job, frozen=True, tag="check"):
-    """`ChecksOperators.check` -> whether the engine tells without building."""
+    """`ChecksOperators.check`."""
 
     target: str
     graph: str
@@ -153,9 +155,9 @@ class Check(Job, frozen=True, tag="check"):
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
         target = Target.parse(self.target)
         backend = backend_for(target)
-        if isinstance(backend, ChecksOperators):
-            backend.check(desk.store.folder(self.files) / self.graph, target)
-        return Answer(isinstance(backend, ChecksOperators))
+        assert isinstance(backend, ChecksOperators)
+        backend.check(desk.store.folder(self.files) / self.graph, target)
+        return Answer(None)
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -275,7 +277,7 @@ class Finish(Job, frozen=True, tag="finish"):
     options: Options = {}
 
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
-        bundle = Bundle.open(desk.store.folder(self.files))
+        bundle = Bundle.open(desk.store.folder(self.files, lasting=True))
         settings = BuildSettings(cache=engine_cache(), options=self.options)
         with Scratch() as place:
             child = build(bundle, place / "child", settings, progress=progress)
@@ -317,13 +319,13 @@ class Score(Job, frozen=True, tag="score"):
         (frames,), (labels,) = (
             [desk.store.folder(files) / name for name in files] for files in (self.frames, self.labels)
         )
-        bundle = Bundle.open(desk.store.folder(self.bundle))
+        bundle = Bundle.open(desk.store.folder(self.bundle, lasting=True))
         with Session(bundle, OpenSettings(cache=engine_cache())) as session:
             return Answer(score(session, frames, labels, progress))
 
 
 def _ready(desk: Desk, files: Files, progress: Progress) -> Path:
-    return ready(desk.store.folder(files), cache_folder(), progress)
+    return ready(desk.store.folder(files, lasting=True), cache_folder(), progress)
 
 
 AnyJob = (

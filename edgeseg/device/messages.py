@@ -13,6 +13,8 @@ from edgeseg.core.ports import Array, Tensors
 from edgeseg.errors import InputError
 
 LONGEST_LINE = 1 << 28
+MOST_BYTES = 1 << 32
+"""Behind one line."""
 
 
 class Message(NamedTuple):
@@ -33,8 +35,17 @@ class _Line(msgspec.Struct):
 
 def write(stream: IO[bytes], body: object, parts: Sequence[bytes | memoryview] = ()) -> None:
     """One message, flushed. `body`: what msgspec writes as JSON."""
+    send(stream, encode(body, parts), parts)
+
+
+def encode(body: object, parts: Sequence[bytes | memoryview] = ()) -> bytes:
+    """The line of a message."""
     line = _Line(msgspec.Raw(msgspec.json.encode(body)), [memoryview(part).nbytes for part in parts])
-    stream.write(msgspec.json.encode(line) + b"\n")
+    return msgspec.json.encode(line) + b"\n"
+
+
+def send(stream: IO[bytes], line: bytes, parts: Sequence[bytes | memoryview] = ()) -> None:
+    stream.write(line)
     for part in parts:
         stream.write(part)
     stream.flush()
@@ -51,8 +62,8 @@ def read(stream: IO[bytes]) -> Message | None:
         return None
     try:
         found = msgspec.json.decode(line, type=_Line)
-        if min(found.parts, default=0) < 0:
-            raise ValueError("a part of negative length")
+        if min(found.parts, default=0) < 0 or sum(found.parts) > MOST_BYTES:
+            raise ValueError(f"parts of {sum(found.parts)} bytes")
     except ValueError as fault:
         raise InputError(f"no message: {line[:200]!r} ({fault})", expected="a JSON line") from None
     parts = [stream.read(size) for size in found.parts]

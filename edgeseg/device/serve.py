@@ -18,7 +18,7 @@ from edgeseg.core.faults import explained
 from edgeseg.device import messages
 from edgeseg.device.jobs import AnyJob, Desk
 from edgeseg.device.messages import Message
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, InternalError
 
 Inbox = queue.SimpleQueue["Message | EdgesegError | None"]
 GRACE_S = 10.0
@@ -78,13 +78,14 @@ def _receive(jobs: IO[bytes], waiting: Inbox, busy: threading.Event) -> None:
     try:
         while (message := messages.read(jobs)) is not None:
             waiting.put(message)
-    except EdgesegError as fault:
-        waiting.put(fault)
-    waiting.put(None)
-    if busy.is_set():
-        os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(GRACE_S)
-    os._exit(1)
+    except Exception as fault:  # too little memory, or no message: what follows cannot be read either
+        waiting.put(explained(fault))
+    finally:
+        waiting.put(None)
+        if busy.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(GRACE_S)
+        os._exit(1)
 
 
 def _work(desk: Desk, given: Message | EdgesegError, answers: IO[bytes]) -> None:
@@ -96,19 +97,21 @@ def _work(desk: Desk, given: Message | EdgesegError, answers: IO[bytes]) -> None
             raise given
         job: AnyJob = msgspec.json.decode(given.body, type=AnyJob)
         result, parts = job.do(desk, given.parts, tell)
+        line = messages.encode(Reply(result=msgspec.Raw(msgspec.json.encode(result))), parts)
     except BrokenPipeError:
         raise
     except Exception as fault:
         messages.write(answers, Reply(error=_failure(fault)))
         return
-    messages.write(answers, Reply(result=msgspec.Raw(msgspec.json.encode(result))), parts)
+    messages.send(answers, line, parts)
 
 
 def _failure(fault: Exception) -> Failure:
-    if isinstance(fault, EdgesegError):
-        kind = next(c.__name__ for c in type(fault).__mro__ if getattr(errors, c.__name__, None) is c)
-        return Failure(kind=kind, message=fault.message, expected=fault.expected, hint=fault.hint)
-    return Failure(kind="", message=explained(fault).message)
+    error = explained(fault)
+    if isinstance(error, InternalError):
+        return Failure(kind="", message=error.message)
+    kind = next(c.__name__ for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
+    return Failure(kind=kind, message=error.message, expected=error.expected, hint=error.hint)
 
 
 def _private(descriptor: int, mode: str) -> IO[bytes]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgeseg.core.bundle import FileEntry, file_sha256
+from edgeseg.core.bundle import MANIFEST, Bundle, FileEntry, file_sha256
 from edgeseg.core.names import require_file_name
 from edgeseg.core.ports import Availability
 from edgeseg.core.target import Target
@@ -33,20 +33,29 @@ class Agent(Connection):
         return self._can[target]
 
     def send_engine(self, file: EngineFile) -> jobs.SentEngine:
-        return jobs.SentEngine(file.entry.name, file.record, self.send_folder(file.entry.parent))
+        """An engine, with all that lies in its folder."""
+        folder = file.entry.parent
+        files = self.send([one for one in sorted(folder.rglob("*")) if not one.is_dir()], folder)
+        return jobs.SentEngine(file.entry.name, file.record, files)
 
-    def send_folder(self, folder: Path) -> Files:
-        """`send` with all files in a folder. Raises InputError when there are none."""
-        files = sorted(file for file in folder.rglob("*") if file.is_file())
-        if not files:
-            raise InputError(f"{folder} holds no file", expected="a bundle, or a built engine")
-        return self.send(files, folder)
+    def send_bundle(self, path: Path) -> Files:
+        """A bundle, checked here, and nothing else that may lie in its folder. Raises as `Bundle.open`."""
+        bundle = Bundle.open(path)
+        return self.send([bundle.path / MANIFEST, *map(bundle.file, bundle.manifest.files)], bundle.path)
 
     def send(self, files: Iterable[Path], folder: Path) -> Files:
-        """Let the device have these files; what it has is not sent. What they are called in `folder`."""
-        found = {file: FileEntry(file.stat().st_size, self._sha256(file)) for file in files}
+        """Let the device have these files; what it has is not sent. What they are called in `folder`.
+
+        Raises:
+            InputError: a link, whose target may be anything.
+        """
+        found = {}
+        for file in files:
+            if file.is_symlink():
+                raise InputError(f"{file} is a link", expected="a regular file")
+            found[file] = FileEntry(file.stat().st_size, self._sha256(file))
         places = {entry.sha256: file for file, entry in found.items()}
-        wanted: tuple[str, ...] = self.result(jobs.Missing(digests=tuple(places)), tuple[str, ...])
+        wanted: tuple[str, ...] = self.result(jobs.Missing(files=tuple(found.values())), tuple[str, ...])
         for digest in wanted:
             with places[digest].open("rb") as stream:
                 part = stream.read(PART_BYTES)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import RLock
+from threading import Lock, get_ident
 from typing import IO, Any
 
 import msgspec
@@ -22,7 +24,7 @@ from edgeseg.errors import EdgesegError, InputError, MissingDevice
 
 Command = Callable[[Sequence[str]], Sequence[str]]
 """How a program is started on the device: its arguments there, such as `["python3", "-c", ...]`, to a command
-here whose standard input and output are those of the program."""
+here whose standard input and output are those of the program. It must end when the line is dead."""
 LEAVE_S = 15.0
 SAID = 600
 """Characters of what a device said last that an error shows."""
@@ -35,21 +37,26 @@ class RemoteFault(Exception):
 class Connection:
     """One agent. Calls may come from several threads; the device does one job after the other.
 
+    Attributes:
+        closed: the agent is gone, whatever the reason.
+
     Raises:
         MissingDevice: it cannot be started there.
     """
 
     def __init__(self, name: str, command: Command, python: str = "python3") -> None:
         self.name, self.closed = name, False
-        self._lock = RLock()
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._lock, self._owner = Lock(), 0
+        self._host = os.getpid()
+        self._later: deque[Job] = deque()
+        self._gone = MissingDevice(f"the device '{name}' was closed")
         zone = Zone()
-        try:
+        arguments = command(zone.arguments(python))
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        pipe = subprocess.PIPE
+        try:  # in a session of its own: a Ctrl-C of the terminal is for the host alone
             self._process = subprocess.Popen(
-                command(zone.arguments(python)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._said,
+                arguments, stdin=pipe, stdout=pipe, stderr=self._said, start_new_session=True
             )
         except OSError as fault:
             self._said.close()
@@ -60,6 +67,9 @@ class Connection:
             zone.send(self._jobs, self._answers)
         except (OSError, EOFError) as fault:
             raise self._lost(fault) from None
+        except BaseException:
+            self._end()
+            raise
 
     def ask(self, job: Job, parts: Sequence[bytes | memoryview] = (), progress: Progress = silent) -> Message:
         """The answer to a job, as JSON, and the bytes that belong to it.
@@ -69,15 +79,27 @@ class Connection:
             RemoteFault: an exception of an engine.
             MissingDevice: the device is gone.
         """
+        line = messages.encode(job, parts)
+        if self._owner == get_ident():
+            raise RuntimeError("a job was asked for within the progress of another one")
+        if self._host != os.getpid():
+            raise MissingDevice(
+                f"the device '{self.name}' belongs to the process that this one was forked from"
+            )
         with self._lock:
+            self._owner = get_ident()
             try:
-                messages.write(self._jobs, job, parts)
-                answer = self._answer(progress)
-            except (OSError, InputError, ValueError) as fault:
-                raise self._lost(fault) from None
-            except BaseException:  # interrupted: what answers next would answer this
-                self._process.kill()
+                while self._later:
+                    earlier = self._later.popleft()
+                    self._answer(messages.encode(earlier), (), silent)
+                answer = self._answer(line, parts, progress)
+            except MissingDevice:
                 raise
+            except BaseException:  # interrupted: what answers next would answer this
+                self._end()
+                raise
+            finally:
+                self._owner = 0
         if isinstance(answer, Failure):
             raise self._error(answer)
         return answer
@@ -92,30 +114,41 @@ class Connection:
         """What a job found, of the type `kind`. Raises as `ask`."""
         return msgspec.json.decode(self.ask(job, parts, progress).body, type=kind)
 
+    def later(self, job: Job) -> None:
+        """Do a job before the next one that is asked for, whatever comes of it: what finalizers call, which
+        run in the middle of anything."""
+        self._later.append(job)
+
     def close(self) -> None:
-        """Let the agent end; the second call does nothing."""
-        if self.closed:
+        """Let the agent end; the second call does nothing, nor does one in a forked child."""
+        if self.closed or self._host != os.getpid():
             return
-        self.closed = True
         with suppress(OSError):
             self._jobs.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(LEAVE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        with suppress(OSError):
-            self._answers.close()
-        self._said.close()
+        self._end()
 
-    def _answer(self, progress: Progress) -> Message | Failure:
-        while (found := messages.read(self._answers)) is not None:
-            reply = msgspec.json.decode(found.body, type=Reply)
-            if reply.progress is not None:
-                progress(reply.progress, reply.done, reply.total)
-                continue
-            return reply.error or Message(reply.result, found.parts)
-        raise OSError("the connection ended")
+    def _answer(
+        self, line: bytes, parts: Sequence[bytes | memoryview], progress: Progress
+    ) -> Message | Failure:
+        if self.closed:
+            raise self._gone
+        try:
+            messages.send(self._jobs, line, parts)
+        except (OSError, ValueError) as fault:
+            raise self._lost(fault) from None
+        while True:
+            try:
+                found = messages.read(self._answers)
+                if found is None:
+                    raise OSError("the connection ended")
+                reply = msgspec.json.decode(found.body, type=Reply)
+            except (OSError, InputError, ValueError) as fault:
+                raise self._lost(fault) from None
+            if reply.progress is None:
+                return reply.error or Message(reply.result, found.parts)
+            progress(reply.progress, reply.done, reply.total)
 
     def _error(self, failure: Failure) -> Exception:
         kind = getattr(errors, failure.kind, None) if failure.kind else None
@@ -128,15 +161,21 @@ class Connection:
 
     def _lost(self, fault: Exception) -> MissingDevice:
         """The error for an agent that is gone, with what it said last."""
-        said = ""
-        if not self.closed:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(1.0)
-            self._process.kill()
-            self._said.seek(0)
-            said = " ".join(self._said.read().decode(errors="replace").split())[-SAID:]
-            self.close()
-        return MissingDevice(
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        self._said.seek(0)
+        said = " ".join(self._said.read().decode(errors="replace").split())[-SAID:]
+        self._gone = MissingDevice(
             f"the device '{self.name}' does not answer: {said or fault}",
             expected="Python 3.10 or newer there, with numpy and msgspec",
         )
+        self._end()
+        return self._gone
+
+    def _end(self) -> None:
+        self.closed = True
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._jobs, self._answers, self._said):
+            with suppress(OSError):
+                stream.close()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -21,7 +21,8 @@ from edgeseg.device.race import EngineFile, RaceSettings, Taken
 from edgeseg.device.settings import BenchSettings
 from edgeseg.devices.agent import Agent
 from edgeseg.devices.connection import Command
-from edgeseg.devices.remote_backend import RemoteBackend
+from edgeseg.devices.remote_backend import remote_backend
+from edgeseg.errors import BundleError
 
 Compared = tuple[Measurement, Measurement, PairedRatio, PairedRatio]
 
@@ -37,26 +38,33 @@ class Remote:
     def __init__(self, name: str, command: Command, python: str = "python3") -> None:
         self.name = name
         self._command, self._python = command, python
+        self._started: Agent | None = None
+        self._starting = Lock()
 
     def __enter__(self) -> Remote:
         return self
 
     def __exit__(self, *fault: object) -> None:
         """Let the agent end."""
-        if "_agent" in self.__dict__:
-            self._agent.close()
-            del self._agent
+        with self._starting:
+            if self._started:
+                self._started.close()
+            self._started = None
 
-    @cached_property
+    @property
     def _agent(self) -> Agent:
-        return Agent(self.name, self._command, self._python)
+        """That of the last call; a new one when it is gone."""
+        with self._starting:
+            if self._started is None or self._started.closed:
+                self._started = Agent(self.name, self._command, self._python)
+            return self._started
 
     def describe(self, progress: Progress = silent) -> Description:
         found: Description = self._agent.result(jobs.Describe(), Description, progress=progress)
         return found
 
     def backend(self, target: Target) -> Backend:
-        return RemoteBackend(self._agent, target)
+        return remote_backend(self._agent, target)
 
     def race(
         self,
@@ -72,12 +80,12 @@ class Remote:
         return taken
 
     def bench(self, bundle: Path, settings: BenchSettings, progress: Progress = silent) -> Measurement:
-        job = jobs.Bench(files=self._agent.send_folder(bundle), settings=_without_cache(settings))
+        job = jobs.Bench(files=self._agent.send_bundle(bundle), settings=_without_cache(settings))
         found: Measurement = self._agent.result(job, Measurement, progress=progress)
         return found
 
     def compare(self, a: Path, b: Path, settings: BenchSettings, progress: Progress = silent) -> Compared:
-        first, second = self._agent.send_folder(a), self._agent.send_folder(b)
+        first, second = self._agent.send_bundle(a), self._agent.send_bundle(b)
         job = jobs.Compare(files=first, other=second, settings=_without_cache(settings))
         found: Compared = self._agent.result(job, Compared, progress=progress)
         return found
@@ -91,16 +99,19 @@ class Remote:
         overwrite: bool = False,
         progress: Progress = silent,
     ) -> Bundle:
-        job = jobs.Finish(files=self._agent.send_folder(bundle.path), options=dict(options))
+        job = jobs.Finish(files=self._agent.send_bundle(bundle.path), options=dict(options))
         made: Files = self._agent.result(job, Files, progress=progress)
         with draft(output, overwrite=overwrite) as result:
             self._agent.fetch(made, result.path)
             result.adopt()
+            parent = result.manifest.parent if result.manifest else None
+            if parent != bundle.as_parent():
+                raise BundleError(f"the device '{self.name}' sent another bundle than what was asked for")
         return Bundle.open(output)
 
     def score(self, bundle: Path, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
         job = jobs.Score(
-            bundle=self._agent.send_folder(bundle),
+            bundle=self._agent.send_bundle(bundle),
             frames=self._agent.send([frames], frames.parent),
             labels=self._agent.send([labels], labels.parent),
         )

@@ -13,8 +13,10 @@ from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import (
     Array,
     Availability,
+    Backend,
     BuildSettings,
     Built,
+    ChecksOperators,
     Layer,
     OpenSettings,
     Progress,
@@ -31,23 +33,18 @@ from edgeseg.devices.agent import Agent
 class RemoteBackend:
     """Builds, opens and runs on a device.
 
-    Raises:
-        TargetError: there is no such engine or precision.
+    Args:
+        stated: the backend here, for what it states.
     """
 
-    def __init__(self, agent: Agent, target: Target) -> None:
+    def __init__(self, agent: Agent, stated: Backend) -> None:
         self._agent = agent
-        stated = backend_for(target)
         self.options, self.int8 = stated.options, stated.int8
         self.graph, self.computes = stated.graph, stated.computes
         self.targets = stated.targets
 
     def availability(self, target: Target) -> Availability:
         return self._agent.availability(target)
-
-    def check(self, graph: Path, target: Target) -> None:
-        files = self._agent.send([graph], graph.parent)
-        self._agent.ask(jobs.Check(target=str(target), graph=graph.name, files=files))
 
     def build(
         self, graph: Path, target: Target, folder: Path, settings: BuildSettings, progress: Progress = silent
@@ -71,6 +68,21 @@ class RemoteBackend:
             cached=settings.cache is not None,
         )
         return RemoteEngine(self._agent, self._agent.result(job, jobs.Opened))
+
+
+class CheckingBackend(RemoteBackend):
+    """Of an engine that `ChecksOperators`."""
+
+    def check(self, graph: Path, target: Target) -> None:
+        files = self._agent.send([graph], graph.parent)
+        self._agent.ask(jobs.Check(target=str(target), graph=graph.name, files=files))
+
+
+def remote_backend(agent: Agent, target: Target) -> Backend:
+    """Raises TargetError: there is no such engine or precision."""
+    stated = backend_for(target)
+    kind = CheckingBackend if isinstance(stated, ChecksOperators) else RemoteBackend
+    return kind(agent, stated)
 
 
 class RemoteEngine:
@@ -98,8 +110,7 @@ class RemoteEngine:
         return found
 
     def close(self) -> None:
-        if not self._agent.closed:  # with its agent, an engine is gone too
-            self._agent.ask(jobs.Close(engine=self._number))
+        self._agent.later(jobs.Close(engine=self._number))
 
 
 class RemoteRequest:

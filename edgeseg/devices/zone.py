@@ -18,8 +18,9 @@ FILES = ("__init__.py", "errors.py")
 HAVE, SEND = b"have\n", b"send\n"
 
 START = """
-import hashlib, io, os, pathlib, sys, tempfile, zipfile
+import sys
 sys.path[:] = [p for p in sys.path if p]
+import hashlib, io, os, pathlib, tempfile, zipfile
 digest, size = sys.argv[1:]
 base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
 zones = pathlib.Path(base, "edgeseg", "zones")
@@ -40,6 +41,7 @@ else:
         try: os.rename(os.path.join(new, "zone"), place)
         except OSError:
             if not place.is_dir(): raise
+os.utime(place)
 sys.path.insert(0, str(place))
 from edgeseg.device.serve import serve
 sys.exit(serve())
@@ -57,12 +59,12 @@ class Zone:
 
     def send(self, jobs: IO[bytes], answers: IO[bytes]) -> None:
         """Give the program what it needs. Raises EOFError, OSError when it is not what answers."""
-        answer = answers.readline()
+        answer = answers.readline(200)
         if answer == SEND:
             jobs.write(self.archive)
             jobs.flush()
         elif answer != HAVE:
-            raise EOFError(f"it said {answer[:200]!r}")
+            raise EOFError(f"it said {answer!r}")
 
     @property
     def digest(self) -> str:
@@ -82,13 +84,13 @@ class Zone:
         for name in FILES:
             yield f"edgeseg/{name}", root / name
         for part in PARTS:
-            for folder in _places(root, part):
+            for folder in _places(part):
                 for file in folder.rglob("*.py"):
                     yield f"edgeseg/{part}/{file.relative_to(folder).as_posix()}", file
 
 
-def _places(root: Path, part: str) -> Sequence[Path]:
+def _places(part: str) -> Sequence[Path]:
     """Folders that the package looks into: its own, and those that were added to it."""
     import importlib
 
-    return [Path(folder) for folder in importlib.import_module(f"edgeseg.{part}").__path__] or [root / part]
+    return [Path(folder) for folder in importlib.import_module(f"edgeseg.{part}").__path__]

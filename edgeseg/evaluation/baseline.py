@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import ModelChoice
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 
 NAME = "torch-fp32"
 
 
-def torch_baseline(bundle: Bundle, camera: Size, *, trusted: Path | None = None) -> Callable[[Array], Array]:
+def torch_baseline(
+    bundle: Bundle, camera: Size, *, trusted: ModelChoice | None = None
+) -> Callable[[Array], Array]:
     """`frames` uint8 [N,H,W,3] -> class map uint8 [N,H,W], from a bundle of kind `torch`."""
     import torch
 

@@ -75,6 +75,7 @@ def verify(
     output: Path | None = None,
     reference: Path | None = None,
     device: Device = LOCAL,
+    reference_device: Device | None = None,
     progress: Progress = silent,
 ) -> Verification:
     """Score a bundle's engine against labels, or its agreement with FP32 on images without labels.
@@ -90,7 +91,7 @@ def verify(
         threads: inference threads on a CPU; None: as the bundle says.
         worst: how many of the worst frames to name, and to save as pictures in `output`.
         reference: another engine bundle to compare with instead of the bundle's own FP32 graph.
-        device: where the engines run; the FP32 graph runs here.
+        device: where the engines run; the FP32 graph runs here. `reference_device`: that of `reference`.
 
     Raises:
         InputError: an unknown class in the budget, a limit on drops without labels, a multi-label network
@@ -133,7 +134,7 @@ def verify(
         stack.enter_context(session)
         proof = _Proof(
             engine=Resizing(session, spec, record.camera_size),
-            reference=open_reference(bundle, reference, threads, stack, device),
+            reference=open_reference(bundle, reference, threads, stack, reference_device or device),
             spec=spec,
             batch=record.batch,
             samples=samples,

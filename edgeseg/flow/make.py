@@ -78,7 +78,7 @@ def _steps_folder(progress: Progress) -> Iterator[Path]:
         with Scratch() as place:
             yield place
     else:
-        for cache in (folder, engine_cache(), *engine_cache().glob("openvino-*")):
+        for cache in (folder, engine_cache()):
             forget_unused(cache)
         yield folder
 
@@ -183,7 +183,7 @@ class Maker:
         require_operators(network, targets, self.device, trained=self.plan.trains_int8, output=output)
 
     def unpruned(self, output: Path) -> Bundle | None:
-        """The network as it was before the first `prune`, as an FP32 engine; None if the recipe has none."""
+        """The network before the first `prune`, as an FP32 engine of this machine; None: none is pruned."""
         uses = [step.use for step in self.plan.steps]
         if "prune" not in uses:
             return None
@@ -192,7 +192,8 @@ class Maker:
         before = self.plan.steps[: uses.index("prune")]
         for step in (*before, self.plan.steps[uses.index("export")]):
             bundle = self._step(step, bundle, context)
-        return self.engine(bundle, REFERENCE, output)
+        here = Maker(self.plan, self.data, self.steps_folder, progress=self.progress)
+        return here.engine(bundle, REFERENCE, output)
 
     def quantized(self, graph: Bundle, target: Target) -> Bundle:
         """The Q/DQ bundle that the engine of an int8 target is made of."""
@@ -250,8 +251,7 @@ class Maker:
         )
 
     def _availability(self, target: str) -> Availability:
-        planned = next((t for t in self.plan.targets if t.target == target), None)
-        return (planned or planned_target(TargetChoice(target=target), self.device)).availability
+        return planned_target(TargetChoice(target=target), self.device).availability
 
     def context(self, bundle: Bundle) -> Context:
         spec = bundle.manifest.model
@@ -267,7 +267,7 @@ class Maker:
             train=choice.train,
             validation=choice.validation,
             limit=choice.limit,
-            trusted=self.plan.model.ref.path if self.trust_file else None,
+            trusted=self.plan.model if self.trust_file else None,
             device=self.device,
             stopwatch=EngineStopwatch(engine_cache(), self.device),
             progress=self.progress,
@@ -290,7 +290,18 @@ class Maker:
                 limits = self.plan.recipe.budget
                 drops = {"max_drop": limits.max_drop, "max_class_drop": limits.max_class_drop}
                 settings |= {"target": str(target), "budget": drops}
-        return _Work(step.use, settings, parent, context, self._measures(settings.get("target", "")))
+        measured = settings.get("target", "")
+        if step.use == "quantize" and not measured:
+            measured = self._probe(settings)
+        return _Work(step.use, settings, parent, context, self._measures(measured))
+
+    def _probe(self, settings: dict[str, Any]) -> str:
+        """The target whose engine collects ranges; empty: that of this machine, which checks graphs."""
+        from edgeseg.quantization.ranges.probe import ONNXRUNTIME
+        from edgeseg.quantization.schemes import scheme_named
+
+        engine = settings["ptq"]["engine"] or scheme_named(settings["scheme"]).probe
+        return "" if engine == ONNXRUNTIME else f"{engine}-fp32"
 
     def _measures(self, target: str) -> dict[str, str]:
         """What a step that times or scores on a target depends on."""

@@ -175,6 +175,7 @@ class Prover:
             budget=budget,
             reference=self.reference.path if self.reference else None,
             device=self.device,
+            reference_device=LOCAL,
             progress=self.progress,
         )
         write_document(saved, result)

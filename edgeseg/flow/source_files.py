@@ -36,19 +36,24 @@ def source_files(choice: ModelChoice) -> list[tuple[str, str]]:
 
 
 def portable(choice: ModelChoice) -> dict[str, Any]:
-    """What was chosen, with the names of files in place of their paths."""
+    """What was chosen, with the names of files in place of their paths; of options and classes also what the
+    files hold."""
     ref = choice.ref
-    files = {text: Path(text).name for text in _texts(choice) if Path(text).is_file()}
     found: dict[str, Any] = msgspec.to_builtins(choice)
     return {
         **found,
         "name": ref.at(Path(ref.path.name)) if ref.path else choice.name,
         "weights": Path(choice.weights).name,
-        "options": {
-            key: files.get(value, value) if isinstance(value, str) else value
-            for key, value in found["options"].items()
-        },
+        "classes": _held(found["classes"]),
+        "options": {key: _held(value) for key, value in found["options"].items()},
     }
+
+
+def _held(value: Any) -> Any:
+    """A value; of a file that it names, the name and the sha256."""
+    if not isinstance(value, str) or not value or not Path(value).is_file():
+        return value
+    return [Path(value).name, file_sha256(Path(value))]
 
 
 def _texts(choice: ModelChoice) -> list[str]:

@@ -113,7 +113,8 @@ def _foreign(
     """A network whose output contract is found out by running it."""
     contract = postprocess_of(choice)
     require_finite(network.state_dict(), source.ref)
-    with torch.inference_mode(), _fed(network, source, size):
+    assert choice.ref.path is not None
+    with torch.inference_mode(), _fed(network, choice.ref.path.resolve(), size):
         try:
             path, scores = find_output(
                 network, size, stated=contract.output or None, stretch=contract.stretch
@@ -143,31 +144,43 @@ def _foreign(
     return Loaded(spec, module, notes=(*notes, _describe(path, scores.shape, activation, known)))
 
 
-def rebuild_foreign(spec: ModelSpec, trusted: Path | None) -> nn.Module:
+def rebuild_foreign(spec: ModelSpec, trusted: ModelChoice | None) -> nn.Module:
     source = spec.source
     if source.kind not in ("python", "pt2"):
         raise ModelError(f"'{spec.name}' comes from {source.kind}: there is no torch network to build")
-    if trusted is None:
+    if trusted is None or trusted.ref.path is None:
         raise ModelError(
             f"the network '{spec.name}' is code in {source.ref}, which the bundle cannot carry",
             hint="if you trust that file, add --trust-file",
         )
-    if require_file(trusted, "the file the bundle was made from") != source.sha256:
+    path = trusted.ref.path
+    if require_file(path, "the file the bundle was made from") != source.sha256:
         raise ModelError(
-            f"the bundle's network is the code {source.ref}, and {trusted} is not that file, or was changed",
+            f"the bundle's network is the code {source.ref}, and {path} is not that file, or was changed",
             hint="export it again",
         )
     if source.kind == "pt2":
-        network, _ = load_program(trusted)
+        network, _ = load_program(path)
     else:
-        ref = ModelRef.parse(source.ref).at(trusted)
-        network = call_factory(ref, load_factory(ref), source.options).eval()
+        _require_call(source, trusted)
+        network = call_factory(trusted.name, load_factory(trusted.name), source.options).eval()
     return one_output(network, source.output, frozen=source.kind == "pt2")
 
 
-def _fed(network: nn.Module, source: Source, size: Size) -> AbstractContextManager[None]:
-    """Running the user's network on an input of `size`: its errors are the user's."""
-    path = ModelRef.parse(source.ref).path or Path(source.ref)
+def _require_call(source: Source, trusted: ModelChoice) -> None:
+    """Raise ModelError unless a bundle calls what the user named, with what he gave."""
+    given = {name: plain(name, value) for name, value in trusted.options.items()}
+    told = {name: value for name, value in source.options.items() if name in given or name != "classes"}
+    if source.ref.rpartition(":")[2] != trusted.ref.factory or told != given:
+        raise ModelError(
+            f"the bundle's network is {source.ref} called with {told}",
+            expected=f"what was named: {trusted.ref.factory} with {given}",
+            hint="remove that bundle: edgeseg did not make it for this network",
+        )
+
+
+def _fed(network: nn.Module, path: Path, size: Size) -> AbstractContextManager[None]:
+    """Running the user's network, of the file `path`, on an input of `size`: its errors are the user's."""
     return users_code(
         path,
         f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]",

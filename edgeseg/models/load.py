@@ -57,20 +57,21 @@ def resolve(
     return from_zoo(choice, classes, ignore_index)
 
 
-def open_network(bundle: Bundle, *, trusted: Path | None = None) -> nn.Module:
+def open_network(bundle: Bundle, *, trusted: ModelChoice | None = None) -> nn.Module:
     """The network of a bundle of kind `torch`, in evaluation mode. See `rebuild`."""
     return rebuild(bundle.manifest.model, bundle.file(bundle.manifest.weights), trusted=trusted)
 
 
-def rebuild(spec: ModelSpec, weights_path: Path | str, *, trusted: Path | None = None) -> nn.Module:
+def rebuild(spec: ModelSpec, weights_path: Path | str, *, trusted: ModelChoice | None = None) -> nn.Module:
     """The network a ModelSpec describes, pruned as it says, with weights that `write_safetensors` wrote.
 
     Args:
-        trusted: the user's file, which may run: a bundle names the code of its network, and does not hold it.
+        trusted: the network that the user named, whose file may run: a bundle names the code of its network,
+            and does not hold it.
 
     Raises:
-        ModelError: the network is the user's own code (`.py`, `.pt2`) and `trusted` is None, or is not
-            the file that the network came from; or the pruning history does not fit it.
+        ModelError: the network is the user's own code (`.py`, `.pt2`) and `trusted` is None, or not
+            what the network came from; or the pruning history does not fit it.
         CheckpointError: the weights do not fit.
     """
     import torch
@@ -88,7 +89,7 @@ def rebuild(spec: ModelSpec, weights_path: Path | str, *, trusted: Path | None =
     return network.eval()
 
 
-def _built(spec: ModelSpec, channels: int | None, trusted: Path | None) -> nn.Module:
+def _built(spec: ModelSpec, channels: int | None, trusted: ModelChoice | None) -> nn.Module:
     if spec.source.kind == "zoo":
         network: nn.Module = family(spec.source.ref).create(
             channels or len(spec.classes), **spec.source.options

@@ -16,6 +16,7 @@ from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
+from edgeseg.core.recipe import ModelChoice
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import RecipeError
@@ -54,7 +55,7 @@ class Context:
         camera_size: (height, width) of the frames.
         work: folder for checkpoints that survive a kill; the runner empties it after the step.
         cache: folder for timing caches.
-        trusted: the user's file with the code of the network, which may run.
+        trusted: the network that the user named, whose code may run.
         device: where engines are made, run and timed.
         stopwatch: for steps that choose by latency.
     """
@@ -67,7 +68,7 @@ class Context:
     train: str = "train"
     validation: str = "val"
     limit: int = 0
-    trusted: Path | None = None
+    trusted: ModelChoice | None = None
     device: Device = LOCAL
     stopwatch: Stopwatch | None = None
     progress: Progress = silent

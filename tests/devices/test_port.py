@@ -7,12 +7,10 @@ import numpy as np
 import onnx
 import pytest
 from far import far_device
-from small import write_recipe
+from small import deferred, write_recipe
 
-from edgeseg.core.bundle import Bundle, EngineRecord
-from edgeseg.core.drafts import draft
+from edgeseg.core.bundle import EngineRecord
 from edgeseg.core.ports import BuildSettings, OpenSettings
-from edgeseg.core.status import BuildStatus
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine
 from edgeseg.device.race import EngineFile, RaceSettings
@@ -51,18 +49,6 @@ def bundles(tmp_path_factory):
 @pytest.fixture
 def frames():
     return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-
-
-def deferred(bundle: Bundle, folder) -> Bundle:
-    """The same bundle, as it is before its engine is built."""
-    with draft(folder) as result:
-        for name in bundle.manifest.files:
-            if not name.startswith("engine/"):
-                (result.path / name).write_bytes(bundle.file(name).read_bytes())
-        record = msgspec.structs.replace(bundle.engine, entry="", inputs=(), outputs=())
-        status = BuildStatus(state="deferred", reason="for the test")
-        result.finish(msgspec.structs.replace(bundle.manifest, kind="deferred", engine=record, build=status))
-    return Bundle.open(folder)
 
 
 def test_a_device_describes_itself(device):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 import threading
 import time
@@ -15,7 +16,9 @@ from far import far_device, opened_by
 from small import write_recipe
 
 import edgeseg
+from edgeseg.core.bundle import FileEntry
 from edgeseg.core.ports import OpenSettings
+from edgeseg.core.target import Target
 from edgeseg.device import jobs, messages
 from edgeseg.device.race import EngineFile, RaceSettings
 from edgeseg.device.serve import _failure
@@ -48,13 +51,13 @@ def far(tmp_path):
 def sent(monkeypatch):
     """The jobs that cross the pipe."""
     found = []
-    real = connection.messages.write
+    real = connection.messages.encode
 
-    def write(stream, job, parts=()):
+    def encode(job, parts=()):
         found.append(job)
-        real(stream, job, parts)
+        return real(job, parts)
 
-    monkeypatch.setattr(connection.messages, "write", write)
+    monkeypatch.setattr(connection.messages, "encode", encode)
     return found
 
 
@@ -81,12 +84,122 @@ def test_a_device_that_goes_away_is_missing(far):
         far.describe()
 
 
-def test_errors_say_where_they_happened(far, tmp_path):
+def test_the_next_call_starts_a_new_agent(far):
+    far.describe()
+    far._agent._process.kill()
+    with pytest.raises(MissingDevice, match="does not answer"):
+        far.describe()
+    assert far.describe().machine
+
+
+def test_an_engine_that_is_collected_within_a_job_disturbs_nothing(far, bundle):
+    """A finalizer runs in the middle of anything; what it says waits for the next job."""
+    backend = far.backend(Target.parse("ort-fp32"))
+    engine = backend.open(bundle.file(bundle.engine.entry), bundle.engine, OpenSettings())
+    told = []
+
+    def progress(message, done=0, total=0):
+        told.append(message)
+        engine.close()
+
+    assert far.describe(progress).targets and told
+    assert far.describe().machine
+    with pytest.raises(InputError, match="is open"):
+        engine.layers()
+
+
+def test_a_question_within_the_progress_of_another_is_refused(far):
+    with pytest.raises(RuntimeError, match="within the progress"):
+        far.describe(lambda *_: far.describe())
+    assert far.describe().machine
+
+
+def test_an_interrupt_stays_one(far, bundle):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Session(bundle, OpenSettings(), backends=far.backend),
+    ):
+        far.describe(interrupt)
+
+
+def test_a_message_that_the_device_cannot_hold_is_an_error():
+    memory = "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
+
+    def small(arguments):
+        python, option, program, *rest = arguments
+        return [python, option, memory + program, *rest]
+
+    with Remote("small", small, sys.executable) as device, pytest.raises((InputError, MissingDevice)):
+        infos, parts = messages.arrays({"frames": np.zeros(1 << 31, np.uint8)})
+        device._agent.ask(jobs.Run(engine=1, request=0, inputs=infos * 2), parts * 2)
+
+
+def test_links_in_a_bundle_do_not_leave_this_machine(far, bundle, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle.path, copy)
+    (tmp_path / "secret").write_text("secret")
+    (copy / "notes.txt").symlink_to(tmp_path / "secret")
+    (copy / ".DS_Store").write_text("of the host")
+    assert far.bench(copy, BenchSettings(min_runs=30, min_seconds=0.0)).bundle_id == bundle.id
+    engine = copy / "engine" / "notes.txt"
+    engine.symlink_to(tmp_path / "secret")
+    entry = EngineFile(copy / bundle.engine.entry, bundle.engine)
+    with pytest.raises(InputError, match="is a link"):
+        far.race([entry], RaceSettings(rounds=Rounds(1, 1), effort=Effort(runs=1, seconds=0.0)))
+    kept = (tmp_path / "far" / "home" / ".cache" / "edgeseg" / "device" / "files").iterdir()
+    assert b"secret" not in [file.read_bytes() for file in kept]
+
+
+def test_a_bundle_stays_there_and_a_trial_goes(tmp_path, bundle):
+    folder = tmp_path / "far" / "home" / ".cache" / "edgeseg" / "device" / "files"
+    with far_device(tmp_path / "far") as device:
+        entry = EngineFile(bundle.file(bundle.engine.entry), bundle.engine)
+        device.race([entry], RaceSettings(rounds=Rounds(1, 1), effort=Effort(runs=1, seconds=0.0)))
+        assert list(folder.iterdir())
+    assert not list(folder.iterdir())
+    with far_device(tmp_path / "far") as device:
+        device.bench(bundle.path, BenchSettings(min_runs=30, min_seconds=0.0))
+    assert len(list(folder.iterdir())) == len({f.sha256 for f in bundle.manifest.files.values()}) + 1
+
+
+def test_a_damaged_file_is_sent_again(tmp_path, bundle):
+    settings = BenchSettings(min_runs=30, min_seconds=0.0)
+    with far_device(tmp_path / "far") as device:
+        device.bench(bundle.path, settings)
+    for file in (tmp_path / "far" / "home" / ".cache" / "edgeseg" / "device" / "files").iterdir():
+        file.write_bytes(b"")
+    with far_device(tmp_path / "far") as device:
+        assert device.bench(bundle.path, settings).bundle_id == bundle.id
+
+
+def test_a_device_needs_no_toml_and_ignores_modules_in_its_folder(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "zipfile.py").write_text("raise SystemExit('the folder was imported')")
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('tomllib', 'tomli')))\n"
+
+    def command(arguments):
+        python, option, program, *rest = arguments
+        return ["env", f"--chdir={tmp_path / 'far'}", python, option, blocked + program, *rest]
+
+    with Remote("old", command, sys.executable) as device:
+        assert device.describe().machine
+
+
+def test_errors_say_where_they_happened(far):
+    with pytest.raises(InputError, match="on the device 'far'"):
+        far._agent.ask(jobs.Layers(engine=99))
+    assert far.describe().machine, "the agent goes on"
+
+
+def test_a_broken_bundle_is_refused_before_it_is_sent(far, tmp_path, sent):
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "manifest.json").write_text("{}")
-    with pytest.raises(BundleError, match="on the device 'far'"):
+    with pytest.raises(BundleError):
         far.bench(tmp_path / "bundle", BenchSettings())
-    assert far.describe().machine, "the agent goes on"
+    assert not sent
 
 
 def test_what_nobody_foresaw_is_no_error_of_the_user(far):
@@ -95,6 +208,8 @@ def test_what_nobody_foresaw_is_no_error_of_the_user(far):
     failure = _failure(RuntimeError("no memory on this chip"))
     fault = far._agent._error(failure)
     assert isinstance(fault, connection.RemoteFault) and "no memory on this chip" in str(fault)
+    full = far._agent._error(_failure(OSError(28, "No space left on device")))
+    assert isinstance(full, InputError) and "No space left" in full.message
 
 
 def test_a_file_is_sent_once(far, bundle, sent):
@@ -165,15 +280,15 @@ def test_the_store_takes_what_was_announced_alone(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(InputError, match="a file came as"):
         store.put(DIGEST, b"something else", last=True)
-    assert store.missing([DIGEST]) == (DIGEST,)
+    assert store.missing([FileEntry(14, DIGEST)]) == (DIGEST,)
     with pytest.raises(InputError, match="is no sha256"):
-        store.missing(["../../etc/passwd"])
+        store.missing([FileEntry(1, "../../etc/passwd")])
     (tmp_path / "mine").write_text("mine")
     entry = store.add(tmp_path / "mine")
     with pytest.raises(InputError, match="begins with a dot"):
         store.folder({"../outside": entry})
     with pytest.raises(InputError, match="never sent"):
-        store.folder({"a": type(entry)(3, DIGEST)})
+        store.folder({"a": FileEntry(3, DIGEST)})
     place = store.folder({"engine/mine": entry, "copy": entry})
     assert (place / "engine" / "mine").read_text() == (place / "copy").read_text() == "mine"
     assert store.folder({"engine/mine": entry, "copy": entry}) == place

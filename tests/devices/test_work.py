@@ -17,7 +17,7 @@ WORK = Path(__file__).with_name("work.py")
 
 
 def test_results_of_a_far_device_are_those_of_this_machine(tmp_path):
-    """Export, verify, build, bench, int8 with and without a plan, a recipe that prunes by latency."""
+    """Export, verify, build, bench, int8 with and without a plan, the stopwatch, a recipe that prunes."""
     pytest.importorskip("openvino")
     places = {"here": [], "there": ["far"]}
     running = {}

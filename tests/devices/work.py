@@ -18,12 +18,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from far import far_device
-from small import CLASSES, save
+from small import CLASSES, deferred, save
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.drafts import draft
 from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe, StepChoice
-from edgeseg.core.status import BuildStatus
+from edgeseg.core.target import Target
 from edgeseg.datasets import open_dataset
 from edgeseg.device.settings import BenchSettings
 from edgeseg.devices import Device
@@ -31,6 +30,7 @@ from edgeseg.devices.local import LOCAL
 from edgeseg.evaluation.verify import Verification, verify
 from edgeseg.flow.bench import bench
 from edgeseg.flow.build import build
+from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.make import export
 from edgeseg.flow.quantize import quantize
 from edgeseg.flow.run import run
@@ -91,12 +91,16 @@ def work(folder: Path, device: Device) -> dict[str, Any]:
     pruned = (StepChoice(use="prune", settings=PRUNE), StepChoice(use="export"))
     whole = msgspec.structs.replace(recipe, steps=pruned, targets=("openvino-fp32",))
     result = run(whole, folder, folder / "run", settings=QUICK, device=device)
+    stopwatch, target = EngineStopwatch(device=device), Target.parse("openvino-fp32")
+    graph = fp32.file("graph.onnx")
+    found["raced"] = [lap.over_first is not None for lap in stopwatch.race([graph, graph], target)]
+    found["layers"] = sorted(stopwatch.layers(graph, target))
     found["run"] = [[row.target, row.made, row.miou] for row in result.rows]
     found["measured"] = [row.measurement is not None for row in result.rows]
     return found
 
 
-PRUNE = {"keep": 0.9, "by": "latency", "target": "openvino-fp32", "importance": "l1"}
+PRUNE = {"keep": 0.6, "layer_keep": 0.5}
 
 
 def write_data(folder: Path) -> DataChoice:
@@ -123,19 +127,6 @@ def about(bundle: Bundle) -> dict[str, Any]:
 
 def scores(found: Verification) -> list[Any]:
     return [found.engine, found.fp32, found.drop, found.agreement, found.verdict.status, found.frames]
-
-
-def deferred(bundle: Bundle, place: Path) -> Bundle:
-    """The same bundle, as it is before its engine is built."""
-    with draft(place) as result:
-        for name in bundle.manifest.files:
-            if not name.startswith("engine/"):
-                (result.path / name).write_bytes(bundle.file(name).read_bytes())
-        record = msgspec.structs.replace(bundle.engine, entry="", inputs=(), outputs=())
-        status = BuildStatus(state="deferred", reason="for the test")
-        manifest = msgspec.structs.replace(bundle.manifest, kind="deferred", engine=record, build=status)
-        result.finish(manifest)
-    return Bundle.open(place)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from edgeseg.core.calibration import CalibrationList, Entry
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.core.target import Target
 from edgeseg.datasets import open_dataset
+from edgeseg.devices.local import LOCAL, Local
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
-from edgeseg.flow.source_files import source_files
+from edgeseg.flow.source_files import portable, source_files
 
 
 def maker(recipe, folder):
@@ -77,6 +78,35 @@ def test_modules_cards_and_options_count_as_given(tmp_path):
     )
     names = {name for name, _ in source_files(choice)}
     assert names == {"net.py", "net.pt", "net.json", "encoder.pt", "parts/block.py", "parts/core.py"}
+
+
+def test_what_an_option_names_counts_under_its_own_name(tmp_path):
+    for folder, text in (("a", "1"), ("b", "2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.json").write_text(text)
+    first, second = str(tmp_path / "a" / "t.json"), str(tmp_path / "b" / "t.json")
+    one, other = (
+        portable(ModelChoice(name="net.py:f", options={"from": a, "to": b}))
+        for a, b in ((first, second), (second, first))
+    )
+    assert one != other and str(tmp_path) not in str(one)
+
+
+def test_ranges_of_another_device_are_not_used_again(tmp_path):
+    """Without a plan too: they are collected in its engine."""
+    pytest.importorskip("openvino")
+    recipe = write_recipe(tmp_path, targets=("openvino-int8", "ort-int8"))
+
+    class Kitchen(Local):
+        name = "kitchen"
+
+    plan, data = make_plan(recipe, tmp_path)
+    here, there = (Maker(plan, data, tmp_path / "steps", device=device) for device in (LOCAL, Kitchen()))
+    graph = here.graph()
+    (step,) = plan.int8_steps
+    for target, same in (("openvino-int8", False), ("ort-int8", True)):
+        work = [m._work(step, graph, m.context(graph), Target.parse(target)) for m in (here, there)]
+        assert (here._key(work[0]) == there._key(work[1])) is same
 
 
 def test_where_files_lie_does_not_count(tmp_path):

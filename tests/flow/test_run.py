@@ -8,9 +8,10 @@ import pytest
 from small import save, write_recipe
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe, TargetChoice
+from edgeseg.core.ports import Availability
+from edgeseg.core.recipe import Budget, DataChoice, ModelChoice, Recipe, StepChoice, TargetChoice
 from edgeseg.device.bench import BenchSettings
-from edgeseg.devices.local import LOCAL
+from edgeseg.devices.local import LOCAL, Local
 from edgeseg.errors import MissingDevice
 from edgeseg.flow import run as run_module
 from edgeseg.flow.results import judge
@@ -152,3 +153,41 @@ def test_a_limit_on_p99_takes_a_thousand_runs(tmp_path, monkeypatch):
     assert [s.min_runs for s in seen] == [1000]
     assert result.measurement.host.p99 is not None
     assert not any("needs 1,000 runs" in reason for reason in result.verdict.reasons)
+
+
+DEEPER = """
+import torch
+from torch import nn
+
+def net(classes=2):
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Conv2d(16, classes, 1))
+"""
+
+
+class WithoutOnnxRuntime(Local):
+    """A device whose only engine is OpenVINO."""
+
+    name = "kitchen"
+
+    def backend(self, target):
+        found = super().backend(target)
+        if target.engine == "ort":
+            absent = Availability(build=False, run=False, reason="not installed", fix="install it")
+            found.availability = lambda _: absent
+        return found
+
+
+def test_what_a_pruned_network_is_compared_with_runs_here(tmp_path):
+    """The network before pruning in ONNX Runtime: the device need not have that."""
+    pytest.importorskip("openvino")
+    (tmp_path / "deeper.py").write_text(DEEPER)
+    recipe = write_recipe(
+        tmp_path,
+        model=ModelChoice(name=str(tmp_path / "deeper.py:net"), input_size=(32, 32)),
+        steps=(StepChoice(use="prune", settings={"keep": 0.6}), StepChoice(use="export")),
+        targets=("openvino-fp32",),
+    )
+    result = run(recipe, tmp_path, tmp_path / "out", device=WithoutOnnxRuntime())
+    assert row(result, "openvino-fp32").verification.drop is not None

@@ -57,7 +57,9 @@ def test_the_output_that_counts_is_found_and_stated(net: str, kind: str, path: s
     assert loaded.spec.postprocess.output == ""
     assert (path or "the only output") in loaded.notes[-1] and "logits" in loaded.notes[-1]
     write_safetensors(tmp_path / "w.safetensors", loaded.module)
-    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trusted=Path(net.rpartition(":")[0]))
+    again = rebuild(
+        loaded.spec, tmp_path / "w.safetensors", trusted=ModelChoice(name=net, options={"kind": kind})
+    )
     image = torch.rand(1, 3, *SIZE)
     assert torch.equal(again(image), loaded.module(image))
 
@@ -269,11 +271,31 @@ def test_a_bundle_runs_no_code_unless_trusted_and_unchanged(net: str, tmp_path: 
     assert loaded.spec.source.ref.startswith("net.py:"), "where it lies, who uses it says"
     (tmp_path / "other.py").write_text(NET + "\n# another\n")
     with pytest.raises(ModelError, match=r"other\.py is not that file"):
-        rebuild(loaded.spec, weights, trusted=tmp_path / "other.py")
-    assert rebuild(loaded.spec, weights, trusted=code)
+        rebuild(loaded.spec, weights, trusted=ModelChoice(name=f"{tmp_path}/other.py:net"))
+    assert rebuild(loaded.spec, weights, trusted=ModelChoice(name=net))
+    for other in (ModelChoice(name=f"{code}:Net"), ModelChoice(name=net, options={"kind": "dict"})):
+        with pytest.raises(ModelError, match="called with"):
+            rebuild(loaded.spec, weights, trusted=other)
     code.write_text(NET + textwrap.dedent("\n# changed\n"))
     with pytest.raises(ModelError, match="was changed"):
-        rebuild(loaded.spec, weights, trusted=code)
+        rebuild(loaded.spec, weights, trusted=ModelChoice(name=net))
+
+
+def test_what_a_network_imports_when_it_runs_lies_beside_its_file(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "late.py").write_text("def twice(x):\n    return 2 * x\n")
+    (tmp_path / "code" / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Conv2d):\n"
+        "    def forward(self, x):\n"
+        "        import late\n"
+        "        return late.twice(super().forward(x))\n"
+        "def factory(classes=4):\n"
+        "    return Net(3, classes, 3, padding=1)\n"
+    )
+    loaded = resolve(ModelChoice(name="code/net.py:factory", input_size=SIZE))
+    assert loaded.spec.source.ref == "net.py:factory"
 
 
 @pytest.fixture
@@ -293,7 +315,7 @@ def test_an_exported_program_needs_trust(program: Path, tmp_path: Path):
     assert loaded.spec.postprocess.activation == "softmax"
     image = torch.rand(1, 3, *SIZE)
     write_safetensors(tmp_path / "w.safetensors", loaded.module)
-    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trusted=program)
+    again = rebuild(loaded.spec, tmp_path / "w.safetensors", trusted=ModelChoice(name=str(program)))
     assert torch.equal(loaded.module.eval()(image), again(image))
 
 

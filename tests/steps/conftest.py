@@ -67,13 +67,14 @@ def run_step(tmp_path) -> Callable[..., Bundle]:
     ) -> Bundle:
         step = STEPS.load(name).step(name)
         assert parent.manifest.kind in step.accepts
+        given = {k: v for k, v in parent.manifest.model.source.options.items() if k != "classes"}
         context = Context(
             camera_size=SIZE,
             frames=Frames(frames, noise),
             work=tmp_path / "work",
             cache=tmp_path / "cache",
             dataset=data,
-            trusted=tmp_path / "net.py",
+            trusted=ModelChoice(name=f"{tmp_path}/net.py:net", options=given),
         )
         destination = tmp_path / f"{name}-{'-'.join(map(str, settings.values()))}-{frames}"
         with draft(destination) as work:
