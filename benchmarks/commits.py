@@ -1,12 +1,12 @@
 """This edgeseg beside the edgeseg of another commit: what both make of the same networks, in one run.
 
-    EDGESEG_DATA=... python benchmarks/commits.py COMMIT [--network mobile-unet] [--output FILE.json]
+    EDGESEG_DATA=... python benchmarks/commits.py COMMIT [--network NAME] [--recipe NAME] [--output FILE.json]
 
 Each makes its engines with its own command line, caches of its own and the same packages: float, and int8
-as its planner decides (a budget of 0.5 points). Each opens and times its engines in a process of its own; the
-two take turns, in several openings of both. For each engine: time of this one over time of the other, its 95%
-interval, mIoU of both, and what their planners left in float. Passed: no interval lies above 1, and no mIoU
-fell by more than 0.1 points.
+as its planner decides (a budget of 0.5 points), and what recipes make. Each opens and times its engines in a
+process of its own; the two take turns, in several openings of both. For each engine: time of this one over
+time of the other, its 95% interval, mIoU of both, and what their planners left in float. Passed: no interval
+lies above 1, and no mIoU fell by more than 0.1 points. Without --network and --recipe: all of both.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,6 +43,8 @@ NETWORKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "demo": ("", ("--camera-size", "240x320")),
 }
 """Weights in EDGESEG_DATA, and options. Without weights: those that the network brings, or random ones."""
+RECIPES = ("demo", "demo-pruned", "mobile-unet-openvino-int8", "own-onnx-int8")
+"""Those that run in under 15 minutes on 2 cores."""
 TARGETS = ("openvino-fp32", "openvino-bf16", "openvino-int8")
 
 WORKER = """
@@ -104,6 +107,25 @@ class Edition:
             "float": [block["name"] for block in planned["blocks"] if block["precision"] == "float"],
         }
 
+    def run(self, recipe: str) -> dict[str, Any]:
+        """Rows of the report by target."""
+        data = Path(os.environ["EDGESEG_DATA"])
+        place = self.folder / recipe
+        given: dict[str, tuple[object, ...]] = {
+            "mobile-unet-openvino-int8": (
+                "--data", f"camvid={data}/camvid", "--weights", data / "weights" / "munet_camvid.pt",
+            ),
+            "own-onnx-int8": ("--data", f"images={data}/camvid/train"),
+        }  # fmt: skip
+        name: object = recipe
+        if recipe == "own-onnx-int8":
+            place.mkdir()
+            shutil.copyfile(data / "onnx" / "u2netp.onnx", place / "network.onnx")
+            name = shutil.copyfile(ROOT / "recipes" / f"{recipe}.toml", place / f"{recipe}.toml")
+        self.edgeseg("run", name, *given.get(recipe, ()), "--output", place / "run")
+        report = json.loads((place / "run" / "report.json").read_text())
+        return {row["target"]: row for row in report["rows"]}
+
     def miou(self, bundle: Path, data: str) -> float | None:
         """In points."""
         found = json.loads(self.edgeseg("verify", bundle, "--data", data, "--worst", "0", "--json"))
@@ -130,6 +152,7 @@ def main() -> int:
     )
     parser.add_argument("commit")
     parser.add_argument("--network", action="append", choices=NETWORKS, default=[])
+    parser.add_argument("--recipe", action="append", choices=RECIPES, default=[])
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     found: dict[str, Any] = {
@@ -138,7 +161,9 @@ def main() -> int:
         "cpu": read_environment().cpu,
         "isa": os.environ.get("ONEDNN_MAX_CPU_ISA", "native"),
         "networks": {},
+        "recipes": {},
     }
+    everything = not given.network and not given.recipe
     with TemporaryDirectory() as folder:
         sources = Path(folder) / "sources"
         sources.mkdir()
@@ -146,11 +171,19 @@ def main() -> int:
         subprocess.run(["tar", "-x", "-C", str(sources)], input=archive.stdout, check=True)
         before = Edition("before", sources, Path(folder))
         after = Edition("after", ROOT, Path(folder))
-        for network in given.network or NETWORKS:
+        for network in given.network or (NETWORKS if everything else ()):
             found["networks"][network] = compared(network, before, after)
-            if given.output:
-                given.output.write_text(json.dumps(msgspec.to_builtins(found), indent=2) + "\n")
-    return 0 if all(one["passed"] for one in found["networks"].values()) else 1
+            written(found, given.output)
+        for recipe in given.recipe or (RECIPES if everything else ()):
+            found["recipes"][recipe] = compared_recipe(recipe, before, after)
+            written(found, given.output)
+    every = (*found["networks"].values(), *found["recipes"].values())
+    return 0 if all(one["passed"] for one in every) else 1
+
+
+def written(found: dict[str, Any], output: Path | None) -> None:
+    if output:
+        output.write_text(json.dumps(msgspec.to_builtins(found), indent=2) + "\n")
 
 
 def resolved(commit: str) -> str:
@@ -183,6 +216,25 @@ def compared(network: str, before: Edition, after: Edition) -> dict[str, Any]:
     }
     print(f"{network:22} {about}", flush=True)
     return {"passed": passed, "targets": rows, **about}
+
+
+def compared_recipe(recipe: str, before: Edition, after: Edition) -> dict[str, Any]:
+    old, new = before.run(recipe), after.run(recipe)
+    rows: dict[str, Any] = {}
+    passed = old.keys() == new.keys()
+    for target in old.keys() & new.keys():
+        pair = old[target], new[target]
+        miou = [None if row["miou"] is None else 100 * row["miou"] for row in pair]
+        ratio = None
+        if all(row["measurement"] and row["bundle"] for row in pair):
+            places = [Path(row["bundle"]) for row in pair]
+            ratio = raced(partial(after.opened, places[1]), partial(before.opened, places[0]), recipe)
+            passed &= ratio.low <= 1
+        passed &= None in miou or miou[0] - miou[1] <= LOSS
+        rows[target] = {"after_over_before": ratio, "miou_before": miou[0], "miou_after": miou[1]}
+        told = f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio else "not timed"
+        print(f"{recipe:26} {target:14} after/before {told}  mIoU {miou[0]} -> {miou[1]}", flush=True)
+    return {"passed": passed, "targets": rows}
 
 
 def raced(open_new: Any, open_old: Any, name: str) -> PairedRatio:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edgeseg.core.bundle import Bundle
-from edgeseg.core.measurement import Measurement, PairedRatio
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Backend, Progress, Tensors, silent
-from edgeseg.core.target import Target
-from edgeseg.device.describe import Description
-from edgeseg.device.infer import DeviceScore
-from edgeseg.device.race import EngineFile, RaceSettings, Taken
-from edgeseg.device.settings import BenchSettings
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
+    from edgeseg.core.measurement import Measurement, PairedRatio
+    from edgeseg.core.target import Target
+    from edgeseg.device.describe import Description
+    from edgeseg.device.infer import DeviceScore
+    from edgeseg.device.race import EngineFile, RaceSettings, Taken
+    from edgeseg.device.settings import BenchSettings
 
 DEVICES = PluginFolder("edgeseg.devices", "device", listing="edgeseg doctor --help")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,13 +16,15 @@ from edgeseg.core.ports import Backend, BuildSettings, OpenSettings, Progress, T
 from edgeseg.core.target import Target
 from edgeseg.device.bench import bench, bench_pair
 from edgeseg.device.build import build, ready
-from edgeseg.device.describe import Description, describe
-from edgeseg.device.infer import DeviceScore, score
 from edgeseg.device.race import EngineFile, RaceSettings, Taken, race
 from edgeseg.device.settings import BenchSettings
 from edgeseg.devices import Device
 from edgeseg.errors import InputError
 from edgeseg.runtime.session import Session
+
+if TYPE_CHECKING:
+    from edgeseg.device.describe import Description
+    from edgeseg.device.infer import DeviceScore
 
 NAMES = ("local",)
 
@@ -36,6 +39,8 @@ class Local:
         pass
 
     def describe(self, progress: Progress = silent) -> Description:
+        from edgeseg.device.describe import describe
+
         return describe(progress)
 
     def backend(self, target: Target) -> Backend:
@@ -72,6 +77,8 @@ class Local:
         return build(bundle, output, settings, overwrite=overwrite, progress=progress)
 
     def score(self, bundle: Path, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
+        from edgeseg.device.infer import score
+
         with Session(Bundle.open(bundle), OpenSettings(cache=engine_cache())) as session:
             return score(session, frames, labels, progress)
 

@@ -12,7 +12,7 @@ COMMANDS = Path(__file__).parents[2] / "docs" / "commands.md"
 EXAMPLES = re.findall(r"^    edgeseg ((?!COMMAND).+)$", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE)
 WORK = {
     "models": "edgeseg.flow.listing.models",
-    "targets": "edgeseg.devices.local.describe",
+    "targets": "edgeseg.device.describe.describe",
     "doctor": "edgeseg.flow.doctor.doctor",
     "schema": "edgeseg.flow.listing.schema",
     "train": "edgeseg.flow.train.train",

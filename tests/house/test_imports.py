@@ -196,3 +196,24 @@ def test_public_names_of_the_runtime():
 
     assert sorted(runtime.__all__) == ["Output", "Session", "load"]
     assert all(hasattr(runtime, name) for name in runtime.__all__)
+
+
+def test_what_lets_an_engine_work_asks_a_device(package):
+    """Above the devices, the engines of this machine are asked for what they state, and given as a default:
+    nothing is built, opened or found to be here behind the back of the device that was named."""
+    stated = {"computes", "graph", "int8", "options"}
+    for part in set(package.iterdir()) - {package / name for name in (*DEVICE_ZONE, "devices")}:
+        for file in part.rglob("*.py"):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            used = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "backend_for"]
+            signatures = [n for n in ast.walk(tree) if isinstance(n, ast.arguments)]
+            allowed = [d for one in signatures for d in (*one.defaults, *one.kw_defaults)]
+            for node in ast.walk(tree):
+                if (
+                    isinstance(node, ast.Attribute)
+                    and isinstance(node.value, ast.Call)
+                    and node.attr in stated
+                ):
+                    allowed.append(node.value.func)
+            for name in used:
+                assert name in allowed, f"{file}, line {name.lineno}: ask the device"
