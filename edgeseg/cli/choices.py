@@ -102,15 +102,21 @@ def quantize_recipe(
     data: str,
     budget_drop: float | None,
     budget_class: list[str],
+    budget_any_class: float | None,
 ) -> Recipe:
     import msgspec
 
     recipe = export_recipe(choice, targets, camera_size, data, batch=1, confidence=False)
-    limits = budget(budget_drop, budget_class, "--budget-class")
+    limits = budget(budget_drop, budget_class, budget_any_class, "--budget-class")
     return msgspec.structs.replace(recipe, name="quantize", budget=limits)
 
 
-def budget(max_drop: float | None, max_class_drop: list[str], option: str = "--max-class-drop") -> Budget:
+def budget(
+    max_drop: float | None,
+    max_class_drop: list[str],
+    any_class: float | None,
+    option: str = "--max-class-drop",
+) -> Budget:
     from edgeseg.core.documents import convert
     from edgeseg.core.recipe import Budget
 
@@ -118,7 +124,8 @@ def budget(max_drop: float | None, max_class_drop: list[str], option: str = "--m
     for name, value in drops.items():
         if not isinstance(value, (int, float)):
             raise InputError(f"{option} {name}={value}", expected="CLASS=POINTS, as in pedestrian=1.0")
-    return convert({"max_drop": max_drop, "max_class_drop": drops}, Budget, where="the limits")
+    limits = {"max_drop": max_drop, "max_class_drop": drops, "any_class": any_class}
+    return convert(limits, Budget, where="the limits")
 
 
 def recipe_file(text: str) -> Path:

@@ -70,6 +70,9 @@ def verify(
     max_class_drop: Annotated[
         list[str], typer.Option(metavar="CLASS=POINTS", help="The same for one class. Repeatable.")
     ] = [],  # noqa: B006
+    max_drop_any_class: Annotated[
+        float | None, typer.Option(help="The same for every class without a limit of its own.")
+    ] = None,
     reference: Annotated[
         str, typer.Option(metavar="BUNDLE", help="Compare with this bundle instead of the FP32 graph.")
     ] = "",
@@ -92,7 +95,7 @@ def verify(
     with device_named(device) as there, progress.shown() as report:
         result = verify_bundle(
             bundle, data=data, split=split, images=images, limit=limit,
-            budget=choices.budget(max_drop, max_class_drop), reference=reference,
+            budget=choices.budget(max_drop, max_class_drop, max_drop_any_class), reference=reference,
             threads=threads, worst=worst, output=output, device=there, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.verified(result, json))

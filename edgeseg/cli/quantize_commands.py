@@ -45,6 +45,12 @@ def quantize(
         list[str],
         typer.Option(metavar="CLASS=POINTS", help="The same for the IoU of one class. Repeatable."),
     ] = [],  # noqa: B006
+    budget_any_class: Annotated[
+        float | None,
+        typer.Option(
+            help="The same for every class without a limit of its own.", min=0.0, show_default=False
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option(help="Measure which blocks to keep in float; without, everything is int8.")
     ] = True,
@@ -90,7 +96,7 @@ def quantize(
 
     choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
     drop = 0.5 if budget_drop is None and plan else budget_drop
-    recipe = choices.quantize_recipe(choice, target, camera_size, data, drop, budget_class)
+    recipe = choices.quantize_recipe(choice, target, camera_size, data, drop, budget_class, budget_any_class)
     settings = {"ptq": o.pairs(setting, "--ptq"), "swish": swish}
     settings |= {"plan": {"blocks": blocks}} if plan else {}
     with device_named(device) as there, progress.shown() as report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -20,17 +21,20 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         max_drop: loss of mIoU against the FP32 network, in points (1 point = 0.01).
         max_class_drop: the same per class name.
+        any_class: the same for every class that has no limit of its own, as far as the images show it.
         max_p99_ms: 99th percentile of `host_ms`.
         max_size_mb: size of the engine's files in 10^6 bytes.
     """
 
     max_drop: float | None = None
     max_class_drop: dict[str, float] = {}
+    any_class: float | None = None
     max_p99_ms: float | None = None
     max_size_mb: float | None = None
 
     def __post_init__(self) -> None:
-        limits = {"max_drop": self.max_drop, "max_p99_ms": self.max_p99_ms, "max_size_mb": self.max_size_mb}
+        names = ("max_drop", "any_class", "max_p99_ms", "max_size_mb")
+        limits = {name: getattr(self, name) for name in names}
         limits |= {f"max_class_drop of '{name}'": limit for name, limit in self.max_class_drop.items()}
         for name, limit in limits.items():
             if limit is not None and not 0 <= limit < math.inf:
@@ -39,7 +43,12 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def limits_drops(self) -> bool:
         """Whether there is a limit that only labelled images can be held against."""
-        return self.max_drop is not None or bool(self.max_class_drop)
+        return self.max_drop is not None or self.any_class is not None or bool(self.max_class_drop)
+
+    def class_limits(self, shown: Iterable[str]) -> dict[str, float]:
+        """The limit of each class that has one of its own, and where there is `any_class`, of those shown."""
+        every = {} if self.any_class is None else dict.fromkeys(shown, self.any_class)
+        return {**every, **self.max_class_drop}
 
 
 class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,8 @@ from edgeseg.core.target import Target
 from edgeseg.core.verdict import Verdict
 from edgeseg.errors import InputError
 
+FALL = 1.0
+"""Points of IoU: a class that lost more for certain is named beside the verdict."""
 IDLE = "the engine did not run"
 """Why nothing was measured for a limit."""
 
@@ -137,7 +139,8 @@ def check_budget(budget: Budget, spec: ModelSpec) -> None:
 def require_labels(budget: Budget, *, labelled: bool, where: str) -> None:
     """Raise InputError for a limit on drops where no label will be read."""
     if budget.limits_drops and not labelled:
-        name = "--max-drop" if budget.max_drop is not None else "--max-class-drop"
+        classes = "--max-class-drop" if budget.max_class_drop else "--max-drop-any-class"
+        name = "--max-drop" if budget.max_drop is not None else classes
         raise InputError(
             f"{name} was given, and {where} has no labels to measure a drop against",
             expected="labelled images: --data NAME[=ROOT]",
@@ -188,8 +191,24 @@ def drop_verdicts(
         missing: why there is no loss, where there is none.
     """
     limits = [("mIoU", budget.max_drop, drop)]
-    limits += [(name, limit, class_drop.get(name)) for name, limit in budget.max_class_drop.items()]
+    classes = budget.class_limits(class_drop)
+    limits += [(name, limit, class_drop.get(name)) for name, limit in classes.items()]
+    if budget.any_class is not None and not class_drop:
+        limits.append(("any class", budget.any_class, None))
     return tuple(_judge(name, limit, found, missing) for name, limit, found in limits if limit is not None)
+
+
+def fallen(class_drop: dict[str, Drop], budget: Budget) -> tuple[str, ...]:
+    """A sentence for each class that lost over FALL points for certain, which a mean hides.
+
+    Not for those that have a limit: the verdict tells.
+    """
+    limited = budget.class_limits(class_drop)
+    return tuple(
+        f"{name} drops {drop.value:.2f} points (95% interval {drop.interval}): the mean hides it"
+        for name, drop in class_drop.items()
+        if name not in limited and drop.low is not None and drop.low > FALL
+    )
 
 
 def _judge(name: str, limit: float, drop: Drop | None, missing: str) -> Verdict:

@@ -36,6 +36,7 @@ from edgeseg.evaluation.verification import (
     WorstFrame,
     check_budget,
     drop_verdicts,
+    fallen,
     require_labels,
     size_verdict,
     trust_verdict,
@@ -245,7 +246,9 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
         *drop_verdicts(result.drop, result.class_drop, budget),
         *size_verdict(result.size_mb, budget),
     )
-    return combine(verdicts or (Verdict(status="pass", reasons=without),))
+    judged = combine(verdicts or (Verdict(status="pass", reasons=without),))
+    named = fallen(result.class_drop, budget)
+    return msgspec.structs.replace(judged, reasons=(*judged.reasons, *named))
 
 
 def _open(bundle: Bundle, threads: int | None, device: Device) -> tuple[Session | None, str]:

@@ -288,7 +288,7 @@ class Maker:
             settings["scheme"] = scheme_for(target.engine).name
             if settings["plan"] is not None:
                 limits = self.plan.recipe.budget
-                drops = {"max_drop": limits.max_drop, "max_class_drop": limits.max_class_drop}
+                drops = {name: getattr(limits, name) for name in ("max_drop", "max_class_drop", "any_class")}
                 settings |= {"target": str(target), "budget": drops}
         measured = settings.get("target", "")
         if step.use == "quantize" and not measured:

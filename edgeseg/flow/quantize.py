@@ -72,10 +72,9 @@ def quantize(
         RecipeError: an unknown class in the budget, or settings that do not fit.
     """
     if not plan and recipe.budget.limits_drops:
-        drop, classes = recipe.budget.max_drop, recipe.budget.max_class_drop
-        limits = ([] if drop is None else [f"{drop:g}"]) + [
-            f"{name}={limit:g}" for name, limit in classes.items()
-        ]
+        budget = recipe.budget
+        limits = [f"{limit:g}" for limit in (budget.max_drop, budget.any_class) if limit is not None]
+        limits += [f"{name}={limit:g}" for name, limit in budget.max_class_drop.items()]
         raise InputError(
             f"a budget ({', '.join(limits)}) was given with --no-plan, which measures nothing",
             expected="one of the two",

@@ -95,6 +95,7 @@ def test_a_class_can_keep_scoring_going() -> None:
     budget = Budget(max_drop=90.0, max_class_drop={name: 0.1})
     assert some.loss(wrong(0.1), within=Budget(max_drop=90.0)).kept
     assert not some.loss(wrong(0.1), within=budget).kept
+    assert not some.loss(wrong(0.1), within=Budget(max_drop=90.0, any_class=0.1)).kept
 
 
 def test_few_images_prove_nothing() -> None:

@@ -336,6 +336,16 @@ def test_what_training_wins_back_may_be_lost_by_the_plan() -> None:
     assert (found.budget.max_drop, found.budget.max_class_drop) == (1.5, {"road": 2.0})
 
 
+def test_a_limit_on_every_class_counts_for_those_that_are_shown() -> None:
+    evaluator = KnownEvaluator([4, 4, 4], [1, 1, 1], [0.1, 0.1, 0.1], road=[0.5, 0.5, 3.0])
+    found = evaluator.plan(Budget(max_drop=50.0, any_class=1.5))
+    assert found.met and found.unjudged == ()
+    assert found.plan == {"l0": "int8", "l1": "int8", "l2": "float"}
+    own = evaluator.plan(Budget(max_drop=50.0, any_class=1.5, max_class_drop={"road": 9.0}))
+    assert set(own.plan.values()) == {"int8"}, "a limit of its own comes first"
+    assert evaluator.plan(Budget(any_class=1.5), regain=0.5).budget.any_class == 2.0
+
+
 def test_tables_survive_json() -> None:
     found = KnownEvaluator([4, 4, 4], [1, 1, 5], [0.3, 0.3, 0.3]).plan(drop(0.5))
     assert msgspec.json.decode(msgspec.json.encode(found), type=PlannedPrecision) == found

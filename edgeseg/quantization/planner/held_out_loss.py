@@ -127,9 +127,10 @@ class HeldOut:
         drop = paired_drop(before, after, observed, confidence=2 * CERTAINTY - 1)
         shown = zip(self.spec.class_names, drop.class_drop, drop.class_high)
         highest = {name: high for name, lost, high in shown if not math.isnan(lost)}
-        if not highest.keys() >= budget.max_class_drop.keys():
+        limits = budget.class_limits(highest)
+        if not highest.keys() >= limits.keys():
             return False
-        classes = ((highest[name], most) for name, most in budget.max_class_drop.items())
+        classes = ((highest[name], most) for name, most in limits.items())
         overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
         return all(high <= most for high, most in (*overall, *classes))
 

@@ -26,9 +26,10 @@ class Losses:
     def __init__(self, blocks: Sequence[Sensitivity], start: Loss, budget: Budget) -> None:
         self._blocks = blocks
         self._start = start
-        self._classes = tuple(budget.max_class_drop)
+        limits = budget.class_limits(start.class_drop)
+        self._classes = tuple(limits)
         most = np.inf if budget.max_drop is None else budget.max_drop
-        self.limits = np.array([most, *budget.max_class_drop.values()])
+        self.limits = np.array([most, *limits.values()])
         """Of mIoU first, then of the classes in the budget."""
 
     @property

@@ -50,10 +50,11 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def limits(self, budget: Budget) -> Budget:
         """What a plan may lose where the network in the end may lose `budget`."""
         most = budget.max_drop
-        if most is None and not budget.max_class_drop:
+        if not budget.limits_drops:
             most = DEFAULT_DROP
         return msgspec.structs.replace(
             budget,
             max_drop=None if most is None else most + self.regain,
             max_class_drop={name: drop + self.regain for name, drop in budget.max_class_drop.items()},
+            any_class=None if budget.any_class is None else budget.any_class + self.regain,
         )

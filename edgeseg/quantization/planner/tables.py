@@ -33,7 +33,8 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def excess(self, budget: Budget) -> float:
         """By how much the worst limit is passed; 0 or less: within the budget. A class that is not there
         loses nothing."""
-        over = [self.class_drop.get(name, 0.0) - most for name, most in budget.max_class_drop.items()]
+        limits = budget.class_limits(self.class_drop)
+        over = [self.class_drop.get(name, 0.0) - most for name, most in limits.items()]
         if budget.max_drop is not None:
             over.append(self.drop - budget.max_drop)
         return max(over, default=0.0)

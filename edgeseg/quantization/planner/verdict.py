@@ -40,7 +40,7 @@ def plan_precision(
 
     Args:
         model, groups: of a `Calibrated`.
-        budget: `max_drop` and `max_class_drop` count, as `PlanSettings.limits` raises them.
+        budget: its limits of drops count, as `PlanSettings.limits` raises them.
     """
     begin = time.perf_counter()
     settings = settings or PlanSettings()
@@ -129,7 +129,8 @@ def _praise(search: Search, best: Tried) -> str:
 
 def _limits_missed(loss: Loss, budget: Budget) -> str:
     found = [("mIoU", loss.drop, budget.max_drop)]
-    found += [(name, loss.class_drop.get(name, 0.0), most) for name, most in budget.max_class_drop.items()]
+    limits = budget.class_limits(loss.class_drop)
+    found += [(name, loss.class_drop.get(name, 0.0), most) for name, most in limits.items()]
     missed = [
         f"{name} by {drop:.2f} (budget {most:g})"
         for name, drop, most in found
