@@ -11,7 +11,7 @@ from edgeseg.cli.tables import line, number, percent, table, verdict
 if TYPE_CHECKING:
     from edgeseg.core.measurement import Measurement
     from edgeseg.device.describe import TargetReport
-    from edgeseg.evaluation.verification import Drop, Verification
+    from edgeseg.evaluation.verification import Drop, Slice, Verification
     from edgeseg.flow.bench import BenchResult
     from edgeseg.flow.doctor import Diagnosis
     from edgeseg.flow.inspect import Inspection
@@ -61,6 +61,9 @@ def verified(result: Verification, json: bool) -> int:
     )
     if result.engine and result.fp32:
         _accuracy(result)
+    if result.slices:
+        columns = ("", "frames", "mIoU", "FP32", "drop", "95% interval")
+        table("by tag, in points of 100", columns, [_slice(*each) for each in result.slices.items()])
     if result.agreement:
         line(
             f"agreement: {percent(result.agreement.pixels)}% of pixels, mIoU {percent(result.agreement.miou)}"
@@ -84,6 +87,11 @@ def _accuracy(result: Verification) -> None:
     rows.append(_row("mean", engine.miou, fp32.miou, result.drop, engine.dice, engine.boundary_iou))
     table("in points of 100", columns, rows)
     line(f"pixel accuracy {percent(engine.pixel_accuracy)}, FP32 {percent(fp32.pixel_accuracy)}")
+
+
+def _slice(tag: str, one: Slice) -> tuple[object, ...]:
+    lost = number(one.drop.value) if one.drop else None
+    return tag, one.frames, percent(one.miou), percent(one.fp32), lost, marked(one.drop)
 
 
 def _row(

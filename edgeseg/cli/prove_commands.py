@@ -73,6 +73,10 @@ def verify(
     max_drop_any_class: Annotated[
         float | None, typer.Option(help="The same for every class without a limit of its own.")
     ] = None,
+    tags: Annotated[
+        str,
+        typer.Option(metavar="FILE.csv", help="Tags of the images (night, rain): scores of each."),
+    ] = "",
     reference: Annotated[
         str, typer.Option(metavar="BUNDLE", help="Compare with this bundle instead of the FP32 graph.")
     ] = "",
@@ -96,7 +100,7 @@ def verify(
         result = verify_bundle(
             bundle, data=data, split=split, images=images, limit=limit,
             budget=choices.budget(max_drop, max_class_drop, max_drop_any_class), reference=reference,
-            threads=threads, worst=worst, output=output, device=there, progress=report,
+            tags=tags, threads=threads, worst=worst, output=output, device=there, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.verified(result, json))
 

@@ -122,14 +122,15 @@ class Comparison:
 
 
 def drops(
-    reference: Tally, engine: Tally, names: Sequence[str], sequences: Sequence[str] = ()
+    reference: Array, engine: Array, names: Sequence[str], sequences: Sequence[str] = ()
 ) -> tuple[Drop | None, dict[str, Drop]]:
     """What the engine loses against the reference: mIoU, and IoU of each labelled class, in points.
 
     Args:
+        reference, engine: int64 [frames,C,C], of the same frames.
         sequences: the video that each frame comes from; empty: nothing tells.
     """
-    found = paired_drop(reference.matrices(), engine.matrices(), sequences)
+    found = paired_drop(reference, engine, sequences)
 
     def drop(value: float, low: float, high: float) -> Drop:
         return Drop(value=value, low=known(low), high=known(high), caveat=found.caveat)

@@ -60,6 +60,20 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
         return " to ".join(ends)
 
 
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """The frames of one tag.
+
+    Attributes:
+        miou, fp32: of the engine and of the reference, 0-1; None: no pixel is labelled.
+        drop: None: nothing shows it.
+    """
+
+    frames: int
+    miou: float | None
+    fp32: float | None
+    drop: Drop | None
+
+
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How far two engines give the same class maps: share of equal pixels, and mIoU between them over the
     classes that the reference shows."""
@@ -93,6 +107,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         reference: what the drop and the agreement are measured against; `reference_id`: of its bundle.
         engine, fp32: scores of the engine and of the reference; None without labels or unmeasured.
         drop, class_drop: mIoU and IoU per class lost against the reference.
+        slices: the same for the frames of each tag, as in `light=night`.
         agreement: of the class maps with the reference's.
         size_mb: of the engine's files in 10^6 bytes; None for a deferred bundle.
     """
@@ -116,6 +131,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     fp32: Scores | None = None
     drop: Drop | None = None
     class_drop: dict[str, Drop] = {}
+    slices: dict[str, Slice] = {}
     agreement: Agreement | None = None
     size_mb: float | None = None
     worst: tuple[WorstFrame, ...] = ()
@@ -208,6 +224,19 @@ def fallen(class_drop: dict[str, Drop], budget: Budget) -> tuple[str, ...]:
         f"{name} drops {drop.value:.2f} points (95% interval {drop.interval}): the mean hides it"
         for name, drop in class_drop.items()
         if name not in limited and drop.low is not None and drop.low > FALL
+    )
+
+
+def worst_slice(slices: dict[str, Slice]) -> tuple[str, ...]:
+    """A sentence for the tag whose frames lose most; none without tags."""
+    lost = {tag: one.drop for tag, one in slices.items() if one.drop is not None}
+    if not lost:
+        return ()
+    tag = max(lost, key=lambda tag: lost[tag].value)
+    drop, frames = lost[tag], slices[tag].frames
+    return (
+        f"worst slice: {tag} drops {drop.value:.2f} points of mIoU (95% interval {drop.interval}) on "
+        f"{frames} frame{'s' * (frames != 1)}",
     )
 
 

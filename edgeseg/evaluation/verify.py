@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
 from edgeseg.evaluation.reference import open_reference, session_on
 from edgeseg.evaluation.scoring import Comparison, Tally, drops
+from edgeseg.evaluation.slices import read_tags, slices
 from edgeseg.evaluation.verification import (
     IDLE,
     Agreement,
@@ -40,6 +41,7 @@ from edgeseg.evaluation.verification import (
     require_labels,
     size_verdict,
     trust_verdict,
+    worst_slice,
 )
 from edgeseg.metrics import known, mean_iou
 from edgeseg.runtime.session import Session
@@ -71,6 +73,7 @@ def verify(
     images: Path | None = None,
     limit: int = 0,
     budget: Budget = NO_LIMITS,
+    tags: Path | None = None,
     threads: int | None = None,
     worst: int = 6,
     output: Path | None = None,
@@ -89,6 +92,7 @@ def verify(
         images: a folder of images without labels.
         limit: only the first N frames; 0: all.
         budget: limits on drops and size; latency is judged elsewhere.
+        tags: a CSV file of images and their tags (`slices.read_tags`); the worst of them is in the verdict.
         threads: inference threads on a CPU; None: as the bundle says.
         worst: how many of the worst frames to name, and to save as pictures in `output`.
         reference: another engine bundle to compare with instead of the bundle's own FP32 graph.
@@ -104,12 +108,18 @@ def verify(
     if (dataset is None) == (images is None):
         raise InputError("verify got both or neither of dataset and images", expected="exactly one of them")
     has_labels = dataset is not None and bool(dataset.classes)
+    if tags is not None and not has_labels:
+        raise InputError(
+            f"--tags {tags} was given, and there are no labels to score its slices with",
+            expected="labelled images: --data NAME[=ROOT]",
+        )
     require_labels(budget, labelled=has_labels, where=str(images or "this data"))
     bundle = Bundle.open(bundle_path)
     record, spec = bundle.engine, bundle.manifest.model
     check_budget(budget, spec)
     labelled = None if dataset is None else labelled_split(dataset, split, limit, spec)
     samples: Images = labelled if labelled is not None else image_files(_given(images), limit)
+    tagged = read_tags(tags, samples.ids) if tags else {}
     size_mb = bundle.engine_size() / 1e6 if record.entry else None
     base = Verification(
         bundle=bundle.manifest.name,
@@ -140,6 +150,7 @@ def verify(
             batch=record.batch,
             samples=samples,
             labelled=labelled,
+            tags=tagged,
             progress=progress,
         )
         result, frame_scores = proof.score(base)
@@ -177,6 +188,7 @@ class _Proof:
     batch: int
     samples: Images
     labelled: Split | None
+    tags: Mapping[str, Sequence[int]]
     progress: Progress
 
     @property
@@ -204,7 +216,8 @@ class _Proof:
         if self.labelled is None:
             return result, comparison.frame_scores
         sequences = self.labelled.sequences
-        drop, class_drop = drops(fp32, engine, self.spec.class_names, sequences)
+        names = self.spec.class_names
+        drop, class_drop = drops(fp32.matrices(), engine.matrices(), names, sequences)
         rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
         result = msgspec.structs.replace(
             result,
@@ -212,6 +225,7 @@ class _Proof:
             fp32=fp32.scores(),
             drop=drop,
             class_drop=class_drop,
+            slices=slices(fp32, engine, names, sequences, self.tags),
             sequences=len(set(sequences)),
             notes=(*result.notes, *engine.notes(), *rough),
         )
@@ -247,7 +261,7 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
         *size_verdict(result.size_mb, budget),
     )
     judged = combine(verdicts or (Verdict(status="pass", reasons=without),))
-    named = fallen(result.class_drop, budget)
+    named = (*fallen(result.class_drop, budget), *worst_slice(result.slices))
     return msgspec.structs.replace(judged, reasons=(*judged.reasons, *named))
 
 

@@ -70,5 +70,5 @@ def test_the_scores_of_a_frame_count_what_is_labelled_in_any_frame():
 def test_a_dataset_without_labelled_pixels_has_no_drop():
     tally = Tally(("a", "b"), ignore_index=255)
     tally.add(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8))
-    assert drops(tally, tally, ("a", "b")) == (None, {})
+    assert drops(tally.matrices(), tally.matrices(), ("a", "b")) == (None, {})
     assert tally.scores().miou is None

@@ -64,6 +64,53 @@ def test_a_mean_hides_no_class(make_bundle, colors):
     assert verify(make_bundle("whole"), dataset=colors, budget=Budget(any_class=0.0)).verdict.status == "pass"
 
 
+def test_the_worst_tag_is_in_the_verdict(make_bundle, colors, tmp_path):
+    """Of three frames; the engine takes everything for red, and only one frame shows red alone."""
+    ids = colors.split("val").ids
+    (tmp_path / "tags.csv").write_text(
+        f"image,light,camera\n{ids[0]},night,1\n{ids[1]},day,1\nanother,night,2\n{ids[2]},,2\n"
+    )
+    result = verify(make_bundle(bias=GREEN_LOST), dataset=colors, tags=tmp_path / "tags.csv")
+    assert {tag: one.frames for tag, one in result.slices.items()} == {
+        "light=night": 1,
+        "camera=1": 2,
+        "light=day": 1,
+        "camera=2": 1,
+    }
+    whole = verify(make_bundle("whole"), dataset=colors, tags=tmp_path / "tags.csv")
+    assert all(one.miou == one.fp32 == 1.0 and one.drop.value == 0 for one in whole.slices.values())
+    night = verify(make_bundle("first", bias=GREEN_LOST), dataset=colors, limit=1)
+    assert result.slices["light=night"].drop.value == pytest.approx(night.drop.value)
+    assert result.slices["light=night"].miou == pytest.approx(night.miou)
+    (said,) = [reason for reason in result.verdict.reasons if reason.startswith("worst slice: ")]
+    worst = max(result.slices, key=lambda tag: result.slices[tag].drop.value)
+    assert f"{worst} drops {result.slices[worst].drop.value:.2f} points of mIoU" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "begins with ''"),
+        ("image\na\n", "begins with 'image'"),
+        ("id,light\na,b\n", "begins with 'id,light'"),
+        ("image,light\nother,night\n", "no tag for any of the 3 images"),
+        ("image,light\na,night,2\n", "has 3 values"),
+        ("image,light\na,night\na,day\n", "comes twice"),
+        ('image,light\n"a,night\n', "cannot be read"),
+    ],
+)
+def test_a_file_of_tags_that_cannot_be_used(make_bundle, colors, tmp_path, text, says):
+    (tmp_path / "tags.csv").write_text(text)
+    with pytest.raises(DataError, match=says):
+        verify(make_bundle(), dataset=colors, tags=tmp_path / "tags.csv")
+
+
+def test_tags_without_labels_are_refused(make_bundle, colors, tmp_path):
+    frames = save_frames(tmp_path / "frames", colors)
+    with pytest.raises(InputError, match="no labels to score its slices"):
+        verify(make_bundle(), images=frames, tags=tmp_path / "tags.csv")
+
+
 def test_the_interval_of_a_drop_that_differs_between_frames_holds_it(make_bundle, colors):
     drop = verify(make_bundle(bias=(0.0, 1.0, 0.0)), dataset=colors).class_drop["green"]
     assert drop.low < drop.value < drop.high
