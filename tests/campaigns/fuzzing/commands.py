@@ -52,6 +52,7 @@ def _all(material: Path) -> Iterator[Kind]:
         "recipe": documents.RECIPES,
         "class file": documents.CLASS_FILES,
         "list": documents.lists((material / "list.txt").read_text()),
+        "tags": documents.TAGS,
         "image": pictures.IMAGES,
         "mask": pictures.MASKS,
         "mask array": pictures.MASK_ARRAYS,
@@ -176,6 +177,16 @@ def _list(words: Words) -> Placed:
     return write
 
 
+def _tags(*words: str) -> Placed:
+    def write(place: Place, bad: Bad) -> Case:
+        _network(place)
+        place.copy("ort", "bundle")
+        bad(place.folder / "tags.csv", place.random)
+        return Case((*words, "--tags", "tags.csv"), ("tags.csv", "tag"))
+
+    return write
+
+
 def _key(*words: str) -> Placed:
     def write(place: Place, bad: Bad) -> Case:
         _whole(place)
@@ -222,6 +233,7 @@ _FILES: dict[str, dict[str, Placed]] = {
         "calibrate select": _list((*SELECT, "--not-in", "list.txt")),
         "quantize": _list((*QUANTIZE, "--calibration", "list.txt")),
     },
+    "tags": {"verify": _tags(*VERIFY)},
     "image": {
         "train": _picture("images", *TRAIN),
         "export": _picture("images", *EXPORT, "--data", "folders=pairs"),

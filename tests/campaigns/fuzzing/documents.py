@@ -156,6 +156,29 @@ def lists(good: str) -> dict[str, Bad]:
     }
 
 
+TAGS: dict[str, Bad] = {
+    **ANY,
+    "no UTF-8": content(b"image,light\naval,\xff\xfe\n"),
+    "no header": content("aval,night\n"),
+    "one column": content("image\naval\n"),
+    "an empty name": content("image,,light\naval,1,night\n"),
+    "another first column": content("id,light\naval,night\n"),
+    "a header alone": content("image,light\n"),
+    "another image": content("image,light\nnowhere,night\n"),
+    "no value": content("image,light\naval,\n"),
+    "more values": content("image,light\naval,night,2\n"),
+    "fewer values": content("image,light,camera\naval,night\n"),
+    "an image twice": content("image,light\naval,night\naval,day\n"),
+    "an open quote": content('image,light\n"aval,night\n'),
+    "a quote within": content('image,light\na"val"x,"ni"ght\n'),
+    "semicolons": content("image;light\naval;night\n"),
+    "a null character": content("image,light\na\0val,night\n"),
+    "a value of a megabyte": content("image,light\naval," + "x" * 1_000_000 + "\n"),
+    "a line of brackets": content("image,light\n" + "[" * 100_000),
+    "words": content("these are no tags\n"),
+}
+
+
 def keys(good: bytes) -> dict[str, Bad]:
     """Of a private key in PEM."""
     return {

@@ -18,6 +18,19 @@ TARGETS = (
     "ORT-FP32", "ort-fp32 ", "ort-fp32+streams=2", "../ort-fp32", "ort-fp32\n", "trt-fp16@sm00", "null-int8",
     "openvino-fp32@cpu@gpu",
 )  # fmt: skip
+DEVICES = (
+    "",
+    ":",
+    "nowhere",
+    "local:",
+    "local:x",
+    "LOCAL",
+    "ssh://",
+    "nowhere:/",
+    "../local",
+    "lo cal",
+    "local\n",
+)
 WORDS: tuple[tuple[str | bytes, ...], ...] = (
     ("--nothing",), ("--json=maybe",), ("--json", "--json", "--no"), ("-x",), ("-",), ("--",), ("",), (" ",),
     (b"\xff\xfe",), (b"--\xff",), ("--help=1",), ("extra", "more", "words"), ("x" * 100_000,),
@@ -32,7 +45,7 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "export": {
         "--input-size": SIZES, "--camera-size": SIZES, "--classes": NUMBERS,
         "--batch": NUMBERS + ABSURD, "--option": PAIRS, "--set": PAIRS,
-        "--target": TARGETS,
+        "--target": TARGETS, "--device": DEVICES,
     },
     "train": {
         "--limit": NUMBERS, "--set": PAIRS, "--input-size": SIZES,
@@ -44,20 +57,24 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "quantize": {
-        "--budget-drop": NUMBERS, "--blocks": NUMBERS, "--calibration": NUMBERS,
+        "--budget-drop": NUMBERS, "--budget-any-class": NUMBERS, "--blocks": NUMBERS,
+        "--calibration": NUMBERS,
         "--budget-class": (*PAIRS, "thing=nan", "thing=-1", "thing=x"), "--ptq": PAIRS,
         "--target": TARGETS, "--swish": ("soft", "", "EXACT"),
     },
+    "targets": {"--device": DEVICES},
+    "doctor": {"--device": DEVICES},
     "build": {"--option": (*PAIRS, *(f"workspace_mb={value}" for value in NUMBERS + ABSURD))},
     "bench": {
         "--min-runs": NUMBERS + ABSURD, "--min-seconds": (*NUMBERS, "1e15", "1e300"),
         "--streams": NUMBERS + ABSURD, "--threads": NUMBERS + ABSURD,
         "--warmup": (*NUMBERS, *ABSURD[:3]), "--max-p99-ms": NUMBERS,
         "--cpus": (*NUMBERS, "3-1", "0-99999999999", "0,", "9000"),
-        "--openings": NUMBERS, "--blocks": NUMBERS,
+        "--openings": NUMBERS, "--blocks": NUMBERS, "--device": DEVICES,
     },
     "verify": {
         "--limit": NUMBERS, "--threads": NUMBERS + ABSURD, "--worst": NUMBERS,
+        "--device": DEVICES, "--max-drop-any-class": NUMBERS,
         "--max-drop": NUMBERS, "--max-class-drop": (*PAIRS, "thing=nan", "thing=-1"),
         "--split": ("", "no", "../val", "val\n"),
     },
