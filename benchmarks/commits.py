@@ -81,7 +81,7 @@ class Edition:
     def edgeseg(self, *arguments: object) -> str:
         command = [sys.executable, "-m", "edgeseg", *map(str, arguments)]
         done = subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, text=True)
-        if done.returncode not in (0, 1, 4):
+        if done.returncode not in (0, 1, 3, 4):
             raise SystemExit(f"{self.name}: edgeseg {' '.join(map(str, arguments))}\n{done.stderr}")
         return done.stdout
 

@@ -116,16 +116,28 @@ def budget(
     max_class_drop: list[str],
     any_class: float | None,
     option: str = "--max-class-drop",
+    *,
+    min_recall: list[str] = [],  # noqa: B006
+    min_precision: list[str] = [],  # noqa: B006
 ) -> Budget:
     from edgeseg.core.documents import convert
     from edgeseg.core.recipe import Budget
 
-    drops = pairs(max_class_drop, option)
-    for name, value in drops.items():
+    named = {
+        "max_class_drop": (option, max_class_drop),
+        "min_recall": ("--min-recall", min_recall),
+        "min_precision": ("--min-precision", min_precision),
+    }
+    limits = {name: _points(*given) for name, given in named.items()}
+    return convert({"max_drop": max_drop, "any_class": any_class, **limits}, Budget, where="the limits")
+
+
+def _points(option: str, given: list[str]) -> dict[str, Any]:
+    found = pairs(given, option)
+    for name, value in found.items():
         if not isinstance(value, (int, float)):
             raise InputError(f"{option} {name}={value}", expected="CLASS=POINTS, as in pedestrian=1.0")
-    limits = {"max_drop": max_drop, "max_class_drop": drops, "any_class": any_class}
-    return convert(limits, Budget, where="the limits")
+    return found
 
 
 def recipe_file(text: str) -> Path:

@@ -78,13 +78,15 @@ def verified(result: Verification, json: bool) -> int:
 def _accuracy(result: Verification) -> None:
     engine, fp32 = result.engine, result.fp32
     assert engine is not None and fp32 is not None
-    columns = ("", "IoU", "FP32", "drop", "95% interval", "Dice", "boundary IoU")
+    columns = ("", "IoU", "FP32", "drop", "95% interval", "recall", "precision", "Dice", "boundary IoU")
+    classes = (engine.class_recall, engine.class_precision, engine.class_dice, engine.class_boundary_iou)
     rows = [
-        _row(name, iou, fp32.class_iou[name], result.class_drop.get(name), engine.class_dice[name],
-             engine.class_boundary_iou[name])
+        _row(name, iou, fp32.class_iou[name], result.class_drop.get(name), *(one[name] for one in classes))
         for name, iou in engine.class_iou.items()
-    ]  # fmt: skip
-    rows.append(_row("mean", engine.miou, fp32.miou, result.drop, engine.dice, engine.boundary_iou))
+    ]
+    rows.append(
+        _row("mean", engine.miou, fp32.miou, result.drop, None, None, engine.dice, engine.boundary_iou)
+    )
     table("in points of 100", columns, rows)
     line(f"pixel accuracy {percent(engine.pixel_accuracy)}, FP32 {percent(fp32.pixel_accuracy)}")
 
@@ -95,15 +97,10 @@ def _slice(tag: str, one: Slice) -> tuple[object, ...]:
 
 
 def _row(
-    name: str,
-    iou: float | None,
-    fp32: float | None,
-    drop: Drop | None,
-    dice: float | None,
-    boundary: float | None,
+    name: str, iou: float | None, fp32: float | None, drop: Drop | None, *others: float | None
 ) -> tuple[object, ...]:
     lost = number(drop.value) if drop else None
-    return name, percent(iou), percent(fp32), lost, marked(drop), percent(dice), percent(boundary)
+    return name, percent(iou), percent(fp32), lost, marked(drop), *map(percent, others)
 
 
 def predicted(result: Prediction, json: bool) -> None:

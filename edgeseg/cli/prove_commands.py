@@ -73,6 +73,16 @@ def verify(
     max_drop_any_class: Annotated[
         float | None, typer.Option(help="The same for every class without a limit of its own.")
     ] = None,
+    min_recall: Annotated[
+        list[str],
+        typer.Option(metavar="CLASS=POINTS", help="Fail if less of this class is found. Repeatable."),
+    ] = [],  # noqa: B006
+    min_precision: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CLASS=POINTS", help="Fail if less of what is taken for it is right. Repeatable."
+        ),
+    ] = [],  # noqa: B006
     tags: Annotated[
         str,
         typer.Option(metavar="FILE.csv", help="Tags of the images (night, rain): scores of each."),
@@ -99,7 +109,11 @@ def verify(
     with device_named(device) as there, progress.shown() as report:
         result = verify_bundle(
             bundle, data=data, split=split, images=images, limit=limit,
-            budget=choices.budget(max_drop, max_class_drop, max_drop_any_class), reference=reference,
+            budget=choices.budget(
+                max_drop, max_class_drop, max_drop_any_class,
+                min_recall=min_recall, min_precision=min_precision,
+            ),
+            reference=reference,
             tags=tags, threads=threads, worst=worst, output=output, device=there, progress=report,
         )  # fmt: skip
     raise typer.Exit(findings.verified(result, json))

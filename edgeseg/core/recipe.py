@@ -22,6 +22,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_drop: loss of mIoU against the FP32 network, in points (1 point = 0.01).
         max_class_drop: the same per class name.
         any_class: the same for every class that has no limit of its own, as far as the images show it.
+        min_recall, min_precision: per class name, what the engine itself must have, in points: share of the
+            pixels of the class that it finds; share of what it takes for the class that is of it.
         max_p99_ms: 99th percentile of `host_ms`.
         max_size_mb: size of the engine's files in 10^6 bytes.
     """
@@ -29,6 +31,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_drop: float | None = None
     max_class_drop: dict[str, float] = {}
     any_class: float | None = None
+    min_recall: dict[str, float] = {}
+    min_precision: dict[str, float] = {}
     max_p99_ms: float | None = None
     max_size_mb: float | None = None
 
@@ -40,9 +44,24 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if limit is not None and not 0 <= limit < math.inf:
                 raise ValueError(f"{name} is {limit:g}, expected 0 or more")
 
+        for kind in ("min_recall", "min_precision"):
+            for name, least in getattr(self, kind).items():
+                if not 0 <= least <= 100:
+                    raise ValueError(f"{kind} of '{name}' is {least:g}, expected 0 to 100")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those that it names."""
+        return tuple(dict.fromkeys((*self.max_class_drop, *self.min_recall, *self.min_precision)))
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether there is a limit that only labelled images can be held against."""
+        return self.limits_drops or bool(self.min_recall or self.min_precision)
+
     @property
     def limits_drops(self) -> bool:
-        """Whether there is a limit that only labelled images can be held against."""
+        """Whether there is a limit on what is lost against the FP32 network."""
         return self.max_drop is not None or self.any_class is not None or bool(self.max_class_drop)
 
     def class_limits(self, shown: Iterable[str]) -> dict[str, float]:

@@ -24,6 +24,8 @@ from edgeseg.metrics import (
     mean_present,
     paired_drop,
     pixel_accuracy,
+    precision,
+    recall,
 )
 
 
@@ -72,6 +74,8 @@ class Tally:
             class_iou=self._named(overlap),
             class_dice=self._named(twice),
             class_boundary_iou=self._named(borders),
+            class_recall=self._named(recall(total, among)),
+            class_precision=self._named(precision(total, among)),
         )
 
     def notes(self) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     class_iou: dict[str, float | None]
     class_dice: dict[str, float | None]
     class_boundary_iou: dict[str, float | None]
+    class_recall: dict[str, float | None]
+    class_precision: dict[str, float | None]
 
 
 class Drop(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,25 +149,31 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_budget(budget: Budget, spec: ModelSpec) -> None:
     """Raise InputError, listing the classes, when the budget names one the network does not have."""
-    for name in budget.max_class_drop:
+    for name in budget.classes:
         if name not in spec.class_names:
             raise unknown(name, spec.class_names, noun="class", listing="edgeseg inspect BUNDLE")
 
 
 def require_labels(budget: Budget, *, labelled: bool, where: str) -> None:
-    """Raise InputError for a limit on drops where no label will be read."""
-    if budget.limits_drops and not labelled:
-        classes = "--max-class-drop" if budget.max_class_drop else "--max-drop-any-class"
-        name = "--max-drop" if budget.max_drop is not None else classes
+    """Raise InputError for a limit that needs labels where none will be read."""
+    if budget.needs_labels and not labelled:
+        limits = {
+            "--max-drop": budget.max_drop is not None,
+            "--max-class-drop": bool(budget.max_class_drop),
+            "--max-drop-any-class": budget.any_class is not None,
+            "--min-recall": bool(budget.min_recall),
+            "--min-precision": True,
+        }
+        name = next(option for option, given in limits.items() if given)
         raise InputError(
-            f"{name} was given, and {where} has no labels to measure a drop against",
+            f"{name} was given, and {where} has no labels to hold it against",
             expected="labelled images: --data NAME[=ROOT]",
             hint="leave the limit out to compare class maps with those of FP32",
         )
 
 
 def trust_verdict(bundle: Bundle, budget: Budget) -> tuple[Verdict, ...]:
-    """Where scores say nothing about a network, the reason: `unjudged` if drops are limited, else
+    """Where scores say nothing about a network, the reason: `unjudged` if a limit needs labels, else
     `unmeasured`. Nothing can pass then."""
     if not backend_for(Target.parse(bundle.engine.target)).computes:
         reason = f"{bundle.engine.target} computes nothing: its class maps mean nothing"
@@ -173,7 +181,7 @@ def trust_verdict(bundle: Bundle, budget: Budget) -> tuple[Verdict, ...]:
         reason = "the network has random weights: its class maps mean nothing; give it some with --weights"
     else:
         return ()
-    return (Verdict(status="unjudged" if budget.limits_drops else "unmeasured", reasons=(reason,)),)
+    return (Verdict(status="unjudged" if budget.needs_labels else "unmeasured", reasons=(reason,)),)
 
 
 def has_random_weights(spec: ModelSpec) -> bool:
@@ -212,6 +220,30 @@ def drop_verdicts(
     if budget.any_class is not None and not class_drop:
         limits.append(("any class", budget.any_class, None))
     return tuple(_judge(name, limit, found, missing) for name, limit, found in limits if limit is not None)
+
+
+def floor_verdicts(
+    engine: Scores | None, budget: Budget, missing: str = "the data does not show it"
+) -> tuple[Verdict, ...]:
+    """Recall and precision of classes against the least that the budget asks for: one verdict each."""
+    kinds = (("recall", budget.min_recall), ("precision", budget.min_precision))
+    return tuple(
+        _floor(f"{kind} of {name}", least, _score(engine, kind, name), missing)
+        for kind, limits in kinds
+        for name, least in limits.items()
+    )
+
+
+def _score(engine: Scores | None, kind: str, name: str) -> float | None:
+    scores: dict[str, float | None] = getattr(engine, f"class_{kind}") if engine else {}
+    return scores.get(name)
+
+
+def _floor(what: str, least: float, found: float | None, missing: str) -> Verdict:
+    if found is None:
+        return Verdict(status="unjudged", reasons=(f"{what}: the budget asks for {least:g}, but {missing}",))
+    reason = f"{what} is {100 * found:.2f}, the budget asks for {least:g}"
+    return Verdict(status="fail" if 100 * found < least else "pass", reasons=(reason,))
 
 
 def fallen(class_drop: dict[str, Drop], budget: Budget) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from edgeseg.evaluation.verification import (
     check_budget,
     drop_verdicts,
     fallen,
+    floor_verdicts,
     require_labels,
     size_verdict,
     trust_verdict,
@@ -140,7 +141,11 @@ def verify(
         session, reason = _open(bundle, threads, device)
         if session is None:
             absent = Verdict(status="unmeasured", reasons=(reason,))
-            limits = (*drop_verdicts(None, {}, budget, IDLE), *size_verdict(size_mb, budget))
+            limits = (
+                *drop_verdicts(None, {}, budget, IDLE),
+                *floor_verdicts(None, budget, IDLE),
+                *size_verdict(size_mb, budget),
+            )
             return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
         stack.enter_context(session)
         proof = _Proof(
@@ -258,6 +263,7 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
     verdicts = (
         *trust_verdict(bundle, budget),
         *drop_verdicts(result.drop, result.class_drop, budget),
+        *floor_verdicts(result.engine, budget),
         *size_verdict(result.size_mb, budget),
     )
     judged = combine(verdicts or (Verdict(status="pass", reasons=without),))

@@ -153,11 +153,11 @@ def unanswered(recipe: Recipe, data: Data, targets: tuple[PlannedTarget, ...]) -
     """Limits of the budget that nothing will be measured for here, one sentence each."""
     budget = recipe.budget
     found = []
-    if budget.limits_drops and not (data.dataset is not None and data.dataset.classes):
-        found.append("the budget limits drops, and there are no labels to measure them on")
+    if budget.needs_labels and not (data.dataset is not None and data.dataset.classes):
+        found.append("the budget has limits that need labels, and there are no labels")
     if budget.max_p99_ms is not None and not recipe.bench:
         found.append("the budget limits p99, and bench = false measures no latency")
-    limited = budget.limits_drops or budget.max_p99_ms is not None
+    limited = budget.needs_labels or budget.max_p99_ms is not None
     absent = [t.target for t in targets if limited and not t.availability.run and t.unmeasured == "refuse"]
     if absent:
         found.append(f"the budget has limits that cannot be measured here on {', '.join(absent)}")

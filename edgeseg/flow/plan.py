@@ -193,7 +193,7 @@ def planned_target(choice: TargetChoice, device: Device = LOCAL) -> PlannedTarge
 
 def _check_budget(recipe: Recipe, data: Data) -> None:
     names = [c.name for c in data.classes or ()]
-    for name in recipe.budget.max_class_drop:
+    for name in recipe.budget.classes:
         if names and name not in names:
             raise RecipeError(f"the budget names the class '{name}'", expected=f"one of {', '.join(names)}")
 

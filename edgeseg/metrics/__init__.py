@@ -10,7 +10,17 @@ from edgeseg.metrics.agreement import agreement
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
 from edgeseg.metrics.confusion import confusion
 from edgeseg.metrics.drop import Interval, paired_drop
-from edgeseg.metrics.scores import dice, iou, known, labelled, mean_iou, mean_present, pixel_accuracy
+from edgeseg.metrics.scores import (
+    dice,
+    iou,
+    known,
+    labelled,
+    mean_iou,
+    mean_present,
+    pixel_accuracy,
+    precision,
+    recall,
+)
 
 __all__ = [
     "BoundaryCounts",
@@ -28,4 +38,6 @@ __all__ = [
     "mean_present",
     "paired_drop",
     "pixel_accuracy",
+    "precision",
+    "recall",
 ]

@@ -59,6 +59,19 @@ def dice(matrix: Matrices, among: Flags | None = None) -> Scores:
     return _only(_ratio(2 * hit, actual + guessed), among)
 
 
+def recall(matrix: Matrices, among: Flags | None = None) -> Scores:
+    """Share of the pixels of a class that are found, [..., C] in 0..1; `among` as in `iou`."""
+    hit, actual, _ = _counts(matrix)
+    return _only(_ratio(hit, actual), among)
+
+
+def precision(matrix: Matrices, among: Flags | None = None) -> Scores:
+    """Share of the pixels taken for a class that are of it, [..., C] in 0..1; NaN where none is taken for it;
+    `among` as in `iou`."""
+    hit, _, guessed = _counts(matrix)
+    return _only(_ratio(hit, guessed), among)
+
+
 def pixel_accuracy(matrix: Matrices) -> Any:
     """Share of counted pixels that are right, [...] in 0..1; NaN if nothing was counted."""
     hit, actual, _ = _counts(matrix)

@@ -64,6 +64,30 @@ def test_a_mean_hides_no_class(make_bundle, colors):
     assert verify(make_bundle("whole"), dataset=colors, budget=Budget(any_class=0.0)).verdict.status == "pass"
 
 
+def test_recall_and_precision_of_the_engine_are_held_against_the_least(make_bundle, colors):
+    """Everything is taken for red: all red is found, and a third of what is taken for it is red."""
+    red = 127 / 383
+    bundle = make_bundle(bias=GREEN_LOST)
+    budget = Budget(min_recall={"red": 100.0, "green": 10.0}, min_precision={"red": 50.0})
+    result = verify(bundle, dataset=colors, budget=budget)
+    assert result.engine.class_recall == {"red": 1.0, "green": 0.0, "blue": 0.0}
+    assert result.engine.class_precision == {"red": pytest.approx(red), "green": None, "blue": None}
+    assert result.verdict.status == "fail"
+    assert "recall of red is 100.00, the budget asks for 100" in result.verdict.reasons
+    assert "recall of green is 0.00, the budget asks for 10" in result.verdict.reasons
+    assert f"precision of red is {100 * red:.2f}, the budget asks for 50" in result.verdict.reasons
+    nothing = verify(bundle, dataset=colors, budget=Budget(min_precision={"green": 1.0}))
+    assert nothing.verdict.status == "unjudged", "nothing is taken for it"
+    assert verify(make_bundle("whole"), dataset=colors, budget=budget).verdict.status == "pass"
+
+
+@pytest.mark.parametrize("kind", ["min_recall", "min_precision"])
+@pytest.mark.parametrize("least", [-1.0, 101.0, float("nan")])
+def test_a_least_that_is_no_share_is_refused(kind, least):
+    with pytest.raises(InputError, match=f"{kind} of 'red'"):
+        convert({kind: {"red": least}}, Budget, where="recipe")
+
+
 def test_the_worst_tag_is_in_the_verdict(make_bundle, colors, tmp_path):
     """Of three frames; the engine takes everything for red, and only one frame shows red alone."""
     ids = colors.split("val").ids
@@ -189,7 +213,12 @@ def test_without_labels_agreement_is_measured(make_bundle, colors, tmp_path):
     assert len(list((tmp_path / "worst").glob("*.png"))) == 3
 
 
-LIMITS = (Budget(max_drop=1.0), Budget(max_class_drop={"red": 1.0}), Budget(any_class=1.0))
+LIMITS = (
+    Budget(max_drop=1.0),
+    Budget(max_class_drop={"red": 1.0}),
+    Budget(any_class=1.0),
+    Budget(min_recall={"red": 1.0}),
+)
 
 
 @pytest.mark.parametrize("budget", LIMITS)
@@ -199,7 +228,8 @@ def test_a_limit_on_drops_without_labels_is_refused_before_an_engine_opens(
     monkeypatch.setattr(subject, "session_on", lambda *_, **__: pytest.fail("opened"))
     frames = save_frames(tmp_path / "frames", colors)
     with pytest.raises(
-        InputError, match=r"--max-(class-)?drop(-any-class)? was given, and .*frames has no labels"
+        InputError,
+        match=r"--(max-(class-)?drop(-any-class)?|min-recall) was given, and .*frames has no labels",
     ):
         verify(make_bundle(), images=frames, budget=budget)
     with pytest.raises(InputError, match="has no labels"):
