@@ -138,11 +138,11 @@ class Put(Job, frozen=True, tag="put"):
 class Get(Job, frozen=True, tag="get"):
     """A part of a file, in the parts of the answer."""
 
-    digest: str
+    file: FileEntry
     start: int
 
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
-        return Answer(None, [desk.store.get(self.digest, self.start)])
+        return Answer(None, [desk.store.get(self.file, self.start)])
 
 
 class Check(Job, frozen=True, tag="check"):

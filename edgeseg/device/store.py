@@ -24,57 +24,52 @@ PART_BYTES = 8 << 20
 
 
 class Store:
-    """Kept in the cache of a device. Bundles stay until nobody used them for long; the graphs and engines of
-    trials go when it is closed.
+    """What was sent to one agent, for its time alone; bundles stay in the cache of the device until nobody
+    used them for long.
 
     Args:
-        folder: made if it is not there.
+        folder: of the bundles; made if it is not there.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files, self._folders = folder / "files", folder / "folders"
-        for place in (self._files, self._folders):
+        self._lasting = folder
+        for place in (folder / "files", folder / "folders"):
             place.mkdir(parents=True, exist_ok=True)
             forget_unused(place)
-        self._arriving = Scratch()
-        self._brief: set[Path] = set()
+        self._scratch = Scratch()
+        self._own = self._scratch.path
+        for name in ("arriving", "files", "folders"):
+            (self._own / name).mkdir()
 
     def missing(self, files: Iterable[FileEntry]) -> tuple[str, ...]:
         """The sha256 of those that are not here."""
-        return tuple({entry.sha256: None for entry in files if not self._has(entry)})
+        return tuple({entry.sha256: None for entry in files if self._found(entry) is None})
 
     def put(self, digest: str, part: bytes, *, last: bool) -> None:
         """The next part of a file. Raises InputError when what came is not what was announced."""
-        destination = self._file(digest)
-        arriving = self._arriving.path / digest
+        arriving = self._own / "arriving" / _checked(digest)
         try:
             with arriving.open("ab") as stream:
                 stream.write(part)
-            if last:
-                self._keep(arriving, destination)
+            if last and (came := file_sha256(arriving)) != digest:
+                raise InputError(f"a file came as {came}", expected=digest, hint="look at the connection")
         except BaseException:
             arriving.unlink(missing_ok=True)
             raise
         if last:
-            arriving.unlink()
-
-    def add(self, file: Path) -> FileEntry:
-        """Take a copy of a file of this device."""
-        entry = FileEntry(file.stat().st_size, file_sha256(file))
-        if not self._has(entry):
-            self._take(file, self._file(entry.sha256))
-        return entry
+            shutil.move(arriving, self._own / "files" / digest)
 
     def add_folder(self, folder: Path) -> dict[str, FileEntry]:
+        """Take copies of the files of a folder of this device."""
         return {
-            file.relative_to(folder).as_posix(): self.add(file)
+            file.relative_to(folder).as_posix(): self._add(file)
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
 
-    def get(self, digest: str, start: int) -> bytes:
-        """At most PART_BYTES of a file."""
-        with self._file(digest).open("rb") as stream:
+    def get(self, entry: FileEntry, start: int) -> bytes:
+        """At most PART_BYTES of a file. Raises InputError when it is not here."""
+        with self._require(entry).open("rb") as stream:
             stream.seek(start)
             return stream.read(PART_BYTES)
 
@@ -89,55 +84,61 @@ class Store:
         """
         for name in files:
             require_file_name(name, "the file")
-        if absent := self.missing(files.values()):
-            raise InputError(f"the device was never sent {', '.join(absent)}")
         listing = msgspec.json.encode(files, order="deterministic")
-        place = self._folders / hashlib.sha256(listing).hexdigest()
+        root = self._lasting if lasting else self._own
+        place = root / "folders" / hashlib.sha256(listing).hexdigest()
+        if lasting:
+            for entry in files.values():
+                self._keep(entry)
         if not all(_is_whole(place / name, entry) for name, entry in files.items()):
             shutil.rmtree(place, ignore_errors=True)
             with appearing(place) as new:
                 self._link(files, new)
-            self._brief.add(place)
-        for used in (place, *(self._file(entry.sha256) for entry in files.values())):
-            use(used)
-            if lasting:
-                self._brief.discard(used)
+        use(place)
         return place
 
     def close(self) -> None:
-        self._arriving.close()
-        for path in self._brief:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        self._scratch.close()
+
+    def _add(self, file: Path) -> FileEntry:
+        entry = FileEntry(file.stat().st_size, file_sha256(file))
+        if self._found(entry) is None:
+            shutil.copyfile(file, self._own / "files" / entry.sha256)
+        return entry
+
+    def _keep(self, entry: FileEntry) -> None:
+        """Let a file outlive this agent."""
+        found, kept = self._require(entry), self._lasting / "files" / entry.sha256
+        if found != kept:
+            with replacing(kept) as new:
+                shutil.copyfile(found, new)
+        use(kept)
 
     def _link(self, files: Files, folder: Path) -> None:
         for name, entry in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            found = self._require(entry)
             try:
-                os.link(self._file(entry.sha256), folder / name)
-            except OSError:  # a file system without links
-                shutil.copyfile(self._file(entry.sha256), folder / name)
+                os.link(found, folder / name)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(found, folder / name)
 
-    def _keep(self, file: Path, destination: Path) -> None:
-        came, wanted = file_sha256(file), destination.name
-        if came != wanted:
-            raise InputError(f"a file came as {came}", expected=wanted, hint="look at the connection")
-        self._take(file, destination)
+    def _require(self, entry: FileEntry) -> Path:
+        found = self._found(entry)
+        if found is None:
+            raise InputError(f"the device was never sent {entry.sha256}")
+        return found
 
-    def _take(self, file: Path, destination: Path) -> None:
-        with replacing(destination) as new:
-            shutil.copyfile(file, new)
-        self._brief.add(destination)
+    def _found(self, entry: FileEntry) -> Path | None:
+        """A bundle's file rather than that of this agent."""
+        places = (root / "files" / _checked(entry.sha256) for root in (self._lasting, self._own))
+        return next((place for place in places if _is_whole(place, entry)), None)
 
-    def _has(self, entry: FileEntry) -> bool:
-        return _is_whole(self._file(entry.sha256), entry)
 
-    def _file(self, digest: str) -> Path:
-        if not re.fullmatch("[0-9a-f]{64}", digest):
-            raise InputError(f"'{digest[:100]}' is no sha256")
-        return self._files / digest
+def _checked(digest: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise InputError(f"'{digest[:100]}' is no sha256")
+    return digest
 
 
 def _is_whole(file: Path, entry: FileEntry) -> bool:

@@ -75,7 +75,7 @@ class Agent(Connection):
             digest, size = hashlib.sha256(), 0
             with (folder / name).open("wb") as stream:
                 while size < entry.size:
-                    answer = self.ask(jobs.Get(digest=entry.sha256, start=size))
+                    answer = self.ask(jobs.Get(file=entry, start=size))
                     part = b"".join(answer.parts)
                     if not part:
                         break

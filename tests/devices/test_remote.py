@@ -149,7 +149,7 @@ def test_links_in_a_bundle_do_not_leave_this_machine(far, bundle, tmp_path):
     entry = EngineFile(copy / bundle.engine.entry, bundle.engine)
     with pytest.raises(InputError, match="is a link"):
         far.race([entry], RaceSettings(rounds=Rounds(1, 1), effort=Effort(runs=1, seconds=0.0)))
-    kept = (tmp_path / "far" / "home" / ".cache" / "edgeseg" / "device" / "files").iterdir()
+    kept = [file for file in (tmp_path / "far").rglob("*") if file.is_file()]
     assert b"secret" not in [file.read_bytes() for file in kept]
 
 
@@ -158,8 +158,8 @@ def test_a_bundle_stays_there_and_a_trial_goes(tmp_path, bundle):
     with far_device(tmp_path / "far") as device:
         entry = EngineFile(bundle.file(bundle.engine.entry), bundle.engine)
         device.race([entry], RaceSettings(rounds=Rounds(1, 1), effort=Effort(runs=1, seconds=0.0)))
-        assert list(folder.iterdir())
-    assert not list(folder.iterdir())
+        assert list((tmp_path / "far" / "tmp").rglob("model.onnx"))
+    assert not list(folder.iterdir()) and not list((tmp_path / "far" / "tmp").rglob("model.onnx"))
     with far_device(tmp_path / "far") as device:
         device.bench(bundle.path, BenchSettings(min_runs=30, min_seconds=0.0))
     assert len(list(folder.iterdir())) == len({f.sha256 for f in bundle.manifest.files.values()}) + 1
@@ -247,7 +247,7 @@ def test_nothing_of_the_host_is_read_or_named(far, bundle, tmp_path, sent):
         assert place not in told
         assert not [file for file in opened_by(tmp_path / "far") if str(file).startswith(f"{place}/")]
     assert not (tmp_path / "cache").exists()
-    assert list((tmp_path / "far" / "home" / ".cache" / "edgeseg" / "device" / "files").iterdir())
+    assert list((tmp_path / "far" / "tmp").rglob("model.onnx"))
 
 
 def test_a_job_ends_when_its_host_is_gone(far, bundle):
@@ -277,14 +277,15 @@ def test_devices_have_names(text, says):
 
 
 def test_the_store_takes_what_was_announced_alone(tmp_path):
-    store = Store(tmp_path)
+    store = Store(tmp_path / "cache")
     with pytest.raises(InputError, match="a file came as"):
         store.put(DIGEST, b"something else", last=True)
     assert store.missing([FileEntry(14, DIGEST)]) == (DIGEST,)
     with pytest.raises(InputError, match="is no sha256"):
         store.missing([FileEntry(1, "../../etc/passwd")])
-    (tmp_path / "mine").write_text("mine")
-    entry = store.add(tmp_path / "mine")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "mine").write_text("mine")
+    entry = store.add_folder(tmp_path / "source")["mine"]
     with pytest.raises(InputError, match="begins with a dot"):
         store.folder({"../outside": entry})
     with pytest.raises(InputError, match="never sent"):
@@ -292,6 +293,12 @@ def test_the_store_takes_what_was_announced_alone(tmp_path):
     place = store.folder({"engine/mine": entry, "copy": entry})
     assert (place / "engine" / "mine").read_text() == (place / "copy").read_text() == "mine"
     assert store.folder({"engine/mine": entry, "copy": entry}) == place
+    kept = store.folder({"mine": entry}, lasting=True)
+    store.close()
+    assert not place.exists() and (kept / "mine").read_text() == "mine"
+    other = Store(tmp_path / "cache")
+    assert other.missing([entry]) == () and other.folder({"mine": entry}, lasting=True) == kept
+    other.close()
 
 
 @pytest.mark.parametrize(
