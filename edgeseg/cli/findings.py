@@ -68,6 +68,12 @@ def verified(result: Verification, json: bool) -> int:
         line(
             f"agreement: {percent(result.agreement.pixels)}% of pixels, mIoU {percent(result.agreement.miou)}"
         )
+    if result.flicker:
+        one = result.flicker
+        line(
+            f"flicker: of the {percent(one.still)}% of pixels that stand still from frame to frame, "
+            f"{percent(one.engine)}% change their class, {percent(one.reference)}% in the reference"
+        )
     for frame in result.worst:
         line(f"worst: {frame.id}  {percent(frame.score)}  {frame.picture}")
     notes(result.notes)

@@ -74,6 +74,12 @@ class ImageFiles:
     def ids(self) -> tuple[str, ...]:
         return tuple(path.name for path in self.paths)
 
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The video each image comes from, as its name tells; empty where nothing tells."""
+        name_of = known_sequences(self.ids)
+        return () if name_of is None else tuple(map(name_of, self.ids))
+
     def __len__(self) -> int:
         return len(self.paths)
 

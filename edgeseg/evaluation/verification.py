@@ -76,6 +76,19 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     drop: Drop | None
 
 
+class Flicker(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of pixels, in 0-1, over consecutive frames of the same video.
+
+    Attributes:
+        still: those whose colour stays from one frame to the next.
+        engine, reference: of these, those whose class changes.
+    """
+
+    still: float
+    engine: float
+    reference: float
+
+
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How far two engines give the same class maps: share of equal pixels, and mIoU between them over the
     classes that the reference shows."""
@@ -111,6 +124,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         drop, class_drop: mIoU and IoU per class lost against the reference.
         slices: the same for the frames of each tag, as in `light=night`.
         agreement: of the class maps with the reference's.
+        flicker: None where hardly a pixel stands still from frame to frame.
         size_mb: of the engine's files in 10^6 bytes; None for a deferred bundle.
     """
 
@@ -135,6 +149,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     class_drop: dict[str, Drop] = {}
     slices: dict[str, Slice] = {}
     agreement: Agreement | None = None
+    flicker: Flicker | None = None
     size_mb: float | None = None
     worst: tuple[WorstFrame, ...] = ()
     budget: Budget = Budget()

@@ -23,6 +23,7 @@ from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.evaluation import worst as pictures
+from edgeseg.evaluation.flicker import FlickerCounts
 from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
 from edgeseg.evaluation.reference import open_reference, session_on
@@ -60,6 +61,9 @@ class Images(Protocol):
 
     @property
     def ids(self) -> tuple[str, ...]: ...
+
+    @property
+    def sequences(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int: ...
 
@@ -203,12 +207,14 @@ class _Proof:
     def score(self, base: Verification) -> tuple[Verification, list[float]]:
         """Run both sides over all frames once, holding one batch of pixels; also the score of each frame."""
         engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
-        comparison = Comparison(self.spec)
+        comparison, flicker = Comparison(self.spec), FlickerCounts()
+        sequences = self.samples.sequences
         fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
         for index, image, found, expected in self._frames():
             label = self.labelled.label(index) if self.labelled is not None else None
             fingerprint.add(self.samples.ids[index], pixel_sha256(image), label)
             comparison.add(expected, found)
+            flicker.add(sequences[index] if sequences else "", image, found, expected)
             if label is not None:
                 engine.add(label, found)
                 fp32.add(label, expected)
@@ -217,10 +223,10 @@ class _Proof:
             frames=len(self.samples),
             sample_list=fingerprint.hexdigest(),
             agreement=comparison.agreement(),
+            flicker=flicker.result(),
         )
         if self.labelled is None:
             return result, comparison.frame_scores
-        sequences = self.labelled.sequences
         names = self.spec.class_names
         drop, class_drop = drops(fp32.matrices(), engine.matrices(), names, sequences)
         rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
