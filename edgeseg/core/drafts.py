@@ -13,7 +13,7 @@ import msgspec
 
 from edgeseg.core.bundle import MANIFEST, Bundle, FileEntry, Manifest, file_sha256, sealed
 from edgeseg.core.documents import encode
-from edgeseg.core.whole import hidden_beside
+from edgeseg.core.whole import clear_leftovers, hidden_beside
 from edgeseg.errors import BundleError, EdgesegError
 
 NEW, OLD = "new", "old"
@@ -50,6 +50,12 @@ def draft(destination: Path | str, *, overwrite: bool = False) -> Iterator[Bundl
             _publish(place, destination, overwrite)
     except OSError as fault:
         raise disk_error(destination, fault) from fault
+
+
+def clear_drafts(destination: Path) -> None:
+    """Remove what killed processes left beside a bundle, as the next draft would: one that was killed right
+    behind its bundle's appearance may have no next draft."""
+    clear_leftovers(destination, lambda leftover: _rescue(leftover, destination))
 
 
 def _publish(place: Path, destination: Path, overwrite: bool) -> None:

@@ -32,15 +32,20 @@ def hidden_beside(
     Raises:
         OSError: it cannot be made.
     """
-    for leftover in _leftovers(destination):
-        with suppress(OSError):
-            _clear(leftover, rescue)
+    clear_leftovers(destination, rescue)
     place, lock = _made(destination)
     try:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
         lock.release()
+
+
+def clear_leftovers(destination: Path, rescue: Callable[[Path], None] = lambda leftover: None) -> None:
+    """Remove the hidden folders beside `destination` whose owners were killed, after `rescue` saw each."""
+    for leftover in _leftovers(destination):
+        with suppress(OSError):
+            _clear(leftover, rescue)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle, Manifest, Parent, StepRecord
 from edgeseg.core.cache import use
-from edgeseg.core.drafts import BundleDraft, disk_error, draft
+from edgeseg.core.drafts import BundleDraft, clear_drafts, disk_error, draft
 from edgeseg.core.locks import only_one
 from edgeseg.core.ports import Progress, silent
 from edgeseg.errors import BundleError
@@ -39,6 +39,7 @@ def made(
     """
     found = None if again else reusable(destination, key)
     if found is not None:
+        clear_drafts(destination)
         return found
     lock = destination.with_name(f".{destination.name}.lock")
     try:

@@ -52,6 +52,17 @@ def test_the_second_waits_and_takes_what_the_first_made(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["n"]
 
 
+def test_what_a_process_left_that_was_killed_behind_its_rename_goes_with_the_next_use(tmp_path):
+    calls: list[bytes] = []
+    first = made(tmp_path / "n", writes(b"1", calls), key="k", settings={})
+    leftover = tmp_path / ".n.partial-abcd1234"
+    leftover.mkdir()
+    (leftover / "lock").touch()
+    again = made(tmp_path / "n", writes(b"2", calls), key="k", settings={})
+    assert again.id == first.id and calls == [b"1"]
+    assert [p.name for p in tmp_path.iterdir()] == ["n"]
+
+
 def test_what_is_made_again_and_comes_out_the_same_is_not_replaced(tmp_path):
     first = made(tmp_path / "n", writes(b"1", []), key="k", settings={}, again=True)
     there = (tmp_path / "n").stat().st_ino
