@@ -24,18 +24,14 @@ from edgeseg.core.ports import (
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device import messages
-from edgeseg.device.bench import bench, bench_pair
-from edgeseg.device.build import build, ready
 from edgeseg.device.describe import describe
-from edgeseg.device.infer import score
+from edgeseg.device.here import bench_here, build_here, compare_here, score_here
 from edgeseg.device.race import EngineFile, RaceSettings, race
 from edgeseg.device.settings import BenchSettings
-from edgeseg.device.store import Store
+from edgeseg.device.store import Files, Store
 from edgeseg.errors import InputError
-from edgeseg.runtime.session import Session
 
 Parts = Sequence[bytes]
-Files = dict[str, FileEntry]
 Options = dict[str, str | int | float | bool]
 
 
@@ -271,45 +267,42 @@ class Race(Job, frozen=True, tag="race"):
 
 
 class Finish(Job, frozen=True, tag="finish"):
-    """`device.build.build` of a bundle -> the files of its child."""
+    """`build_here` -> the files of the child."""
 
     files: Files
     options: Options = {}
 
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
-        bundle = Bundle.open(desk.store.folder(self.files, lasting=True))
-        settings = BuildSettings(cache=engine_cache(), options=self.options)
+        bundle = Bundle.open(_bundle(desk, self.files))
         with Scratch() as place:
-            child = build(bundle, place / "child", settings, progress=progress)
+            child = build_here(bundle, place / "child", self.options, progress=progress)
             return Answer(desk.store.add_folder(child.path))
 
 
 class Bench(Job, frozen=True, tag="bench"):
-    """`device.bench.bench` of a bundle, built first if it is deferred -> `Measurement`."""
+    """`bench_here` -> `Measurement`."""
 
     files: Files
     settings: BenchSettings
 
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
-        return Answer(bench(_ready(desk, self.files, progress), self.settings_here, progress))
-
-    @property
-    def settings_here(self) -> BenchSettings:
-        return msgspec.structs.replace(self.settings, cache=engine_cache())
+        return Answer(bench_here(_bundle(desk, self.files), self.settings, progress))
 
 
-class Compare(Bench, frozen=True, tag="compare"):
-    """`device.bench.bench_pair` with a second bundle -> `Compared`."""
+class Compare(Job, frozen=True, tag="compare"):
+    """`compare_here` -> `Compared`."""
 
+    files: Files
     other: Files
+    settings: BenchSettings
 
     def do(self, desk: Desk, parts: Parts, progress: Progress) -> Answer:
-        pair = [_ready(desk, files, progress) for files in (self.files, self.other)]
-        return Answer(bench_pair(pair[0], pair[1], self.settings_here, progress))
+        first, second = (_bundle(desk, files) for files in (self.files, self.other))
+        return Answer(compare_here(first, second, self.settings, progress))
 
 
 class Score(Job, frozen=True, tag="score"):
-    """`device.infer.score` of a bundle on two files `.npy` -> `DeviceScore`."""
+    """`score_here` on two files `.npy` -> `DeviceScore`."""
 
     bundle: Files
     frames: Files
@@ -319,13 +312,11 @@ class Score(Job, frozen=True, tag="score"):
         (frames,), (labels,) = (
             [desk.store.folder(files) / name for name in files] for files in (self.frames, self.labels)
         )
-        bundle = Bundle.open(desk.store.folder(self.bundle, lasting=True))
-        with Session(bundle, OpenSettings(cache=engine_cache())) as session:
-            return Answer(score(session, frames, labels, progress))
+        return Answer(score_here(_bundle(desk, self.bundle), frames, labels, progress))
 
 
-def _ready(desk: Desk, files: Files, progress: Progress) -> Path:
-    return ready(desk.store.folder(files, lasting=True), cache_folder(), progress)
+def _bundle(desk: Desk, files: Files) -> Path:
+    return desk.store.folder(files, lasting=True)
 
 
 AnyJob = (

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from edgeseg.core.names import require_file_name
 from edgeseg.core.whole import Scratch, appearing, replacing
 from edgeseg.errors import InputError
 
-Files = Mapping[str, FileEntry]
+Files = dict[str, FileEntry]
 """The files of a folder by their names in it."""
 PART_BYTES = 8 << 20
 """A file travels in parts of this size."""
@@ -59,7 +59,7 @@ class Store:
         if last:
             shutil.move(arriving, self._own / "files" / digest)
 
-    def add_folder(self, folder: Path) -> dict[str, FileEntry]:
+    def add_folder(self, folder: Path) -> Files:
         """Take copies of the files of a folder of this device."""
         return {
             file.relative_to(folder).as_posix(): self._add(file)

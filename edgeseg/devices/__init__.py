@@ -6,7 +6,7 @@ device of the file that registers `ssh`, at the address behind the colon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,9 +15,10 @@ from edgeseg.core.ports import Backend, Progress, Tensors, silent
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
-    from edgeseg.core.measurement import Measurement, PairedRatio
+    from edgeseg.core.measurement import Measurement
     from edgeseg.core.target import Target
     from edgeseg.device.describe import Description
+    from edgeseg.device.here import BuildOptions, Compared
     from edgeseg.device.infer import DeviceScore
     from edgeseg.device.race import EngineFile, RaceSettings, Taken
     from edgeseg.device.settings import BenchSettings
@@ -67,9 +68,7 @@ class Device(Protocol):
         """Time a bundle; a deferred one is built first, in the cache of the device."""
         ...
 
-    def compare(
-        self, a: Path, b: Path, settings: BenchSettings, progress: Progress = silent
-    ) -> tuple[Measurement, Measurement, PairedRatio, PairedRatio]:
+    def compare(self, a: Path, b: Path, settings: BenchSettings, progress: Progress = silent) -> Compared:
         """Time two bundles in alternating blocks: both, then A over B on the device and the host clock."""
         ...
 
@@ -77,7 +76,7 @@ class Device(Protocol):
         self,
         bundle: Bundle,
         output: Path,
-        options: Mapping[str, str | int | float | bool],
+        options: BuildOptions,
         *,
         overwrite: bool = False,
         progress: Progress = silent,

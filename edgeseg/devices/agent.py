@@ -11,9 +11,8 @@ from edgeseg.core.names import require_file_name
 from edgeseg.core.ports import Availability
 from edgeseg.core.target import Target
 from edgeseg.device import jobs
-from edgeseg.device.jobs import Files
 from edgeseg.device.race import EngineFile
-from edgeseg.device.store import PART_BYTES
+from edgeseg.device.store import PART_BYTES, Files
 from edgeseg.devices.connection import Command, Connection
 from edgeseg.errors import InputError
 

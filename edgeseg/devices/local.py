@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.cache import cache_folder, engine_cache
-from edgeseg.core.measurement import Measurement, PairedRatio
-from edgeseg.core.ports import Backend, BuildSettings, OpenSettings, Progress, Tensors, silent
+from edgeseg.core.measurement import Measurement
+from edgeseg.core.ports import Backend, Progress, Tensors, silent
 from edgeseg.core.target import Target
-from edgeseg.device.bench import bench, bench_pair
-from edgeseg.device.build import build, ready
+from edgeseg.device.here import BuildOptions, Compared, bench_here, build_here, compare_here, score_here
 from edgeseg.device.race import EngineFile, RaceSettings, Taken, race
 from edgeseg.device.settings import BenchSettings
 from edgeseg.devices import Device
 from edgeseg.errors import InputError
-from edgeseg.runtime.session import Session
 
 if TYPE_CHECKING:
     from edgeseg.device.describe import Description
@@ -56,31 +51,24 @@ class Local:
         return race(engines, settings, inputs, progress)
 
     def bench(self, bundle: Path, settings: BenchSettings, progress: Progress = silent) -> Measurement:
-        return bench(ready(bundle, cache_folder(), progress), _here(settings), progress)
+        return bench_here(bundle, settings, progress)
 
-    def compare(
-        self, a: Path, b: Path, settings: BenchSettings, progress: Progress = silent
-    ) -> tuple[Measurement, Measurement, PairedRatio, PairedRatio]:
-        pair = [ready(path, cache_folder(), progress) for path in (a, b)]
-        return bench_pair(pair[0], pair[1], _here(settings), progress)
+    def compare(self, a: Path, b: Path, settings: BenchSettings, progress: Progress = silent) -> Compared:
+        return compare_here(a, b, settings, progress)
 
     def build(
         self,
         bundle: Bundle,
         output: Path,
-        options: Mapping[str, str | int | float | bool],
+        options: BuildOptions,
         *,
         overwrite: bool = False,
         progress: Progress = silent,
     ) -> Bundle:
-        settings = BuildSettings(cache=engine_cache(), options=dict(options))
-        return build(bundle, output, settings, overwrite=overwrite, progress=progress)
+        return build_here(bundle, output, options, overwrite=overwrite, progress=progress)
 
     def score(self, bundle: Path, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
-        from edgeseg.device.infer import score
-
-        with Session(Bundle.open(bundle), OpenSettings(cache=engine_cache())) as session:
-            return score(session, frames, labels, progress)
+        return score_here(bundle, frames, labels, progress)
 
 
 LOCAL = Local()
@@ -90,7 +78,3 @@ def device(name: str, address: str) -> Device:
     if address:
         raise InputError(f"--device {name}", expected="local, which has no address")
     return LOCAL
-
-
-def _here(settings: BenchSettings) -> BenchSettings:
-    return msgspec.structs.replace(settings, cache=engine_cache())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -10,21 +10,20 @@ import msgspec
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.drafts import draft
-from edgeseg.core.measurement import Measurement, PairedRatio
+from edgeseg.core.measurement import Measurement
 from edgeseg.core.ports import Backend, Progress, Tensors, silent
 from edgeseg.core.target import Target
 from edgeseg.device import jobs, messages
 from edgeseg.device.describe import Description
+from edgeseg.device.here import BuildOptions, Compared
 from edgeseg.device.infer import DeviceScore
-from edgeseg.device.jobs import Files
 from edgeseg.device.race import EngineFile, RaceSettings, Taken
 from edgeseg.device.settings import BenchSettings
+from edgeseg.device.store import Files
 from edgeseg.devices.agent import Agent
 from edgeseg.devices.connection import Command
 from edgeseg.devices.remote_backend import remote_backend
 from edgeseg.errors import BundleError
-
-Compared = tuple[Measurement, Measurement, PairedRatio, PairedRatio]
 
 
 class Remote:
@@ -94,7 +93,7 @@ class Remote:
         self,
         bundle: Bundle,
         output: Path,
-        options: Mapping[str, str | int | float | bool],
+        options: BuildOptions,
         *,
         overwrite: bool = False,
         progress: Progress = silent,

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+
 PARTS = ("models", "datasets", "backends", "devices")
 
 
@@ -45,6 +47,17 @@ def crops(tmp_path):
     return tmp_path / "crops"
 
 
+def tiny_on(crops, *targets):
+    """A recipe of the new model on the new data."""
+    return Recipe(
+        schema_version=1,
+        name="extended",
+        model=ModelChoice(name="tiny", options={"width": 4}),
+        data=DataChoice(name="crops", root=str(crops)),
+        targets=targets,
+    )
+
+
 @pytest.mark.usefixtures("extended")
 def test_new_files_are_listed():
     from edgeseg.backends import BACKENDS
@@ -67,7 +80,6 @@ def test_the_number_of_parameters_is_true():
 
 @pytest.mark.usefixtures("extended")
 def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
-    from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
     from edgeseg.datasets import open_dataset
     from edgeseg.evaluation.verify import verify
     from edgeseg.flow.make import export
@@ -77,13 +89,7 @@ def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
     assert data.splits() == ("train", "val")
     assert set(np.unique(data.split("train").label(0))) <= {0, 1}
 
-    recipe = Recipe(
-        schema_version=1,
-        name="extended",
-        model=ModelChoice(name="tiny", options={"width": 4}),
-        data=DataChoice(name="crops", root=str(crops)),
-        targets=("onnxref-fp32", "ort-fp32"),
-    )
+    recipe = tiny_on(crops, "onnxref-fp32", "ort-fp32")
     new, known = export(recipe, tmp_path, tmp_path / "bundles")
     frame = data.split("val").image(0)
     with load(new.path) as session, load(known.path) as other:
@@ -96,17 +102,10 @@ def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
 
 @pytest.mark.usefixtures("extended")
 def test_a_new_engine_has_int8_of_its_own(crops, tmp_path):
-    from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
     from edgeseg.flow.quantize import quantize
     from edgeseg.runtime import load
 
-    recipe = Recipe(
-        schema_version=1,
-        name="extended",
-        model=ModelChoice(name="tiny", options={"width": 4}),
-        data=DataChoice(name="crops", root=str(crops)),
-        targets=("onnxref-int8",),
-    )
+    recipe = tiny_on(crops, "onnxref-int8")
     (made,) = quantize(recipe, tmp_path, tmp_path / "bundles", plan=False, calibration="2")
     with load(made.path) as session:
         assert session.bundle.manifest.quantization.scheme == "onnxref"
@@ -114,7 +113,6 @@ def test_a_new_engine_has_int8_of_its_own(crops, tmp_path):
 
 @pytest.mark.usefixtures("extended")
 def test_a_new_transport_reaches_a_new_engine(crops, tmp_path):
-    from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
     from edgeseg.devices import device_named
     from edgeseg.errors import InputError
     from edgeseg.flow.bench import bench
@@ -122,13 +120,7 @@ def test_a_new_transport_reaches_a_new_engine(crops, tmp_path):
 
     with pytest.raises(InputError, match="no interpreter"):
         device_named("python:nowhere")
-    recipe = Recipe(
-        schema_version=1,
-        name="extended",
-        model=ModelChoice(name="tiny", options={"width": 4}),
-        data=DataChoice(name="crops", root=str(crops)),
-        targets=("onnxref-fp32",),
-    )
+    recipe = tiny_on(crops, "onnxref-fp32")
     with device_named(f"python:{sys.executable}") as device:
         assert "onnxref-fp32" in {one.target for one in device.describe().targets if one.run}
         (made,) = export(recipe, tmp_path, tmp_path / "bundles", device=device)
