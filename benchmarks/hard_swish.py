@@ -64,7 +64,7 @@ def main() -> None:
         input_size=INPUT,
     )
     loaded = resolve(choice, classes=dataset.classes, ignore_index=dataset.ignore_index)
-    plain = fold(export_torch(loaded.module, INPUT))
+    plain = fold(export_torch(loaded.module, (3, *INPUT)))
     images = spread(dataset.split("train"), 64)
     inputs = Inputs(images, loaded.spec, CAMERA, name=plain.graph.input[0].name)
     scheme = scheme_for(TARGET.engine)

@@ -63,7 +63,7 @@ def main() -> None:
     module = network("segformer-b0", 11 if given.weights else 8)
     if given.weights:
         module.load_state_dict(read_state_dict(given.weights))
-    model = fold(export_torch(module, SIZE))
+    model = fold(export_torch(module, (3, *SIZE)))
     streets = open_dataset("synthetic-streets", None).split("train")
     size = Preprocess(resize="stretch")
     images = [{"image": preprocess(streets.image(i)[None], size, SIZE)} for i in range(CALIBRATE + COMPARE)]

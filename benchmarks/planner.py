@@ -80,7 +80,7 @@ def main() -> int:
 def examine(choice: ModelChoice, dataset: Dataset, races: int) -> dict[str, Any]:
     choice = msgspec.structs.replace(choice, input_size=INPUT)
     loaded = resolve(choice, classes=dataset.classes, ignore_index=dataset.ignore_index)
-    graph = fold(export_torch(loaded.module, INPUT))
+    graph = fold(export_torch(loaded.module, (3, *INPUT)))
     images = spread(dataset.split("train"), 64)
     inputs = Inputs(images, loaded.spec, CAMERA, name=graph.graph.input[0].name)
     begin = time.perf_counter()

@@ -97,7 +97,7 @@ class _Network:
         loaded = resolve(choice)
         assert loaded.module is not None
         self.spec: ModelSpec = loaded.spec
-        self.plain = self._file("float", lambda: fold(export_torch(loaded.module, SIZE)))
+        self.plain = self._file("float", lambda: fold(export_torch(loaded.module, (3, *SIZE))))
         self.camvid = open_dataset("camvid", data / "camvid")
         self.histograms: Calibrated | None = None
 

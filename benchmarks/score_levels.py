@@ -56,7 +56,7 @@ def main() -> None:
 def measured(material: Material) -> dict[str, Any]:
     train = material.train
     loaded = resolve(material.choice(), classes=train.classes, ignore_index=train.ignore_index)
-    plain = fold(export_torch(loaded.module, INPUT))
+    plain = fold(export_torch(loaded.module, (3, *INPUT)))
     images = spread(train, material.images)
     inputs = Inputs(images, loaded.spec, CAMERA, name=plain.graph.input[0].name)
     int8 = quantize(plain, inputs, scheme_for(TARGET.engine))

@@ -53,7 +53,7 @@ def main() -> None:
 
 def measure(name: str, size: int, runs: int) -> dict[str, Any]:
     loaded = resolve(ModelChoice(name=name, classes=11, input_size=(size, size)))
-    before = fold(export_torch(loaded.module, (size, size)))
+    before = fold(export_torch(loaded.module, (3, size, size)))
     after = merge_upsampling(before)
     image = np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
     settings = BenchSettings(min_runs=runs, min_seconds=0.0, blocks=12, warmup=3)

@@ -16,6 +16,7 @@ import pytest
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import EngineRecord, Manifest, StepRecord
 from edgeseg.core.drafts import draft
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
 from edgeseg.core.ports import Array, BuildSettings
 from edgeseg.core.preprocess import Preprocess
@@ -71,7 +72,7 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         batch=1,
         size=SIZE,
         classes=CLASSES,
-        frame_color="rgb",
+        order="rgb",
         weights=True,
         source="onnx",
         ignore_index: int | None = IGNORE,
@@ -85,7 +86,7 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
             input_size=size,
             classes=classes,
             ignore_index=ignore_index,
-            preprocess=Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, frame_color=frame_color),
+            preprocess=Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, frame=Frame(order=order)),
         )
         destination = tmp_path / "bundles" / name
         with draft(destination) as work:

@@ -19,7 +19,7 @@ from _gpu.record import Journal, Pair, Rivalry
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.datasets import open_dataset
-from edgeseg.datasets.pictures import resize_frame, to_frame_color
+from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.datasets.resizing import Resizing
 from edgeseg.device.bench import BenchSettings, Opener, compare
 from edgeseg.evaluation.reference import fp32_reference
@@ -52,7 +52,7 @@ class Race:
         self._images = [open_dataset(DATA).split("val").image(i) for i in range(COMPARED_FRAMES)]
         self._spec, self._camera = about.manifest.model, about.engine.camera_size
         self._expected = self._class_maps(fp32_reference(about))
-        self._frame = to_frame_color([resize_frame(self._images[0], self._camera)], self._spec.preprocess)
+        self._frame = to_camera([resize_frame(self._images[0], self._camera)], self._spec.preprocess.frame)
 
     def run(self) -> None:
         """Engines are opened anew; PyTorch, which would compile anew, is the same in every opening."""

@@ -32,7 +32,7 @@ class FrameToMap(nn.Module):
         if self.place.resized or spec.task != "semantic":
             raise InputError("this benchmark times semantic networks whose frames are not resized")
         self.network = lift(onnx.load(str(bundle.file(bundle.manifest.graph)))).to(dtype)
-        self.swap = spec.preprocess.frame_color != spec.preprocess.color
+        self.swap = spec.preprocess.permuted
         self.dtype = dtype
         numbers = (*spec.preprocess.affine(), spec.preprocess.padding_values())
         for name, values in zip(("multiplier", "offset", "padding"), numbers):

@@ -51,7 +51,8 @@ def contract(bundle: Bundle) -> None:
     record, spec = bundle.engine, bundle.manifest.model
     height, width = record.camera_size
     pre, post = spec.preprocess, spec.postprocess
-    line(f"in:  uint8 [{record.batch},{height},{width},3] {pre.frame_color}, resize {pre.resize}")
+    shape = ",".join(map(str, pre.frame.shape(record.batch, height, width)))
+    line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, resize {pre.resize}")
     line(f"net: {spec.input_size[0]}x{spec.input_size[1]} {pre.color}, mean {pre.mean}, std {pre.std}")
     shape = f"[{record.batch},{height},{width}]"
     line(f"out: uint8 {shape}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeseg.core.names import require_name
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Preprocess, Shape, Size
 from edgeseg.errors import ModelError
 
 Task = Literal["semantic", "multilabel"]
@@ -124,6 +124,10 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.classes)
+
+    @property
+    def input_shape(self) -> Shape:
+        return (self.preprocess.channels, *self.input_size)
 
     @property
     def map_values(self) -> int:

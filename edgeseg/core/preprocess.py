@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import msgspec
 
+from edgeseg.core.documents import convert
+from edgeseg.core.frame import COLORS, Frame
 from edgeseg.errors import InputError
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+Shape = tuple[int, int, int]
+"""(channels, height, width) of the input of a network."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -67,53 +71,100 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Camera frame (uint8 HWC) to network input (float CHW).
+    """Camera frame (HWC) to network input (float CHW).
 
-    The value of a pixel is `(x * scale - mean) / std`, per channel in the order `color`.
+    The value of a pixel is `(x * scale - mean) / std`, per channel in the order of the network.
 
     Attributes:
-        color: channel order the network was trained with.
-        frame_color: channel order of the frames the device delivers.
-        scale: multiplier of the 0-255 value, before mean and std.
-        mean, std: per channel, in units of the scaled value.
+        frame: what the camera delivers.
+        color: order of the colours the network was trained with; its other channels stand as in the frame.
+        scale: multiplier of a pixel's value, before mean and std; 1 / `frame.maximum` unless stated.
+        mean, std: per channel, or one number for all, in units of the scaled value. Unless stated those of
+            ImageNet.
         resize: `none` puts the frame in as it is and pads; `stretch` resizes both axes to the
             input; `letterbox` keeps the aspect ratio and pads. Bilinear, half-pixel centres.
         anchor: where the frame lies in the padded input.
         pad_value: what the padding holds.
         pad_space: `normalized`: `pad_value` is in units of the network input;
-            `pixel`: it is a 0-255 value that is normalised like the image.
+            `pixel`: it is the value of a pixel that is normalised like the image.
     """
 
+    frame: Frame = Frame()
     color: Literal["rgb", "bgr"] = "rgb"
-    frame_color: Literal["rgb", "bgr"] = "rgb"
-    scale: float = 1.0 / 255.0
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    scale: float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     resize: Literal["none", "stretch", "letterbox"] = "none"
     anchor: Literal["top-left", "center"] = "top-left"
     pad_value: float = 0.0
     pad_space: Literal["normalized", "pixel"] = "normalized"
 
     def __post_init__(self) -> None:
+        if self.scale is None:
+            msgspec.structs.force_setattr(self, "scale", 1.0 / self.frame.full)
+        self._fill("mean", dict(zip(COLORS, IMAGENET_MEAN)))
+        self._fill("std", dict(zip(COLORS, IMAGENET_STD)))
         for name in ("scale", "mean", "std", "pad_value"):
             value = getattr(self, name)
             if not all(map(math.isfinite, value if isinstance(value, tuple) else (value,))):
                 raise ValueError(f"{name} is {value}, expected finite numbers")
-        if self.scale <= 0:
+        if self.multiplier <= 0:
             raise ValueError(f"scale is {self.scale}, expected a positive number")
         if min(self.std) <= 0:
             raise ValueError(f"std is {self.std}, expected positive numbers")
 
+    def _fill(self, field: str, known: dict[str, float]) -> None:
+        """One number per channel, whatever was stated."""
+        stated, count = getattr(self, field), self.channels
+        if not stated:
+            msgspec.structs.force_setattr(self, field, _by_name(known, self.names))
+        elif len(stated) == 1:
+            msgspec.structs.force_setattr(self, field, stated * count)
+        elif len(stated) != count:
+            raise ValueError(
+                f"{field} has {len(stated)} numbers, expected one, or {count}: one per channel of the frame "
+                f"{self.frame}"
+            )
+
+    @property
+    def multiplier(self) -> float:
+        """Of the value of a pixel, before mean and std."""
+        return 1.0 / self.frame.full if self.scale is None else self.scale
+
+    @property
+    def channels(self) -> int:
+        """Of the network input."""
+        return self.frame.channels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the channels of the network input."""
+        return self.frame.with_colors(self.color).names
+
+    @property
+    def permutation(self) -> tuple[int, ...]:
+        """For each channel of the network input, which one of the frame it is."""
+        return self.frame.positions(self.frame.with_colors(self.color))
+
+    @property
+    def permuted(self) -> bool:
+        return self.permutation != tuple(range(self.channels))
+
+    @property
+    def of_images(self) -> Preprocess:
+        """For pixels as edgeseg holds those of images, `Frame.shown`."""
+        return msgspec.structs.replace(self, frame=self.frame.shown)
+
     def affine(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """(multiplier, offset) per channel: network value = pixel * multiplier + offset."""
-        multiplier = tuple(self.scale / s for s in self.std)
+        multiplier = tuple(self.multiplier / s for s in self.std)
         offset = tuple(-m / s for m, s in zip(self.mean, self.std))
         return multiplier, offset
 
     def padding_values(self) -> tuple[float, ...]:
         """Per channel, in units of the network input."""
         if self.pad_space == "normalized":
-            return (self.pad_value,) * 3
+            return (self.pad_value,) * self.channels
         multiplier, offset = self.affine()
         return tuple(self.pad_value * m + o for m, o in zip(multiplier, offset))
 
@@ -145,3 +196,42 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             top = (network_input[0] - scaled[0]) // 2
             left = (network_input[1] - scaled[1]) // 2
         return Placement(frame=frame, input=network_input, scaled=scaled, top=top, left=left)
+
+
+def stated_preprocess(
+    fields: Mapping[str, Any],
+    default: Preprocess | None = None,
+    *,
+    frame: Frame | None = None,
+    error: type[InputError] = InputError,
+) -> Preprocess:
+    """The contract that a user states in part, as `--set` and recipes do.
+
+    With another frame than that of `default`, its scale, mean and std become those of the new frame: channels
+    of the same name keep theirs, others take the average.
+
+    Args:
+        fields: of `Preprocess`; a frame may be text that `Frame.parse` reads.
+        default: the fields that are not stated.
+        frame: what it is where none is stated.
+
+    Raises:
+        error: a field that is not known, or a value that makes no sense.
+    """
+    default, given = default or Preprocess(), dict(fields)
+    if isinstance(given.get("frame"), str):
+        given["frame"] = msgspec.to_builtins(Frame.parse(given["frame"]))
+    if "frame" not in given and frame is not None:
+        given["frame"] = msgspec.to_builtins(frame)
+    whole = convert({"color": default.color, **given}, Preprocess, where="preprocess", error=error)
+    kept = msgspec.structs.asdict(default) | {"frame": whole.frame, "scale": default.multiplier}
+    kept["scale"] *= default.frame.full / whole.frame.full
+    for field in ("mean", "std"):
+        kept[field] = _by_name(dict(zip(default.names, kept[field])), whole.names)
+    return msgspec.structs.replace(whole, **{k: v for k, v in kept.items() if k not in given})
+
+
+def _by_name(known: Mapping[str, float], names: tuple[str, ...]) -> tuple[float, ...]:
+    """One value per channel: its own, or the average of those that are known."""
+    average = round(sum(known.values()) / len(known), 6)
+    return tuple(known.get(name, average) for name in names)

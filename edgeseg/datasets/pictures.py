@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Size
 from edgeseg.datasets.split import Read, Split
 from edgeseg.runtime.preprocess import preprocess
 
@@ -68,17 +69,18 @@ class Inputs:
             chosen = range(start, min(start + self._batch, len(self.split)))
             images = [self.split.image(i) for i in chosen]
             images = [images[i % len(images)] for i in range(self._batch)]
-            yield {self._name: preprocess(to_frame_color(images, contract), contract, self._spec.input_size)}
+            frames = to_camera(images, contract.frame)
+            yield {self._name: preprocess(frames, contract, self._spec.input_size)}
 
 
-def to_frame_color(rgb: Sequence[Array], contract: Preprocess) -> Array:
-    """RGB images [H,W,3] as one uint8 [N,H,W,3] in the channel order of the camera."""
-    frames = np.stack(rgb)
-    return frames if contract.frame_color == "rgb" else np.ascontiguousarray(frames[..., ::-1])
+def to_camera(images: Sequence[Array], frame: Frame) -> Array:
+    """Images [H,W,C], as `frame.shown` says, as one [N,H,W,C] in the order of the camera's channels."""
+    frames, positions = np.stack(images), frame.shown.positions(frame)
+    return frames if frame == frame.shown else np.ascontiguousarray(frames[..., positions])
 
 
 def resize_frame(image: Array, size: Size) -> Array:
-    """uint8 [H,W,3] to (height, width), bilinear with antialias; the same array when it fits."""
+    """[H,W,C] to (height, width), bilinear with antialias; the same array when it fits."""
     return _resize(image, size, nearest=False)
 
 

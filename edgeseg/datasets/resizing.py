@@ -9,7 +9,7 @@ from typing import TypeVar
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
-from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_frame_color
+from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_camera
 
 Call = Callable[[Array], Array]
 """Frames uint8 [N,H,W,3] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
@@ -39,7 +39,7 @@ class Resizing:
         resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)
-        maps = self._call(to_frame_color(resized, self._spec.preprocess))
+        maps = self._call(to_camera(resized, self._spec.preprocess.frame))
         return [resize_class_map(found, image.shape[:2]) for found, image in zip(maps, images)]
 
     def notes(self) -> tuple[str, ...]:

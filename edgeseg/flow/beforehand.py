@@ -13,7 +13,7 @@ import msgspec
 from edgeseg.core.documents import convert
 from edgeseg.core.formats import refuse_format
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Preprocess, Size, stated_preprocess
 from edgeseg.core.recipe import ModelChoice, Recipe
 from edgeseg.devices import Device
 from edgeseg.errors import InputError, ModelError
@@ -35,7 +35,7 @@ def require_network(choice: ModelChoice) -> None:
         ModelError: a file in a format that edgeseg does not read, no such network in the zoo, or options that
             it does not have.
     """
-    convert(choice.preprocess, Preprocess, where="preprocess")
+    stated_preprocess(choice.preprocess)
     convert(choice.postprocess, Postprocess, where="postprocess")
     if choice.name not in MODELS.names():
         refuse_format(Path(choice.name), error=ModelError)
@@ -80,7 +80,7 @@ def contract(choice: ModelChoice) -> Preprocess:
         from edgeseg.models.zoo import known_contract
 
         return known_contract(choice)
-    return convert(choice.preprocess, Preprocess, where="preprocess")
+    return stated_preprocess(choice.preprocess)
 
 
 def require_steps(plan: Plan, data: Data, device: Device) -> None:

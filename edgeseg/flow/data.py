@@ -13,7 +13,7 @@ from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
 from edgeseg.datasets.choice import pictures_of, split_of
-from edgeseg.datasets.pictures import resize_frame, to_frame_color
+from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.errors import DataError
 from edgeseg.steps import Frames
 
@@ -73,7 +73,7 @@ def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Siz
     real = data.dataset is not None and choice.name != "synthetic-streets"
     make = _spread(pictures_of(data.dataset, choice), camera) if data.dataset else partial(_generated, camera)
     return Frames(
-        kind="real" if real else "synthetic", take=lambda count: to_frame_color(make(count), contract)
+        kind="real" if real else "synthetic", take=lambda count: to_camera(make(count), contract.frame)
     )
 
 

@@ -10,7 +10,7 @@ from edgeseg.core.documents import convert
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes, with_ignored
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
+from edgeseg.core.preprocess import Size, assumed_normalisation, stated_preprocess
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.versions import versions
 from edgeseg.errors import ModelError
@@ -82,7 +82,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         input_size=_input_size(static),
         classes=_classes(choice, data, scores, path),
         ignore_index=data.ignore_index,
-        preprocess=convert(choice.preprocess, Preprocess, where="preprocess"),
+        preprocess=stated_preprocess(choice.preprocess),
         postprocess=contract,
     )
     write_onnx(read_onnx(path), draft.path / SOURCE_GRAPH)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeseg.core.bundle import Check
 from edgeseg.core.ports import Array
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Preprocess, Shape, Size
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import shape_of
 from edgeseg.graph.reference import run, session
@@ -31,14 +31,15 @@ Reference = Callable[[NDArray[np.float32]], Sequence[Array]]
 
 
 def check_images(
-    frames: NDArray[np.uint8], kind: str, contract: Preprocess, input_size: Size
+    frames: Array, kind: str, contract: Preprocess, input_size: Size
 ) -> dict[str, NDArray[np.float32]]:
-    """Inputs [N,3,*input_size] by kind: the frames [N,H,W,3], black and white ones, `constant` (zero, the
-    mean colour of most contracts), and `out of range`: pixels from -255 to 510."""
-    black, white = np.zeros_like(frames), np.full_like(frames, 255)
+    """Inputs [N,C,*input_size] by kind: the frames [N,H,W,C], black and white ones, `constant` (zero, the
+    mean colour of most contracts), and `out of range`: pixels from minus the full value to twice it."""
+    full = contract.frame.full
+    black, white = np.zeros_like(frames), np.full_like(frames, full)
     multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in contract.affine())
-    shape = (len(frames), 3, *input_size)
-    pixels = np.random.default_rng(1).uniform(-255, 510, shape).astype(np.float32)
+    shape = (len(frames), contract.channels, *input_size)
+    pixels = np.random.default_rng(1).uniform(-full, 2 * full, shape).astype(np.float32)
     return {
         kind: preprocess(frames, contract, input_size),
         "black": preprocess(black, contract, input_size),
@@ -51,7 +52,7 @@ def check_images(
 def check_against_torch(
     graph: ModelProto,
     module: nn.Module,
-    input_size: Size,
+    shape: Shape,
     batch: int,
     inputs: Mapping[str, NDArray[np.float32]],
 ) -> tuple[Check, ...]:
@@ -72,9 +73,7 @@ def check_against_torch(
             return [t.cpu().numpy() for t in tree_leaves(module(torch.from_numpy(image).to(device)))]
 
     try:
-        return compare(
-            graph, reference, {"random": _noise((batch, 3, *input_size)), **inputs}, against="PyTorch"
-        )
+        return compare(graph, reference, {"random": _noise((batch, *shape)), **inputs}, against="PyTorch")
     finally:
         module.train(was_training)
 

@@ -1,6 +1,6 @@
 """The deploy graph: camera frames in, class map out, around the plain network.
 
-    frames uint8 [N,H,W,3] -> Cast, Transpose, channel swap, Resize, normalise, Pad
+    frames [N,H,W,C] -> Cast, Transpose, order of channels, Resize, normalise, Pad
       -> plain network -> Resize, crop, Resize, decision -> class_map uint8 [N,H,W]
 
 It equals `runtime.preprocess` -> plain network -> `runtime.postprocess`. The forms chosen here are
@@ -28,6 +28,7 @@ FRAMES, CLASS_MAP, CONFIDENCE = "frames", "class_map", "confidence"
 PREPROCESS, POSTPROCESS = "preprocess/", "postprocess/"
 """How the names of the nodes added here begin."""
 OLDEST_OPSET = 13
+FRAME_TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16, "float32": TensorProto.FLOAT}
 
 
 def compose(
@@ -41,7 +42,7 @@ def compose(
     """Build the deploy graph in the opset of the plain one.
 
     Args:
-        plain: static; float [N,3,*spec.input_size] in, scores [N,C,h,w] out, maybe among others.
+        plain: static; float [N,C,*spec.input_size] in, scores [N,C,h,w] out, maybe among others.
         camera_size: (height, width) of the frames.
         confidence: also return float32 [N,H,W], the probability of the class that was chosen; for
             multi-label networks of the most probable class.
@@ -78,7 +79,8 @@ def compose(
     outputs = [helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, [batch, *camera_size])]
     if confidence:
         outputs.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.FLOAT, [batch, *camera_size]))
-    frames = helper.make_tensor_value_info(FRAMES, TensorProto.UINT8, [batch, *camera_size, 3])
+    frame = spec.preprocess.frame
+    frames = helper.make_tensor_value_info(FRAMES, FRAME_TYPES[frame.dtype], frame.shape(batch, *camera_size))
     del editor.graph.input[:], editor.graph.output[:]
     editor.graph.input.append(frames)
     editor.graph.output.extend(outputs)
@@ -97,9 +99,10 @@ def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tu
             hint="see make_static",
         )
     size = shape_of(plain.graph.input[0])
-    if size[1:] != (3, *spec.input_size):
+    if size[1:] != (spec.preprocess.channels, *spec.input_size):
         raise GraphError(
-            f"the graph takes {list(size)}, '{spec.name}' says {[size[0], 3, *spec.input_size]}",
+            f"the graph takes {list(size)}, '{spec.name}' says "
+            f"{[size[0], spec.preprocess.channels, *spec.input_size]}",
             expected="a graph made for this input size",
         )
     names = [o.name for o in plain.graph.output]
@@ -120,16 +123,17 @@ def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tu
 
 def _preprocess(write: Writer, contract: Preprocess, place: Placement) -> str:
     """Frames to the network input, float32. The last node written makes it."""
-    tensor = write.op("Cast", "float", [FRAMES], to=TensorProto.FLOAT)
+    tensor = write.cast(FRAMES, TensorProto.FLOAT, only_from=FRAME_TYPES[contract.frame.dtype], label="float")
     tensor = write.op("Transpose", "channels_first", [tensor], perm=[0, 3, 1, 2])
-    if contract.frame_color != contract.color:
-        tensor = write.op("Gather", "swap_channels", [tensor, write.integers("bgr", [2, 1, 0])], axis=1)
+    if contract.permuted:
+        order = write.integers("channel_order", contract.permutation)
+        tensor = write.op("Gather", "order_channels", [tensor, order], axis=1)
     if place.resized:
         batch = shape_of(write.editor.graph.input[0])[0]
-        tensor = write.bilinear(tensor, (int(batch), 3), place.scaled, "resize")
+        tensor = write.bilinear(tensor, (int(batch), contract.channels), place.scaled, "resize")
     if place.padded and contract.pad_space == "pixel":
         tensor = _pad(write, tensor, contract, place)
-    multiplier, offset = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in contract.affine())
+    multiplier, offset = (np.array(v, np.float32).reshape(1, -1, 1, 1) for v in contract.affine())
     tensor = write.op("Mul", "scale", [tensor, write.constant("multiplier", multiplier)])
     tensor = write.op("Add", "shift", [tensor, write.constant("offset", offset)])
     if place.padded and contract.pad_space == "normalized":

@@ -15,6 +15,7 @@ from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import typed
 from edgeseg.graph.upsampling import merge_upsampling
+from edgeseg.graph.wide_frames import joined_bytes
 
 REWRITES: dict[str, Callable[[ModelProto], ModelProto]] = {"merge-upsampling": merge_upsampling}
 """Of a plain network, by the names that backends want them by."""
@@ -72,4 +73,7 @@ def engine_graph(
         network = REWRITES[name](network)
     shipped = deployment.around(network) if deployment else network
     model, kept = typed(shipped, backend, rest, lambda: maxima(shipped), judged_on)
+    wide = deployment is not None and deployment.spec.preprocess.frame.dtype == "uint16"
+    if wide and not backend.graph.wide_frames:
+        model = joined_bytes(model)
     return EngineGraph(model, shipped, kept)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.errors import GraphError, MissingDependency
 from edgeseg.graph.functions import without_functions
 from edgeseg.graph.operators import refuse_indices, refuse_training
@@ -25,13 +25,13 @@ OUTPUT = "scores"
 _QUIET = ("torch.onnx", "torch.export", "torch._dynamo", "torch.fx", "onnxscript", "onnx_ir")
 
 
-def export_torch(module: nn.Module, input_size: Size, *, batch: int = 1, opset: int = 18) -> ModelProto:
+def export_torch(module: nn.Module, shape: Shape, *, batch: int = 1, opset: int = 18) -> ModelProto:
     """Export with `torch.onnx.export(dynamo=True)` and simplify. Prints nothing.
 
     Without torch's own optimiser: it takes `x + 1e-8` for `x`.
 
     Args:
-        module: takes float32 [batch, 3, height, width] and returns a tensor, or a tuple, list or
+        module: takes float32 [batch, *shape] and returns a tensor, or a tuple, list or
             dict of tensors. Exported in eval mode; its mode is restored.
 
     Returns:
@@ -50,7 +50,7 @@ def export_torch(module: nn.Module, input_size: Size, *, batch: int = 1, opset: 
         raise MissingDependency(fault.name or "torch", "train", needed_for="exporting a network") from None
     parameter = next(module.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
-    image = torch.zeros((batch, 3, *input_size), device=device)
+    image = torch.zeros((batch, *shape), device=device)
     was_training = module.training
     module.eval()
     try:

@@ -26,7 +26,7 @@ TRIED = 4
 def smallest_shown(
     plain: ModelProto,
     spec: ModelSpec,
-    frames: NDArray[np.uint8],
+    frames: Array,
     compared: NDArray[np.bool_],
     limit: float,
 ) -> float | None:
@@ -36,7 +36,7 @@ def smallest_shown(
     on TRIED wrong networks.
 
     Args:
-        frames: uint8 [N,H,W,3]; N is a multiple of the batch of `plain`.
+        frames: [N,H,W,C]; N is a multiple of the batch of `plain`.
         compared: bool [N,H,W].
 
     Returns:

@@ -39,7 +39,7 @@ def golden(
     deploy: ModelProto,
     plain: ModelProto,
     spec: ModelSpec,
-    frames: NDArray[np.uint8],
+    frames: Array,
     bits: int,
     *,
     full_bits: int = FULL_BITS,
@@ -49,7 +49,7 @@ def golden(
 
     Args:
         plain: the network in `deploy`, with a batch that divides the number of frames.
-        frames: uint8 [N,H,W,3].
+        frames: [N,H,W,C].
         bits: significant bits of what the engine computes with.
         full_bits: those that it keeps at full precision: INT8_BITS with levels of int8 between its nodes.
         grid: levels that the class decision of `deploy` reads.
@@ -80,8 +80,8 @@ def golden(
     return {"frames": frames, "class_map": maps, "confident": confident, "stable": stable, "moved": moved}
 
 
-def class_maps(deploy: ModelProto, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [N,H,W] of a deploy graph for [N,H,W,3], unoptimised in ONNX Runtime."""
+def class_maps(deploy: ModelProto, frames: Array) -> NDArray[np.uint8]:
+    """uint8 [N,H,W] of a deploy graph for frames [N,H,W,C], unoptimised in ONNX Runtime."""
     found: NDArray[np.uint8] = _in_batches(deploy, frames)[CLASS_MAP]
     return found
 

@@ -30,8 +30,9 @@ def make_static(model: ModelProto, *, input_size: Size | None = None, batch: int
         input_size: (height, width); needed where the file leaves them open.
 
     Raises:
-        GraphError: not one float NCHW input of 3 channels, open dimensions without `input_size`,
-            a size that contradicts the file, or a graph that does not run at this size or batch.
+        GraphError: not one float NCHW input of a fixed number of channels, open dimensions without
+            `input_size`, a size that contradicts the file, or a graph that does not run at this size or
+            batch.
     """
     source = _image_input(model)
     shape = _static_shape(source, input_size, batch)
@@ -67,7 +68,7 @@ def _image_input(model: ModelProto) -> ValueInfoProto:
         f"{i.name} {_type_name(i.type.tensor_type.elem_type)} [{', '.join(map(str, shape_of(i)))}]"
         for i in inputs
     )
-    expected = "one float input [N,3,H,W]"
+    expected = "one float input [N,C,H,W]"
     other = next((o.name for o in model.graph.output if not o.type.HasField("tensor_type")), None)
     if other is not None:
         raise GraphError(
@@ -82,12 +83,18 @@ def _image_input(model: ModelProto) -> ValueInfoProto:
             expected=expected,
             hint="export the network without its own preprocessing; edgeseg adds it",
         )
-    if isinstance(shape[1], int) and shape[1] != 3:
-        reason = "channels last" if shape[3] == 3 else f"{shape[1]} channels"
+    few = (1, 3, 4)
+    if shape[3] in few and shape[1] not in few:
         raise GraphError(
-            f"the network's input is {listing}: {reason}",
+            f"the network's input is {listing}: channels last",
             expected=expected,
-            hint="export it with channels first (NCHW)" if shape[3] == 3 else "",
+            hint="export it with channels first (NCHW)",
+        )
+    if not isinstance(shape[1], int):
+        raise GraphError(
+            f"the network's input is {listing}: its channels are open",
+            expected=expected,
+            hint="export it with a fixed number of channels",
         )
     return inputs[0]
 
@@ -99,7 +106,7 @@ def _type_name(dtype: int) -> str:
 
 
 def _static_shape(source: ValueInfoProto, size: Size | None, batch: int) -> tuple[int, int, int, int]:
-    height, width = shape_of(source)[2:]
+    channels, height, width = shape_of(source)[1:]
     if size is None:
         names = [str(d) for d in (height, width) if not isinstance(d, int)]
         if names:
@@ -109,13 +116,13 @@ def _static_shape(source: ValueInfoProto, size: Size | None, batch: int) -> tupl
                 expected="the size the engine is built for",
                 hint="add --input-size HEIGHTxWIDTH",
             )
-        return batch, 3, int(height), int(width)
+        return batch, int(channels), int(height), int(width)
     if any(isinstance(d, int) and d != s for d, s in zip((height, width), size)):
         raise GraphError(
             f"the file is fixed to {height}x{width} (height x width), asked for {size[0]}x{size[1]}",
             hint=f"leave out --input-size, or export the network again at {size[0]}x{size[1]}",
         )
-    return batch, 3, *size
+    return batch, int(channels), *size
 
 
 def _set_shape(value: ValueInfoProto, shape: tuple[int, ...]) -> None:

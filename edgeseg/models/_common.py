@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import convert
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Task, Weights, default_classes
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess, Size
+from edgeseg.core.preprocess import Preprocess, Size, stated_preprocess
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
 
@@ -81,8 +79,7 @@ def settle_classes(
 
 
 def preprocess_of(choice: ModelChoice, default: Preprocess) -> Preprocess:
-    fields: dict[str, Any] = {**msgspec.to_builtins(default), **choice.preprocess}
-    return convert(fields, Preprocess, where="preprocess", error=ModelError)
+    return stated_preprocess(choice.preprocess, default, error=ModelError)
 
 
 def postprocess_of(choice: ModelChoice) -> Postprocess:

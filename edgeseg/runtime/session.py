@@ -24,7 +24,15 @@ from edgeseg.errors import BundleError, EdgesegError, InputError
 from edgeseg.runtime import signature
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.engine_faults import engine_error, engine_of
-from edgeseg.runtime.frames import Color, Frames, as_frames, copy_frames, require_color
+from edgeseg.runtime.frames import (
+    Color,
+    Frames,
+    as_frames,
+    copy_frames,
+    engine_inputs,
+    for_engine,
+    given_frame,
+)
 from edgeseg.runtime.stream import in_order
 
 
@@ -59,9 +67,9 @@ def load(
     left to the program.
 
     Args:
-        color: order of the channels in the frames you give: `bgr` for those of OpenCV. None: the order the
-            bundle was exported for (`Session.color`). Frames in another order are swapped in one more copy;
-            a bundle exported with `--set frame_color=bgr` takes OpenCV's as they are.
+        color: order of the colours in the frames you give: `bgr` for those of OpenCV. None: the order the
+            bundle was exported for (`Session.frame`). Frames in another order are swapped in one more copy;
+            a bundle exported with `--set frame=bgr` takes OpenCV's as they are.
         threads: inference threads on a CPU instead of the bundle's; 0: all cores.
         streams: requests that may run at the same time.
         cache: folder for compiled models; None: no cache.
@@ -91,7 +99,7 @@ class Session:
     channel order one more copy of the frames. The arrays it returns are the caller's own.
 
     Attributes:
-        color: order of the channels in the frames it takes.
+        frame: what the frames are that it takes.
         engine: the open engine (`layers()` tells its layers).
         bundle, spec, target: what was opened.
         notes: warnings of the engine, such as a CPU family it was not tuned for.
@@ -108,8 +116,7 @@ class Session:
         warm_up: int = 2,
         backends: Backends = backend_for,
     ) -> None:
-        self.color: Color = bundle.manifest.model.preprocess.frame_color if color is None else color
-        require_color(self.color)
+        self.frame = given_frame(bundle.manifest.model.preprocess.frame, color)
         record = _engine_record(bundle, threads, settings.streams)
         self.bundle = bundle
         self.spec: ModelSpec = bundle.manifest.model
@@ -117,7 +124,7 @@ class Session:
         with engine_of(bundle, "open"):
             self.engine: Engine = backends(self.target).open(bundle.file(record.entry), record, settings)
         try:
-            _require_recorded(self.engine, record, bundle.path)
+            _require_recorded(self.engine, record, bundle)
             with engine_of(bundle, "start"):
                 self._prepare(settings.streams, check, warm_up)
         except BaseException:
@@ -125,8 +132,8 @@ class Session:
             raise
 
     def _prepare(self, streams: int, check: bool, warm_up: int) -> None:
-        self._input = self.engine.inputs[0].name
-        self._shape = self.engine.inputs[0].shape
+        self._input = self.engine.inputs[0]
+        self._shape = self.frame.shape(*self._input.shape[:3])
         self._streams = streams
         self._process = os.getpid()
         self._closing = Lock()
@@ -136,12 +143,13 @@ class Session:
         for request in requests:
             self._requests.put(request)
         self.notes = self.engine.notes
-        self._swap = False  # golden frames are in the bundle's own order
+        given, own = self.frame, self.spec.preprocess.frame
+        self._positions = own.positions(own)  # golden frames are in the bundle's own order
         agreement = self_check(self, self.bundle) if check else None
-        self._swap = self.color != self.spec.preprocess.frame_color
+        self._positions = given.positions(own)
         if agreement is not None and agreement.pixels == 0:
             self.notes += ("the self-check compared no pixel: the network is sure of none",)
-        blank = {self._input: np.zeros(self._shape, np.uint8)}
+        blank = {self._input.name: np.zeros(self._input.shape, self._input.dtype)}
         for request in requests:
             for _ in range(warm_up):
                 request.write(blank)
@@ -162,7 +170,7 @@ class Session:
         return self._streams
 
     def __call__(self, frames: Frames) -> NDArray[np.uint8]:
-        """uint8 [H,W,3] -> uint8 [H,W], or [N,H,W,3] -> [N,H,W] with any N.
+        """[H,W,C] -> uint8 [H,W], or [N,H,W,C] -> [N,H,W] with any N. Of one channel, C may be left out.
 
         Raises:
             InputError: frames of another size or dtype, the session is closed, or was opened before a fork.
@@ -175,13 +183,12 @@ class Session:
 
     def timed(self, frames: Frames) -> tuple[Output, float]:
         """Like `predict`, with the device milliseconds of the runs it took."""
-        frames = as_frames(frames)
-        self._check(frames)
+        frames = self._checked(as_frames(frames))
         try:
             given = frames
-            if self._swap:
-                given = np.empty(frames.shape, np.uint8)
-                copy_frames(frames, given, swap=True)
+            if self._swaps:
+                given = np.empty(frames.shape, frames.dtype)
+                copy_frames(frames, given, positions=self._positions)
             outputs, elapsed = self._runs(given[None] if frames.ndim == 3 else given)
         except MemoryError:
             raise InputError(
@@ -203,7 +210,7 @@ class Session:
         it) stops the threads; one that waits in the source ends with the source's next frame.
 
         Args:
-            frames: uint8 [H,W,3] each.
+            frames: [H,W,C] each.
             queue: groups that may be waiting, running or ready at a time.
             copy: take each frame out of the source's memory before the source is asked for the next, so that
                 a camera may fill one buffer again and again. False saves that copy: each frame must then keep
@@ -244,24 +251,32 @@ class Session:
     ) -> None:
         self.close()
 
-    def _check(self, frames: Array, ranks: tuple[int, ...] = (3, 4)) -> None:
-        if frames.dtype == np.uint8 and frames.shape[-3:] == self._shape[1:] and frames.ndim in ranks:
-            return
-        height, width = self.camera_size
+    @property
+    def _swaps(self) -> bool:
+        return self._positions != tuple(range(len(self._positions)))
+
+    def _checked(self, frames: Array, ranks: tuple[int, ...] = (3, 4)) -> Array:
+        """Frames with their channels as last axis. Raises InputError for others than those of the bundle."""
+        whole = frames
+        if self.frame.channels == 1 and frames.ndim in (2, 3) and frames.shape[-2:] == self.camera_size:
+            whole = frames[..., None]
+        if whole.dtype == self.frame.dtype and whole.shape[-3:] == self._shape[1:] and whole.ndim in ranks:
+            return whole
+        height, width, channels = self._shape[1:]
+        order = f", channels in the order {self.frame.order.upper()} (load(color=...) sets another)"
         raise InputError(
             f"the frame is {frames.dtype} {list(frames.shape)}",
-            expected=f"uint8 [{height},{width},3] or [N,{height},{width},3], as "
-            f"'{self.bundle.manifest.name}' was exported, channels in the order {self.color.upper()} "
-            "(load(color=...) sets another)",
+            expected=f"{self.frame.dtype} [{height},{width},{channels}] or [N,{height},{width},{channels}], "
+            f"as '{self.bundle.manifest.name}' was exported{order if self.frame.colored else ''}",
             hint="resize the frame, or export again with --camera-size of your camera",
         )
 
     def _class_maps(self, frames: Array) -> Array:
-        """[N,H,W] of frames [N,H,W,3] in the bundle's own channel order."""
+        """[N,H,W] of frames [N,H,W,C] in the bundle's own channel order."""
         return self._runs(frames)[0]["class_map"]
 
     def _runs(self, frames: Array) -> tuple[dict[str, Array], float]:
-        """Outputs and device milliseconds of frames [N,H,W,3] in the bundle's own channel order."""
+        """Outputs and device milliseconds of frames [N,H,W,C] in the bundle's own channel order."""
         return self._run(frames) if len(frames) == self.batch else self._split(frames)
 
     def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
@@ -280,7 +295,7 @@ class Session:
                 f"the session of '{self.bundle.manifest.name}' is closed", hint="open it again with load()"
             )
         try:
-            request.write({self._input: frames})
+            request.write({self._input.name: for_engine(frames, self._input)})
             elapsed = request.execute()
             return request.read(), elapsed
         except (EdgesegError, MemoryError):
@@ -304,18 +319,17 @@ class Session:
         return result, total
 
     def _groups(self, frames: Iterable[Frames], copy: bool) -> Iterator[Frames]:
-        """Batches [n,H,W,3] of consecutive frames, n = `batch` but for the last, in the bundle's order."""
-        borrows = self.batch == 1 and not copy and not self._swap
+        """Batches [n,H,W,C] of consecutive frames, n = `batch` but for the last, in the bundle's order."""
+        borrows = self.batch == 1 and not copy and not self._swaps
         count = 0
         for frame in frames:
-            array = as_frames(frame)
-            self._check(array, ranks=(3,))
+            array = self._checked(as_frames(frame), ranks=(3,))
             if borrows:
                 yield array[None]
                 continue
             if count == 0:
-                group = np.empty(self._shape, np.uint8)
-            copy_frames(array, group[count], swap=self._swap)
+                group = np.empty(self._shape, self.frame.dtype)
+            copy_frames(array, group[count], positions=self._positions)
             count += 1
             if count == self.batch:
                 yield group
@@ -351,14 +365,15 @@ def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineR
     return msgspec.structs.replace(record, target=str(target))
 
 
-def _require_recorded(engine: Engine, record: EngineRecord, path: Path) -> None:
+def _require_recorded(engine: Engine, record: EngineRecord, bundle: Bundle) -> None:
     """Raise BundleError unless the open engine has the tensors of the manifest, and takes its frames."""
-    frames = (record.batch, *record.camera_size, 3)
+    path, frame = bundle.path, bundle.manifest.model.preprocess.frame
+    fitting = engine_inputs(frame, record.batch, record.camera_size)
     takes = [(info.dtype, info.shape) for info in record.inputs]
-    if takes != [("uint8", frames)]:
+    if len(takes) != 1 or takes[0] not in fitting:
         raise BundleError(
             f"{path}: the manifest gives its engine the inputs {takes}",
-            expected=f"one uint8 {list(frames)}: frames of its batch and camera size",
+            expected=f"one {fitting[0][0]} {list(fitting[0][1])}: frames of its batch and camera size",
             hint="build the engine again",
         )
     for found, said in zip((engine.inputs, engine.outputs), (record.inputs, record.outputs)):

@@ -64,10 +64,10 @@ def _from_torch(parent: Bundle, batch: int, context: Context) -> tuple[ModelProt
 
     spec = parent.manifest.model
     module = open_network(parent, trusted=context.trusted)
-    graph = fold(export_torch(module, spec.input_size, batch=batch))
+    graph = fold(export_torch(module, spec.input_shape, batch=batch))
     context.progress("checking the graph against PyTorch")
     inputs = _inputs(spec, batch, context)
-    return graph, check_against_torch(graph, module, spec.input_size, batch, inputs)
+    return graph, check_against_torch(graph, module, spec.input_shape, batch, inputs)
 
 
 def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto, tuple[Check, ...]]:

@@ -133,7 +133,7 @@ def _write_onnx(file: Path, module: nn.Module, spec: ModelSpec, context: Context
     from edgeseg.graph.export import export_torch
     from edgeseg.graph.fold import fold
 
-    graph = fold(export_torch(module, spec.input_size))
+    graph = fold(export_torch(module, spec.input_shape))
     onnx.save(graph, str(file))
     inputs = check_images(context.frames.take(1), context.frames.kind, spec.preprocess, spec.input_size)
-    return check_against_torch(graph, module, spec.input_size, 1, inputs)
+    return check_against_torch(graph, module, spec.input_shape, 1, inputs)

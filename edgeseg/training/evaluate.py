@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -42,7 +41,7 @@ def confusions_of(
     module: torch.nn.Module, split: Split, spec: ModelSpec, images: Sequence[int], *, device: Any = "cpu"
 ) -> NDArray[np.int64]:
     """One confusion matrix per image, [N,C,C]; as `confusion_of`."""
-    contract = msgspec.structs.replace(spec.preprocess, frame_color="rgb")
+    contract = spec.preprocess.of_images
     classes = len(spec.classes)
     found = np.zeros((len(images), classes, classes), np.int64)
     for matrix, index in zip(found, images):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import torch
 
@@ -23,7 +22,7 @@ def pseudo_labelled(split: Split, teacher: torch.nn.Module, spec: ModelSpec) -> 
     Args:
         teacher: in evaluation mode, float32 [1,3,h,w] to scores; the network of `spec`.
     """
-    contract = msgspec.structs.replace(spec.preprocess, frame_color="rgb")
+    contract = spec.preprocess.of_images
     kept: dict[str, tuple[bytes, tuple[int, ...]]] = {}
 
     @torch.inference_mode()

@@ -77,7 +77,7 @@ def demo(batch: int) -> Graphs:
     batches = tuple(images[i : i + batch] for i in range(0, POOLED_FRAMES, batch))
     frames = batches[0]
     loaded = resolve(ModelChoice(name="demo"), classes=data.classes, ignore_index=data.ignore_index)
-    plain = export_torch(loaded.module, loaded.spec.input_size, batch=batch)
+    plain = export_torch(loaded.module, loaded.spec.input_shape, batch=batch)
     composed = compose(plain, loaded.spec, frames.shape[1:3])
     half, _ = to_fp16(composed, measure_maxima(composed, [{"frames": frames}]))
     return Graphs(plain, composed, half, frames, batches)

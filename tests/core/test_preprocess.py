@@ -85,7 +85,7 @@ def test_scaled_and_padding_always_fill_the_input():
         ("std", [0.2, 0.0, 0.2], "std is"),
         ("resize", "crop", "'crop'"),
         ("color", "grb", "'grb'"),
-        ("mean", [0.5], "mean"),
+        ("mean", [0.5, 0.5], "mean has 2 numbers"),
     ],
 )
 def test_wrong_fields_are_shown(field, value, named):

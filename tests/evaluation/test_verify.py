@@ -179,7 +179,7 @@ def test_frames_of_another_size_are_resized_and_scored_at_the_size_of_their_labe
 
 
 def test_a_camera_that_delivers_bgr_is_served_bgr(make_bundle, colors):
-    result = verify(make_bundle(frame_color="bgr"), dataset=colors)
+    result = verify(make_bundle(order="bgr"), dataset=colors)
     # This engine has no swap of its own: it reads the blue of a BGR frame as its first class.
     assert result.engine.class_iou["red"] == 0.0
     assert result.engine.class_iou["green"] == 1.0

@@ -99,6 +99,6 @@ def test_what_the_last_bits_of_a_flat_frame_decide_is_not_compared():
     """A flat frame has no deviation but that of its rounding, which is divided by itself."""
     torch.manual_seed(0)
     net = nn.Sequential(*[layer for _ in range(3) for layer in (nn.Conv2d(3, 3, 1), nn.InstanceNorm2d(3))])
-    graph, flat = export_torch(net, (32, 48)), np.full((1, 3, 32, 48), 0.3, np.float32)
-    checks = check_against_torch(graph, net, (32, 48), 1, {"constant": flat})
+    graph, flat = export_torch(net, (3, 32, 48)), np.full((1, 3, 32, 48), 0.3, np.float32)
+    checks = check_against_torch(graph, net, (3, 32, 48), 1, {"constant": flat})
     assert [check.inputs for check in checks] == ["random"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_graphs import model_of, network, operators, outputs_of, smooth_frames, spec_of
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
@@ -48,7 +49,7 @@ def test_equals_the_numpy_reference(resize, anchor, pad_space, swap):
         anchor=anchor,
         pad_space=pad_space,
         pad_value=114.0 if pad_space == "pixel" else 0.5,
-        frame_color="bgr" if swap else "rgb",
+        frame=Frame(order="bgr" if swap else "rgb"),
     )
     camera = (25, 40) if resize == "none" else (50, 70)
     assert agreement(network(), spec_of(preprocess=contract), camera) >= 0.999
@@ -193,7 +194,7 @@ def test_a_frame_that_does_not_fit_is_refused():
 def test_openvino_agrees(random):
     openvino = pytest.importorskip("openvino")
     spec = spec_of(
-        task="semantic", preprocess=Preprocess(resize="letterbox", anchor="center", frame_color="bgr")
+        task="semantic", preprocess=Preprocess(resize="letterbox", anchor="center", frame=Frame(order="bgr"))
     )
     frames = smooth_frames(1, (50, 70))
     deploy = compose(network(), spec, (50, 70))

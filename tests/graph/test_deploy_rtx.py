@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from small_graphs import decoder, network, operators, smooth_frames, spec_of
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
@@ -46,7 +47,7 @@ def engine(model, capability: str) -> bytes:
 
 def deploy(case: str, *, half: bool, confidence: bool = False):
     fields, channels, post = CASES[case]
-    contract = Preprocess(resize="letterbox", anchor="center", frame_color="bgr")
+    contract = Preprocess(resize="letterbox", anchor="center", frame=Frame(order="bgr"))
     spec = spec_of(preprocess=contract, postprocess=Postprocess(**post), **fields)
     model = compose(network(channels, stride=2), spec, CAMERA, confidence=confidence)
     if not half:

@@ -46,8 +46,8 @@ def test_a_fixed_batch_is_raised_where_the_graph_allows():
     ("shape", "dtype", "message"),
     [
         ((1, 16, 20, 3), TensorProto.FLOAT, "channels last"),
-        ((1, 1, 16, 20), TensorProto.FLOAT, "1 channels"),
-        ((3, 16, 20), TensorProto.FLOAT, r"one float input \[N,3,H,W\]"),
+        ((1, "channels", 16, 20), TensorProto.FLOAT, "its channels are open"),
+        ((3, 16, 20), TensorProto.FLOAT, r"one float input \[N,C,H,W\]"),
         ((1, 3, 16, 20), TensorProto.DOUBLE, "image double"),
     ],
 )

@@ -76,7 +76,7 @@ def test_an_image_of_another_size_is_resized_and_its_mask_has_its_own_size(make_
 
 def test_a_camera_that_delivers_bgr_gets_bgr(make_bundle, tmp_path):
     save(tmp_path / "scene.png")
-    predict(make_bundle(frame_color="bgr"), tmp_path / "scene.png", tmp_path / "out")
+    predict(make_bundle(order="bgr"), tmp_path / "scene.png", tmp_path / "out")
     # This network takes the first channel it is given for class 0: of a BGR frame that is blue.
     assert np.array_equal(read(tmp_path / "out" / "scene.mask.png"), 2 - STRIPES)
 
@@ -162,13 +162,13 @@ def test_a_video_becomes_an_overlay_video_of_the_same_length_and_rate(make_bundl
     assert shapes == [(64, 96, 3)] * 5
 
 
-@pytest.mark.parametrize(("frame_color", "seen"), [("rgb", "red"), ("bgr", "blue")])
-def test_a_video_reaches_the_engine_in_the_cameras_order(make_bundle, tmp_path, frame_color, seen):
+@pytest.mark.parametrize(("order", "seen"), [("rgb", "red"), ("bgr", "blue")])
+def test_a_video_reaches_the_engine_in_the_cameras_order(make_bundle, tmp_path, order, seen):
     """This network takes the first channel it is given for class `red`."""
     red = np.zeros((16, 24, 3), np.uint8)
     red[..., 0] = 255
     write_video(tmp_path / "drive.avi", [red] * 2)
-    result = predict(make_bundle(frame_color=frame_color), tmp_path / "drive.avi", tmp_path / "out")
+    result = predict(make_bundle(order=order), tmp_path / "drive.avi", tmp_path / "out")
     assert result.results[0].fractions[seen] == 1.0
 
 

@@ -37,7 +37,7 @@ def network(name: str, data: Path) -> ModelProto:
     loaded = resolve(
         ModelChoice(name=model, weights=str(data / "weights" / weights), classes=11, input_size=SIZE)
     )
-    return fold(export_torch(loaded.module, SIZE))
+    return fold(export_torch(loaded.module, (3, *SIZE)))
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ import pytest
 import edgeseg.backends
 from edgeseg.core.bundle import Bundle, EngineRecord, Golden, Manifest, StepRecord, TensorInfo
 from edgeseg.core.drafts import draft
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.status import BuildStatus
@@ -49,7 +50,7 @@ def make_bundle(tmp_path):
         confident=True,
         golden=True,
         target="toy-fp32",
-        frame_color="rgb",
+        order="rgb",
     ) -> Path:
         about = {"shape": (batch, *SIZE), "confidence": confidence, "shift": shift}
         outputs = (TensorInfo("class_map", "uint8", (batch, *SIZE)),)
@@ -79,7 +80,7 @@ def make_bundle(tmp_path):
                         source=Source(kind="zoo", ref="toy"),
                         input_size=SIZE,
                         classes=default_classes(4),
-                        preprocess=Preprocess(frame_color=frame_color),
+                        preprocess=Preprocess(frame=Frame(order=order)),
                     ),
                     step=StepRecord(name="build"),
                     build=BuildStatus(state="built", opened=True)

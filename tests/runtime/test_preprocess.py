@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import InputError
 from edgeseg.runtime.preprocess import preprocess
@@ -15,7 +16,7 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), dtype=np.uint
 def expected_image(frames, contract, size=None):
     """Normalised NCHW by torch, resized to `size`."""
     x = torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float()
-    if contract.frame_color != contract.color:
+    if contract.permuted:
         x = x.flip(1)
     if size is not None:
         x = torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
@@ -30,9 +31,9 @@ def test_a_frame_of_the_input_size_is_only_normalised():
     np.testing.assert_allclose(result, expected_image(FRAMES, Preprocess()), atol=1e-5)
 
 
-@pytest.mark.parametrize(("color", "frame_color"), [("rgb", "bgr"), ("bgr", "rgb"), ("bgr", "bgr")])
-def test_mean_and_std_are_in_the_order_the_network_was_trained_with(color, frame_color):
-    contract = Preprocess(color=color, frame_color=frame_color, mean=(0.1, 0.5, 0.9), std=(0.2, 0.3, 0.4))
+@pytest.mark.parametrize(("color", "order"), [("rgb", "bgr"), ("bgr", "rgb"), ("bgr", "bgr")])
+def test_mean_and_std_are_in_the_order_the_network_was_trained_with(color, order):
+    contract = Preprocess(color=color, frame=Frame(order=order), mean=(0.1, 0.5, 0.9), std=(0.2, 0.3, 0.4))
     np.testing.assert_allclose(
         preprocess(FRAMES, contract, (20, 30)), expected_image(FRAMES, contract), atol=1e-5
     )

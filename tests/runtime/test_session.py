@@ -232,8 +232,8 @@ def test_frames_are_taken_in_the_order_that_the_program_names(make_bundle, frame
     kept = shown.copy()
     first = 0 if color in (own, None) else 2
     expected = shown[..., first] % 4
-    with load(make_bundle(batch=batch, frame_color=own), color=color) as session:
-        assert session.color == (color or own)
+    with load(make_bundle(batch=batch, order=own), color=color) as session:
+        assert session.frame.order == (color or own)
         np.testing.assert_array_equal(session(shown), expected)
         np.testing.assert_array_equal(session(shown[0]), expected[0])
         np.testing.assert_array_equal(session.predict(shown[:2]).class_map, expected[:2])

@@ -15,7 +15,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
-from edgeseg.datasets.pictures import seen_by, to_frame_color
+from edgeseg.datasets.pictures import seen_by, to_camera
 from edgeseg.datasets.split import Split
 from edgeseg.datasets.zoomed_crops import picture_of
 from edgeseg.graph.deploy import compose
@@ -173,7 +173,7 @@ class HeldOut:
 
     def _frame(self, index: int) -> Array:
         self._progress("reading the held-out images", index, len(self._images))
-        return to_frame_color([self._images.image(index)], self.spec.preprocess)[0]
+        return to_camera([self._images.image(index)], self.spec.preprocess.frame)[0]
 
     @property
     def _quick(self) -> Sequence[int]:

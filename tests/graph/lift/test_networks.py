@@ -37,7 +37,7 @@ def network(request):
         if isinstance(part, nn.BatchNorm2d):
             nn.init.normal_(part.running_mean, std=0.1)
             nn.init.uniform_(part.running_var, 0.5, 1.5)
-    return module, export_torch(module, SIZE)
+    return module, export_torch(module, (3, *SIZE))
 
 
 def noise(*shape):

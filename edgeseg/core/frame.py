@@ -1,0 +1,125 @@
+"""Pixels as a camera delivers them."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import msgspec
+
+from edgeseg.errors import InputError
+
+Dtype = Literal["uint8", "uint16", "float32"]
+FULL_SCALE: dict[str, float] = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+"""The value of full light where nothing else is stated."""
+MOST_CHANNELS = 256
+COLORS = ("r", "g", "b")
+_ORDERS = {"rgb": COLORS, "bgr": COLORS[::-1], "gray": ("gray",)}
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one frame of a camera is: an array [H,W,C].
+
+    Attributes:
+        order: what the channels are: `rgb`, `bgr`, `gray`, their names joined by commas (`r,g,b,depth`), or
+            their number where they have no names (`5`).
+        dtype: of a value.
+        maximum: the value of full light: 255, 65535 or 1.0 by the dtype unless stated, as 4095 of a camera
+            with 12 bits in uint16.
+    """
+
+    order: str = "rgb"
+    dtype: Dtype = "uint8"
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        names = self.names
+        letters = len(names) == 1 and len(self.order) > 2 and set(self.order) <= set("rgbax")
+        if letters or not all(names) or len(set(names)) < len(names) or not 1 <= len(names) <= MOST_CHANNELS:
+            raise ValueError(
+                f"order is {self.order!r}, expected rgb, bgr, gray, different names joined by commas as in "
+                f"r,g,b,depth, or a number of channels from 1 to {MOST_CHANNELS}"
+            )
+        if self.maximum is None:
+            msgspec.structs.force_setattr(self, "maximum", FULL_SCALE[self.dtype])
+        most = math.inf if self.dtype == "float32" else FULL_SCALE[self.dtype]
+        if not 0 < self.full <= most or math.isinf(self.full):
+            held = "a finite number" if math.isinf(most) else f"at most {most:.0f}"
+            raise ValueError(f"maximum is {self.maximum}, expected a number above 0, {held} in {self.dtype}")
+
+    @classmethod
+    def parse(cls, text: str) -> Frame:
+        """`ORDER[:DTYPE[:MAXIMUM]]`, as in `gray`, `bgr:uint16` or `r,g,b,depth:float32:10`.
+
+        Raises:
+            InputError: another text.
+        """
+        order, _, rest = text.partition(":")
+        dtype, _, maximum = rest.partition(":")
+        try:
+            if dtype and dtype not in get_args(Dtype):
+                raise ValueError(f"the dtype is {dtype!r}, expected one of {', '.join(get_args(Dtype))}")
+            return cls(
+                order=order,
+                dtype=dtype or "uint8",  # type: ignore[arg-type]
+                maximum=float(maximum) if maximum else None,
+            )
+        except ValueError as fault:
+            raise InputError(
+                f"the frame is {text!r}: {fault}",
+                expected="ORDER[:DTYPE[:MAXIMUM]], as in gray, bgr:uint16:4095 or r,g,b,depth:float32",
+            ) from None
+
+    def __str__(self) -> str:
+        """Text that `parse` reads."""
+        stated = "" if self.full == FULL_SCALE[self.dtype] else f":{self.full:g}"
+        dtype = f":{self.dtype}" if stated or self.dtype != "uint8" else ""
+        return f"{self.order}{dtype}{stated}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One per channel."""
+        if self.order in _ORDERS:
+            return _ORDERS[self.order]
+        if self.order.isdecimal():
+            return tuple(f"channel{i}" for i in range(min(int(self.order), MOST_CHANNELS + 1)))
+        return tuple(name.strip() for name in self.order.split(","))
+
+    @property
+    def channels(self) -> int:
+        return len(self.names)
+
+    @property
+    def full(self) -> float:
+        return self.maximum or FULL_SCALE[self.dtype]
+
+    @property
+    def named(self) -> bool:
+        return not self.order.isdecimal()
+
+    @property
+    def colored(self) -> bool:
+        """Whether red, green and blue are among the channels."""
+        return set(COLORS) <= set(self.names)
+
+    def with_colors(self, order: str) -> Frame:
+        """The same channels, those of the colours in the order `rgb` or `bgr`."""
+        if not self.colored:
+            return self
+        colors = iter(_ORDERS[order])
+        names = tuple(next(colors) if name in COLORS else name for name in self.names)
+        known = {names: order for order, names in _ORDERS.items()}
+        return msgspec.structs.replace(self, order=known.get(names, ",".join(names)))
+
+    @property
+    def shown(self) -> Frame:
+        """As edgeseg holds the pixels of images: colours in the order red, green, blue."""
+        return self.with_colors("rgb")
+
+    def positions(self, wanted: Frame) -> tuple[int, ...]:
+        """For each channel of `wanted`, which of these it is. Both have the same names."""
+        return tuple(self.names.index(name) for name in wanted.names)
+
+    def shape(self, *leading: int) -> tuple[int, ...]:
+        """Of an array of frames: `leading` are [H,W] or [N,H,W]."""
+        return (*leading, self.channels)
