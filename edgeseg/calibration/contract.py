@@ -11,7 +11,7 @@ import numpy as np
 from edgeseg.calibration.network import Network
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress
-from edgeseg.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from edgeseg.core.preprocess import Preprocess
 from edgeseg.datasets.pictures import resize_class_map
 from edgeseg.metrics import confusion, mean_iou
 from edgeseg.runtime.postprocess import class_map
@@ -19,19 +19,20 @@ from edgeseg.runtime.postprocess import class_map
 if TYPE_CHECKING:
     from edgeseg.datasets import Split
 
+SWAPPING = "swapping colours"
 MARGIN = 1.0
 """Points by which another contract must win before the stated one is doubted."""
 STRIDE = 4
 """Probabilities are looked at on every fourth pixel each way."""
 
-ZERO, ONE, HALF = (0.0,) * 3, (1.0,) * 3, (0.5,) * 3
-NORMALISATIONS: tuple[tuple[str, float, tuple[float, ...], tuple[float, ...]], ...] = (
-    ("0-1 with the mean and std of ImageNet", 1 / 255, IMAGENET_MEAN, IMAGENET_STD),
-    ("0-1 without mean and std", 1 / 255, ZERO, ONE),
-    ("-1 to 1 (mean and std 0.5)", 1 / 255, HALF, HALF),
-    ("0-255 without mean and std", 1.0, ZERO, ONE),
-    ("0-255 with the mean of ImageNet", 1.0, tuple(255 * m for m in IMAGENET_MEAN), ONE),
+NORMALISATIONS: tuple[tuple[str, bool, float | None, float | None], ...] = (
+    ("0-1 with the mean and std of ImageNet", False, None, None),
+    ("0-1 without mean and std", False, 0.0, 1.0),
+    ("-1 to 1 (mean and std 0.5)", False, 0.5, 0.5),
+    ("0-{full:g} without mean and std", True, 0.0, 1.0),
+    ("0-{full:g} with the mean of ImageNet", True, None, 1.0),
 )
+"""In words, whether pixels keep their values, mean and std; None: those of ImageNet."""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,21 +71,35 @@ def variants(contract: Preprocess) -> list[tuple[str, str, Preprocess]]:
     """(change, settings, contract): as stated, other colours, other ranges, and both."""
     swapped: Literal["rgb", "bgr"] = "bgr" if contract.color == "rgb" else "rgb"
     turned = msgspec.structs.replace(contract, color=swapped)
-    found = [("as stated", "", contract), ("swapping colours", f"color={swapped}", turned)]
-    for words, scale, mean, std in NORMALISATIONS:
-        for color in (contract.color, swapped):
-            turned_mean, turned_std = (v if color == "rgb" else v[::-1] for v in (mean, std))
-            other = msgspec.structs.replace(
-                contract, color=color, scale=scale, mean=turned_mean, std=turned_std
-            )
+    colored, full = contract.frame.colored, contract.frame.full
+    found = [("as stated", "", contract)]
+    if colored:
+        found.append((SWAPPING, f"color={swapped}", turned))
+    for words, whole, mean, std in NORMALISATIONS:
+        for color in (contract.color, swapped) if colored else (contract.color,):
+            other = _normalised(contract, color, full if whole else 1.0, mean, std)
             if color == contract.color and np.allclose(other.affine(), contract.affine(), rtol=1e-3):
                 break
-            text = f"scale={scale:.7g} mean={_three(turned_mean)} std={_three(turned_std)}"
-            if color == swapped:
-                found.append((f"{words}, colours swapped", f"color={color} {text}", other))
+            text = f"scale={other.multiplier:.7g} mean={_listed(other.mean)} std={_listed(other.std)}"
+            told = words.format(full=full)
+            if color != contract.color:
+                found.append((f"{told}, colours swapped", f"color={color} {text}", other))
             else:
-                found.append((words, text, other))
+                found.append((told, text, other))
     return found
+
+
+def _normalised(
+    contract: Preprocess, color: Literal["rgb", "bgr"], highest: float, mean: float | None, std: float | None
+) -> Preprocess:
+    """Pixels from 0 to `highest`; `mean` is of 0 to 1."""
+    usual = msgspec.structs.replace(contract, color=color, scale=None, mean=(), std=())
+    return msgspec.structs.replace(
+        usual,
+        scale=highest / contract.frame.full,
+        mean=tuple(highest * (m if mean is None else mean) for m in usual.mean),
+        std=tuple(s if std is None else std for s in usual.std),
+    )
 
 
 def scorable(spec: ModelSpec, images: Split) -> bool:
@@ -122,7 +137,7 @@ def contract_test(network: Network, images: Split, progress: Progress) -> Contra
 
 def _judge(stated: Trial, others: list[Trial]) -> tuple[bool, str]:
     best = others[0]
-    swap = next(t for t in others if t.change == "swapping colours")
+    swap = next((t for t in others if t.change == SWAPPING), None)
     if stated.miou is not None and best.miou is not None:
         if best.miou > stated.miou + MARGIN:
             return False, (
@@ -131,17 +146,20 @@ def _judge(stated: Trial, others: list[Trial]) -> tuple[bool, str]:
             )
         rest = next(t for t in others if t is not swap)
         return True, (
-            f"the contract fits: mIoU {stated.miou:.1f} on these images; swapping colours would give "
-            f"{swap.miou:.1f}, {rest.change} {rest.miou:.1f}"
+            f"the contract fits: mIoU {stated.miou:.1f} on these images; "
+            + (f"{SWAPPING} would give {swap.miou:.1f}, " if swap else "")
+            + f"{rest.change} {rest.miou:.1f}"
         )
     if best.certainty > stated.certainty + MARGIN:
         return False, (
             f"without labels the contract is in doubt: certainty {stated.certainty:.1f}; {best.change} would "
             f"give {best.certainty:.1f}; test it on labelled images"
         )
+    other = swap or best
     return True, (
-        f"without labels nothing speaks against the contract: certainty {stated.certainty:.1f}; swapping "
-        f"colours would give {swap.certainty:.1f} and change {100 - swap.agreement:.1f}% of the pixels"
+        f"without labels nothing speaks against the contract: certainty {stated.certainty:.1f}; "
+        f"{other.change} would give {other.certainty:.1f} and change {100 - other.agreement:.1f}% of the "
+        "pixels"
     )
 
 
@@ -219,5 +237,5 @@ def _entropy(chances: Array) -> Array:
     return np.asarray(-(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=0))
 
 
-def _three(values: tuple[float, ...]) -> str:
+def _listed(values: tuple[float, ...]) -> str:
     return ",".join(f"{value:.4g}" for value in values)

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 
 from edgeseg.core.ports import Array, Progress
+from edgeseg.datasets.framed import frame_of_pixels, to_gray
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Split
 
 BANDS = 8
-LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601."""
 
 
@@ -89,5 +89,8 @@ def _lumas(split: Split, progress: Progress) -> list[float]:
     found = []
     for index in range(len(split)):
         progress("reading brightness", index, len(split))
-        found.append(float(split.image(index).mean(axis=(0, 1)) @ LUMA))
+        image = split.image(index)
+        frame = split.frame or frame_of_pixels(image)
+        gray = to_gray(image) if frame.order == "rgb" else image
+        found.append(255.0 / frame.full * float(gray.mean()))
     return found

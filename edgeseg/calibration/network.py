@@ -15,6 +15,7 @@ from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 from edgeseg.datasets.choice import parse_data
+from edgeseg.datasets.framed import as_frame
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency
 from edgeseg.runtime.preprocess import preprocess
@@ -45,9 +46,10 @@ class Network:
     notes: tuple[str, ...] = ()
 
     def feed(self, image: Array, contract: Preprocess | None = None) -> dict[str, Array]:
-        """uint8 [H,W,3] RGB to the input of the graph; a batch is filled with the same image."""
+        """An image [H,W,C] to the input of the graph; a batch is filled with the same image."""
         contract = contract or self.spec.preprocess
-        frame = to_camera([resize_frame(image, self.camera_size)], contract.frame)
+        pixels = as_frame(image, contract.frame, "an image")
+        frame = to_camera([resize_frame(pixels, self.camera_size)], contract.frame)
         pixels = preprocess(frame, contract, self.spec.input_size)
         source = self.graph.graph.input[0]
         batch = source.type.tensor_type.shape.dim[0].dim_value

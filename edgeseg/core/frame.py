@@ -120,6 +120,20 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """For each channel of `wanted`, which of these it is. Both have the same names."""
         return tuple(self.names.index(name) for name in wanted.names)
 
+    @classmethod
+    def fitting(cls, channels: int, seen: Frame | None) -> Frame:
+        """What the camera delivers to a network of so many input channels, where nobody states it.
+
+        Args:
+            seen: what the images are, None: there are none.
+        """
+        if seen is not None and seen.channels == channels:
+            return seen
+        order = {1: "gray", 3: "rgb"}.get(channels, str(channels))
+        if seen is None:
+            return cls(order=order)
+        return cls(order=order, dtype=seen.dtype, maximum=seen.maximum)
+
     def shape(self, *leading: int) -> tuple[int, ...]:
         """Of an array of frames: `leading` are [H,W] or [N,H,W]."""
         return (*leading, self.channels)

@@ -37,6 +37,16 @@ def assumed_normalisation(stated: Collection[str]) -> tuple[str, ...]:
     )
 
 
+def assumed_frame(stated: Collection[str], contract: Preprocess) -> tuple[str, ...]:
+    """A sentence where nobody stated the frames of the camera, and they are not the usual ones."""
+    if "frame" in stated or contract.frame == Frame():
+        return ()
+    return (
+        f"frames are {contract.frame} (order:dtype:maximum), as the network and the images tell; state "
+        "others with --set frame=...",
+    )
+
+
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """Where a camera frame lies inside the network input, all in network input pixels.
 

@@ -12,7 +12,7 @@ from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Pixels, Split
 from edgeseg.errors import DataError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".npy")
 Pair = tuple[Path, Path]
 
 

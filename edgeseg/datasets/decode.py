@@ -14,10 +14,15 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from edgeseg.core.files import require_file
+from edgeseg.datasets.deep import ARRAY, read_array, read_deep
 from edgeseg.datasets.split import Pixels
 from edgeseg.errors import DataError, EdgesegWarning
 
 MAX_PIXELS = 100_000_000
+
+_GRAY = ("1", "L", "LA", "La")
+ORIENTATION = 0x0112
+"""Of EXIF: how the camera was held."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -30,26 +35,40 @@ _told: set[tuple[Path, str]] = set()
 
 
 def read_image(path: Path) -> Pixels:
-    """RGB pixels, uint8 [H,W,3], turned as the EXIF orientation says. Transparency is left out.
+    """Pixels as the file holds them: [H,W,1] grey or [H,W,3] RGB in uint8, uint16 or float32, turned as the
+    EXIF orientation says, without transparency; of a `.npy` [H,W] or [H,W,C] with any number of channels.
 
-    Warns once per folder of images of which only a part is used: deeper than 8 bits per channel, or of
-    more than one page.
+    Warns once per folder of images of more than one page, of which the first is used.
 
     Raises:
-        DataError: missing, broken, huge, or one channel deeper than 8 bits.
+        DataError: missing, broken, huge, or integers of more than 16 bits.
+        MissingDependency: colours of 16 bits, without OpenCV.
     """
+    if path.suffix.lower() == ARRAY:
+        return read_array(path)
     with opened(path) as image:
-        if image.mode.startswith(("I", "F")):
-            raise DataError(
-                f"{path} has pixels of mode {image.mode}",
-                expected="8 bits per channel",
-                hint="convert the image to 8 bits, as the camera of the device delivers them",
-            )
-        if is_deep(image):
-            tell(path, "holds more than 8 bits per channel, of which the upper 8 are used")
         if (count := pages(image)) > 1:
             tell(path, f"holds {count} pages, of which the first is used")
-        return np.array(to_rgb(ImageOps.exif_transpose(image)))
+        if is_deep(image):
+            return read_deep(path, image.getexif().get(ORIENTATION, 1))
+        mode = image.mode
+        turned = ImageOps.exif_transpose(image)
+        if mode in _GRAY:
+            turned.info.pop("transparency", None)
+            return np.array(turned.convert("L"))[..., None]
+        if mode.startswith("I"):
+            return _of_16_bits(np.array(turned), path)[..., None]
+        return np.array(turned)[..., None] if mode == "F" else np.array(to_rgb(turned))
+
+
+def _of_16_bits(values: Pixels, path: Path) -> Pixels:
+    if values.size and (values.min() < 0 or values.max() > np.iinfo(np.uint16).max):
+        raise DataError(
+            f"{path} holds values from {values.min()} to {values.max()}",
+            expected="integers of 8 or 16 bits without a sign, or float32",
+            hint="convert the image",
+        )
+    return values.astype(np.uint16)
 
 
 @contextmanager

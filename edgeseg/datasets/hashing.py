@@ -28,6 +28,7 @@ the hash 0, whatever its colour.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,10 @@ MARGIN = 0.06
 """Smaller steps, in standard deviations of the grid, count as none: noise in a plain sky flips no bits."""
 
 
-def pixel_sha256(pixels: NDArray[np.uint8]) -> str:
-    """sha256 of the shape and the decoded pixels, as hex digits."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
+def pixel_sha256(pixels: NDArray[Any]) -> str:
+    """sha256 of the shape, the dtype where it is not uint8, and the decoded pixels, as hex digits."""
+    kind = "" if pixels.dtype == np.uint8 else str(pixels.dtype)
+    digest = hashlib.sha256(f"{pixels.shape!r}{kind}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
@@ -54,7 +56,7 @@ class Fingerprint:
     def __init__(self, meaning: str = "") -> None:
         self._digest = hashlib.sha256(meaning.encode())
 
-    def add(self, identity: str, image_sha256: str, label: NDArray[np.uint8] | None = None) -> None:
+    def add(self, identity: str, image_sha256: str, label: NDArray[Any] | None = None) -> None:
         parts = [identity, image_sha256, "" if label is None else pixel_sha256(label)]
         self._digest.update(("\0".join(parts) + "\n").encode())
 
@@ -62,8 +64,8 @@ class Fingerprint:
         return self._digest.hexdigest()
 
 
-def difference_hash(pixels: NDArray[np.uint8]) -> str:
-    """Difference hash of an RGB image uint8 [H,W,3], 128 hex digits.
+def difference_hash(pixels: NDArray[Any]) -> str:
+    """Difference hash of an image [H,W,C], 128 hex digits.
 
     The image becomes 17x17 mean grey values; one bit says whether a value is larger than its right
     neighbour, another whether it is larger than the one below, by more than MARGIN
@@ -71,7 +73,10 @@ def difference_hash(pixels: NDArray[np.uint8]) -> str:
     """
     from PIL import Image
 
-    grey = Image.fromarray(pixels).convert("L").convert("F")
+    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
+        grey = Image.fromarray(pixels).convert("L").convert("F")
+    else:
+        grey = Image.fromarray(pixels.mean(axis=2, dtype=np.float32))
     mean = np.asarray(grey.resize((GRID + 1, GRID + 1), Image.Resampling.BOX))
     step = MARGIN * mean.std()
     corner = mean[:-1, :-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from edgeseg.core.model_spec import ClassInfo
@@ -40,8 +41,7 @@ class ImageFolder:
 
     def split(self, name: str) -> Split:
         require_split(name, NAMES, where=self.name)
-        where = dict(zip(self._files.ids, range(len(self._files))))
-        return unlabelled(self.name, name, self._files.ids, lambda id: self._files.image(where[id]))
+        return unlabelled(self.name, name, self._files.ids, self._files.read)
 
 
 def unlabelled(
@@ -83,8 +83,16 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def read(self, name: str) -> Array:
+        """The image of an id. See `image`."""
+        return self.image(self._places[name])
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return dict(zip(self.ids, range(len(self.paths))))
+
     def image(self, index: int) -> Array:
-        """uint8 [H,W,3] RGB. Raises DataError naming a file that is not a readable image."""
+        """[H,W,C], see `read_image`. Raises DataError naming a file that is not a readable image."""
         return read_image(self.paths[index])
 
 

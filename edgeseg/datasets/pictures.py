@@ -24,6 +24,7 @@ def seen_by(split: Split, camera: Size) -> Split:
     return replace(
         split,
         read_image=_Resized(split.read_image, camera, nearest=False),
+        stored=None,
         read_label=_Resized(split.read_label, camera, nearest=True),
     )
 
@@ -43,7 +44,7 @@ class _Resized:
 class Inputs:
     """The images of a split as a network reads them, batch after batch, anew whenever it is iterated.
 
-    Yields the input's name -> float32 [batch,3,h,w]. The last batch is filled up with its first images.
+    Yields the input's name -> float32 [batch,C,h,w]. The last batch is filled up with its first images.
 
     Args:
         camera: see `seen_by`.
@@ -94,5 +95,14 @@ def _resize(array: Array, size: Size, *, nearest: bool) -> Array:
         return array
     from PIL import Image
 
-    method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-    return np.array(Image.fromarray(array).resize((size[1], size[0]), method))
+    shape = (size[1], size[0])
+    if nearest:
+        return np.array(Image.fromarray(array).resize(shape, Image.Resampling.NEAREST))
+    if array.dtype == np.uint8 and array.shape[2] == 3:
+        return np.array(Image.fromarray(array).resize(shape, Image.Resampling.BILINEAR))
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(array, 2, 0)]
+    if array.dtype != np.uint8:
+        planes = [plane.astype(np.float32) for plane in planes]
+    resized = [np.asarray(Image.fromarray(p).resize(shape, Image.Resampling.BILINEAR)) for p in planes]
+    result = np.stack(resized, axis=2)
+    return np.rint(result).astype(array.dtype) if array.dtype == np.uint16 else result

@@ -1,4 +1,4 @@
-"""A function from camera frames to class maps, fitted to images of any size and in RGB."""
+"""A function from camera frames to class maps, fitted to images of any size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edgeseg.core.preprocess import Size
 from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_camera
 
 Call = Callable[[Array], Array]
-"""Frames uint8 [N,H,W,3] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
+"""Frames [N,H,W,C] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
 
 T = TypeVar("T")
 
 
 class Resizing:
-    """RGB images of any size in, class maps of the same sizes out.
+    """Images of any size in, class maps of the same sizes out.
 
     An image of another size than the camera is resized to it (bilinear), its class map back (nearest
     neighbour).
@@ -35,7 +35,7 @@ class Resizing:
         self.seen = 0
 
     def __call__(self, images: Sequence[Array]) -> list[Array]:
-        """Each uint8 [H,W,3] RGB to uint8 [H,W]."""
+        """Each [H,W,C], as `Frame.shown`, to uint8 [H,W]."""
         resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)

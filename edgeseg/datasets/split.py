@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.plugins import unknown
 from edgeseg.core.ports import Progress, silent
@@ -17,7 +18,7 @@ from edgeseg.core.samples import Sample, SampleList
 from edgeseg.datasets.hashing import Fingerprint, difference_hash, pixel_sha256
 from edgeseg.errors import DataError
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
 Read = Callable[[str], Pixels]
 
 HELD_OUT_SHARE = 4
@@ -32,10 +33,13 @@ class Split:
         dataset: name of the layout; `name`: of the split.
         ids: one per image, in a fixed order.
         classes, ignore_index: what the values of a label mean; no classes: images without labels.
-        read_image: id -> uint8 [H,W,3] RGB; `read_label`: id -> uint8 [H,W].
+        read_image: id -> [H,W,C], uint8, uint16 or float32; three channels are RGB. `read_label`: id ->
+            uint8 [H,W].
         where: id -> the file a label comes from, for errors.
         sequence: id -> the video it comes from; None: nothing tells, so each image stands for itself.
         threads: so many may read images at once.
+        frame: what the images are, where the layout states it.
+        stored: id -> the pixels by which an image is identified; None: those of `read_image`.
     """
 
     dataset: str
@@ -48,13 +52,15 @@ class Split:
     where: Callable[[str], str] = field(default=str, repr=False)
     sequence: Callable[[str], str] | None = field(default=None, repr=False)
     threads: int = 1
+    frame: Frame | None = None
+    stored: Read | None = field(default=None, repr=False)
     _samples: dict[tuple[Read, str], Sample] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def image(self, index: int) -> Pixels:
-        """RGB pixels, uint8 [H,W,3]. Raises DataError for a file that cannot be decoded."""
+        """Pixels [H,W,C]. Raises DataError for a file that cannot be decoded."""
         return self.read_image(self.ids[index])
 
     def label(self, index: int) -> Pixels:
@@ -112,17 +118,21 @@ class Split:
 
     def sample_list(self, progress: Progress = silent) -> SampleList:
         """The images identified by their decoded pixels. Hashes are kept for the life of the process."""
-        new = [identity for identity in self.ids if (self.read_image, identity) not in self._samples]
+        new = [identity for identity in self.ids if (self._identifies, identity) not in self._samples]
         with ThreadPoolExecutor(self.threads) as pool:
             for done, _ in enumerate(pool.map(self._sample, new)):
                 progress(f"hashing {self.dataset}/{self.name}", done, len(new))
         samples = tuple(self._sample(identity) for identity in self.ids)
         return SampleList(dataset=self.dataset, split=self.name, samples=samples)
 
+    @property
+    def _identifies(self) -> Read:
+        return self.stored or self.read_image
+
     def _sample(self, identity: str) -> Sample:
-        key = self.read_image, identity
+        key = self._identifies, identity
         if key not in self._samples:
-            pixels = self.read_image(identity)
+            pixels = self._identifies(identity)
             self._samples[key] = Sample(identity, pixel_sha256(pixels), difference_hash(pixels))
         return self._samples[key]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.preprocess import Size
 from edgeseg.datasets.split import Pixels, Split, require_split
@@ -59,6 +60,7 @@ class SyntheticStreets:
     """
 
     name = NAMES[0]
+    generated = True
     classes = CLASSES
     ignore_index: int | None = IGNORE_INDEX
 
@@ -84,6 +86,7 @@ class SyntheticStreets:
             ignore_index=self.ignore_index,
             read_image=partial(_image, self.seed, self.size),
             read_label=partial(_label, self.seed, self.size),
+            frame=Frame(),
         )
 
     def instances(self, identity: str) -> NDArray[np.uint16]:

@@ -90,7 +90,7 @@ def bench_call(
     `first_frame_ms` the time of the first call here.
 
     Args:
-        frames: uint8 [N,H,W,3], handed to every call.
+        frames: [N,H,W,C], handed to every call.
         name: stands for the bundle and the target.
     """
     settings.require_sane()

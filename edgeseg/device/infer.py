@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.whole import replacing
@@ -43,7 +42,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
     """Class maps of a `.npy` of frames, written as a `.npy` that appears whole.
 
     Args:
-        frames: uint8 [N,H,W,3].
+        frames: [N,H,W,C] as the bundle's frames are.
 
     Returns:
         The shape of what was written: uint8 [N,H,W].
@@ -51,7 +50,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
     Raises:
         InputError: a file that is no such array.
     """
-    given = read_array(frames, (None, *session.camera_size, 3))
+    given = _frames(session, frames)
     shape = given.shape[:3]
     with replacing(output) as draft:
         maps = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
@@ -65,7 +64,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
 def score(session: Session, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
     """
     Args:
-        frames: a `.npy`, uint8 [N,H,W,3]; `labels`: class ids, uint8 [N,H,W].
+        frames: a `.npy`, [N,H,W,C]; `labels`: class ids, uint8 [N,H,W].
 
     Raises:
         InputError: files that are no such arrays, ids that are no class, a network of bit masks.
@@ -75,7 +74,7 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
         raise InputError(
             f"{session.bundle.path} is a {spec.task} network", expected="one class per pixel, as labels have"
         )
-    given = read_array(frames, (None, *session.camera_size, 3))
+    given = _frames(session, frames)
     truth = read_array(labels, given.shape[:3])
     names, total = spec.class_names, np.zeros((len(spec.class_names),) * 2, np.int64)
     for start, found in _class_maps(session, given, progress):
@@ -90,18 +89,22 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
     )
 
 
-def read_array(file: Path, shape: tuple[int | None, ...]) -> NDArray[np.uint8]:
-    """A uint8 array of a `.npy`, read as it is used. None: any length but 0.
+def _frames(session: Session, file: Path) -> Array:
+    return read_array(file, (None, *session.camera_size, session.frame.channels), session.frame.dtype)
+
+
+def read_array(file: Path, shape: tuple[int | None, ...], dtype: str = "uint8") -> Array:
+    """An array of a `.npy`, read as it is used. None: any length but 0.
 
     Raises:
         InputError: no such file, no array, or another dtype or shape.
     """
-    expected = f"a .npy file of uint8 {['N' if side is None else side for side in shape]}".replace("'", "")
+    expected = f"a .npy file of {dtype} {['N' if side is None else side for side in shape]}".replace("'", "")
     try:
         found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
         raise InputError(f"{file} cannot be read: {fault}", expected=expected) from None
-    fits = isinstance(found, np.ndarray) and found.dtype == np.uint8 and len(found.shape) == len(shape)
+    fits = isinstance(found, np.ndarray) and found.dtype == dtype and len(found.shape) == len(shape)
     if not fits or any(side not in (None, have) for side, have in zip(shape, found.shape)) or not len(found):
         about = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "several arrays"
         raise InputError(f"{file} holds {about}", expected=expected)

@@ -135,7 +135,7 @@ class Subject:
         start = time.perf_counter()
         session = self._open(Bundle.open(self._path))
         try:
-            blank = np.zeros((session.batch, *session.camera_size, 3), np.uint8)
+            blank = np.zeros(session.frame.shape(session.batch, *session.camera_size), session.frame.dtype)
             session(blank)
             self._first_frame_ms = (time.perf_counter() - start) * 1e3
             if self._settings.check:

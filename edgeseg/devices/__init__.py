@@ -85,7 +85,7 @@ class Device(Protocol):
         ...
 
     def score(self, bundle: Path, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
-        """How right a bundle is on two `.npy` files: frames uint8 [N,H,W,3], class ids uint8 [N,H,W]."""
+        """How right a bundle is on two `.npy` files: frames [N,H,W,C], class ids uint8 [N,H,W]."""
         ...
 
 

@@ -16,14 +16,16 @@ LEAST = 0.02
 class FlickerCounts:
     """Of an engine and its reference, over the frames in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, full: float = 255.0) -> None:
+        """`full`: the largest value of a pixel."""
+        self._still_levels = STILL * full / 255.0
         self._before: tuple[str, Array, Array, Array] | None = None
         self._pixels = 0
         self._still = 0
         self._changed = np.zeros(2, np.int64)
 
     def add(self, sequence: str, image: Array, engine: Array, reference: Array) -> None:
-        """The next frame, uint8 [H,W,3], and its class maps, uint8 [H,W].
+        """The next frame, [H,W,C], and its class maps, uint8 [H,W].
 
         Args:
             sequence: the video that it is of; a frame of another one follows none.
@@ -31,8 +33,8 @@ class FlickerCounts:
         before, self._before = self._before, (sequence, image, engine, reference)
         if before is None or before[0] != sequence or before[1].shape != image.shape:
             return
-        difference = np.abs(image.astype(np.int16) - before[1])
-        still = difference.max(axis=-1) <= STILL
+        difference = np.abs(image.astype(np.float32) - before[1])
+        still = difference.max(axis=-1) <= self._still_levels
         self._pixels += still.size
         self._still += int(still.sum())
         for number, (then, now) in enumerate(((before[2], engine), (before[3], reference))):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeseg.core.model_spec import ModelSpec, default_classes
 from edgeseg.core.recipe import DataChoice
 from edgeseg.datasets.choice import split_of
+from edgeseg.datasets.framed import framed
 from edgeseg.errors import DataError, InputError
 from edgeseg.evaluation.verification import has_random_weights
 
@@ -52,7 +53,8 @@ def labelled_split(dataset: Dataset, split: str, limit: int, spec: ModelSpec) ->
             expected="the same ignore_index",
             hint="correct the dataset's ignore_index, or export the bundle again",
         )
-    found = split_of(dataset, DataChoice(name=dataset.name, validation=split, limit=limit))
+    frames = framed(dataset, spec.preprocess.frame)
+    found = split_of(frames, DataChoice(name=dataset.name, validation=split, limit=limit))
     return replace(found, ignore_index=spec.ignore_index) if found.ignore_index is None else found
 
 

@@ -16,8 +16,9 @@ from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
+from edgeseg.datasets.framed import as_picture, framed_split
 from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
-from edgeseg.datasets.images import image_files
+from edgeseg.datasets.images import image_files, unlabelled
 from edgeseg.datasets.resizing import Call, Resizing, chunks
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
@@ -123,7 +124,7 @@ def verify(
     record, spec = bundle.engine, bundle.manifest.model
     check_budget(budget, spec)
     labelled = None if dataset is None else labelled_split(dataset, split, limit, spec)
-    samples: Images = labelled if labelled is not None else image_files(_given(images), limit)
+    samples: Images = labelled if labelled is not None else _unlabelled(_given(images), limit, spec)
     tagged = read_tags(tags, samples.ids) if tags else {}
     size_mb = bundle.engine_size() / 1e6 if record.entry else None
     base = Verification(
@@ -176,7 +177,8 @@ def verify_call(
     """mIoU (0-1) of any function from frames to class maps on a split; None if no pixel is labelled.
 
     Args:
-        call: uint8 [N,H,W,3] at `camera_size`, in the network's frame colour order, to uint8 [N,H,W].
+        call: frames [N,H,W,C] at `camera_size` to uint8 [N,H,W].
+        split: of images as the network's frames, see `framed`.
     """
     resizing = Resizing(call, spec, camera_size)
     tally = Tally(spec.class_names, split.ignore_index)
@@ -207,7 +209,8 @@ class _Proof:
     def score(self, base: Verification) -> tuple[Verification, list[float]]:
         """Run both sides over all frames once, holding one batch of pixels; also the score of each frame."""
         engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
-        comparison, flicker = Comparison(self.spec), FlickerCounts()
+        comparison = Comparison(self.spec)
+        flicker = FlickerCounts(self.spec.preprocess.frame.full)
         sequences = self.samples.sequences
         fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
         for index, image, found, expected in self._frames():
@@ -259,9 +262,16 @@ class _Proof:
             image = self.samples.image(frame.frame)
             given = self.engine([image])[0]
             expected = self.labelled.label(frame.frame) if self.labelled else self.reference([image])[0]
-            drawn = pictures.picture(image, expected, given, self.spec, self.ignore_index)
+            shown = as_picture(image, self.spec.preprocess.frame)
+            drawn = pictures.picture(shown, expected, given, self.spec, self.ignore_index)
             saved.append(pictures.save(folder, place, frame, drawn))
         return tuple(saved)
+
+
+def _unlabelled(source: Path, limit: int, spec: ModelSpec) -> Images:
+    files = image_files(source, limit)
+    split = unlabelled(str(source), "images", files.ids, files.read)
+    return framed_split(split, spec.preprocess.frame)
 
 
 def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
 from edgeseg.datasets.choice import pictures_of, split_of
+from edgeseg.datasets.framed import frame_of, framed, imitated
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.errors import DataError
 from edgeseg.steps import Frames
@@ -28,12 +30,18 @@ class Data:
         dataset: None when no data was given.
         classes, ignore_index: of `--classes`, else of the dataset; None where neither tells.
         frame_size: (height, width) of the dataset's first frame, or None.
+        frame: what its images are, or None.
     """
 
     dataset: Dataset | None
     classes: tuple[ClassInfo, ...] | None
     ignore_index: int | None
     frame_size: Size | None
+    frame: Frame | None = None
+
+    def seen_as(self, frame: Frame) -> Data:
+        """The same data, its images as frames of a camera."""
+        return replace(self, dataset=framed(self.dataset, frame)) if self.dataset else self
 
 
 def open_data(choice: DataChoice, model: ModelChoice) -> Data:
@@ -61,20 +69,21 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
         classes = with_unlabelled(classes, model.classes)
     elif model.classes is not None:
         classes = default_classes(model.classes)
-    size = None
+    size = frame = None
     if dataset is not None:
-        height, width = pictures_of(dataset, choice).image(0).shape[:2]
-        size = (height, width)
-    return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size)
+        pictures = pictures_of(dataset, choice)
+        height, width = pictures.image(0).shape[:2]
+        size, frame = (height, width), frame_of(pictures)
+    return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size, frame=frame)
 
 
 def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:
     """Frames at camera size: of the data, spread over it, if there is any; else of several generators."""
     real = data.dataset is not None and choice.name != "synthetic-streets"
-    make = _spread(pictures_of(data.dataset, choice), camera) if data.dataset else partial(_generated, camera)
-    return Frames(
-        kind="real" if real else "synthetic", take=lambda count: to_camera(make(count), contract.frame)
-    )
+    frame = contract.frame
+    seen = data.seen_as(frame).dataset
+    make = _spread(pictures_of(seen, choice), camera) if seen else partial(_generated, camera, frame)
+    return Frames(kind="real" if real else "synthetic", take=lambda count: to_camera(make(count), frame))
 
 
 def _spread(split: Split, camera: Size) -> Callable[[int], list[Array]]:
@@ -86,7 +95,7 @@ def _spread(split: Split, camera: Size) -> Callable[[int], list[Array]]:
     return take
 
 
-def _generated(camera: Size, count: int) -> list[Array]:
+def _generated(camera: Size, frame: Frame, count: int) -> list[Array]:
     """Streets, textures and colours in turn: a network that was trained on something else is sure of some."""
     from edgeseg.datasets import open_dataset
     from edgeseg.datasets.patterns import colours, texture
@@ -97,4 +106,4 @@ def _generated(camera: Size, count: int) -> list[Array]:
         lambda number: texture(camera, number),
         lambda number: colours(camera, number),
     )
-    return [kinds[i % len(kinds)](i // len(kinds)) for i in range(count)]
+    return [imitated(kinds[i % len(kinds)](i // len(kinds)), frame) for i in range(count)]

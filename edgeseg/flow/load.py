@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from edgeseg.core.bundle import Manifest, StepRecord
 from edgeseg.core.documents import convert
 from edgeseg.core.drafts import BundleDraft
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, default_classes, with_ignored
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Size, assumed_normalisation, stated_preprocess
+from edgeseg.core.preprocess import Size, assumed_frame, assumed_normalisation, stated_preprocess
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.versions import versions
 from edgeseg.errors import ModelError
@@ -73,6 +74,14 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
         contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
     task = settled_task(choice.task, contract.activation, scores)
+    channels = int(static.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
+    preprocess = stated_preprocess(choice.preprocess, frame=Frame.fitting(channels, data.frame))
+    if preprocess.channels != channels:
+        raise ModelError(
+            f"{path.name} takes {channels} channel(s), the frame is {preprocess.frame}",
+            expected=f"a frame of {channels} channel(s)",
+            hint="state what the camera delivers, as in --set frame=gray or --set frame=r,g,b,depth:float32",
+        )
     digest = content_sha256(path)
     spec = ModelSpec(
         name=path.stem,
@@ -82,7 +91,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         input_size=_input_size(static),
         classes=_classes(choice, data, scores, path),
         ignore_index=data.ignore_index,
-        preprocess=stated_preprocess(choice.preprocess),
+        preprocess=preprocess,
         postprocess=contract,
     )
     write_onnx(read_onnx(path), draft.path / SOURCE_GRAPH)
@@ -92,7 +101,11 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         model=spec,
         graph=SOURCE_GRAPH,
         step=StepRecord(name="load"),
-        notes=(*assumed_normalisation(choice.preprocess), *notes),
+        notes=(
+            *assumed_frame(choice.preprocess, preprocess),
+            *assumed_normalisation(choice.preprocess),
+            *notes,
+        ),
         tools=versions("onnx"),
     )
 

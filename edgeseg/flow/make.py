@@ -159,7 +159,7 @@ class Maker:
     @cached_property
     def _source_key(self) -> str:
         choice = self.plan.model
-        data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index]
+        data = [msgspec.to_builtins(self.data.classes), self.data.ignore_index, str(self.data.frame)]
         given = {"model": portable(choice), "files": source_files(choice), "data": data}
         return settings_key("", "load", given, self._tools)
 
@@ -253,17 +253,22 @@ class Maker:
     def _availability(self, target: str) -> Availability:
         return planned_target(TargetChoice(target=target), self.device).availability
 
+    def seen_by(self, bundle: Bundle) -> Data:
+        """The data, its images as the frames of a network."""
+        return self.data.seen_as(bundle.manifest.model.preprocess.frame)
+
     def context(self, bundle: Bundle) -> Context:
         spec = bundle.manifest.model
         camera = self.plan.camera_size or spec.input_size
         spec.preprocess.place(camera, spec.input_size)
         choice = self.plan.recipe.data
+        data = self.seen_by(bundle)
         return Context(
             camera_size=camera,
-            frames=frames_for(self.data, choice, spec.preprocess, camera),
+            frames=frames_for(data, choice, spec.preprocess, camera),
             work=self.steps_folder / "work",
             cache=engine_cache(),
-            dataset=self.data.dataset,
+            dataset=data.dataset,
             train=choice.train,
             validation=choice.validation,
             limit=choice.limit,

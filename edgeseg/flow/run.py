@@ -67,7 +67,7 @@ def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progre
     plan, recipe = maker.plan, maker.plan.recipe
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
-    prove = Prover(plan, data, folder, settings, progress, maker.device, unpruned)
+    prove = Prover(plan, maker.seen_by(source), folder, settings, progress, maker.device, unpruned)
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
         row = prove.engine(maker.engine(graph, target.target, folder / "bundles"))

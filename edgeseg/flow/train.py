@@ -14,6 +14,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.datasets.choice import parse_data
+from edgeseg.datasets.framed import framed
 from edgeseg.errors import InputError
 from edgeseg.flow.beforehand import require_fit, require_folder, require_network
 from edgeseg.flow.data import open_data
@@ -67,7 +68,8 @@ def train(
         )
         if camera is not None:
             loaded.spec.preprocess.place(camera, loaded.spec.input_size)
-        train_split, val_split = (opened.dataset.split(name).limit(limit) for name in ("train", "val"))
+        dataset = framed(opened.dataset, loaded.spec.preprocess.frame)
+        train_split, val_split = (dataset.split(name).limit(limit) for name in ("train", "val"))
         require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
         result = train(
             loaded.module,

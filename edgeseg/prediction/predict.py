@@ -16,6 +16,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.whole import hidden_beside
 from edgeseg.datasets.drawing import blend, fractions, write_mask, write_picture
+from edgeseg.datasets.framed import as_frame, as_picture
 from edgeseg.datasets.images import ImageFiles, image_files
 from edgeseg.datasets.resizing import Resizing, chunks
 from edgeseg.errors import InputError
@@ -115,7 +116,7 @@ class _Job:
         results: list[Predicted] = []
         for indexes in chunks(range(len(files)), self.batch):
             self.progress("segmenting", indexes[0], len(files))
-            images = [files.image(i) for i in indexes]
+            images = [as_frame(files.image(i), self.spec.preprocess.frame, files.ids[i]) for i in indexes]
             for index, image, found in zip(indexes, images, self.resizing(images)):
                 results.append(self._image(files.ids[index], names[index], image, found, masks))
         self.progress("segmenting", len(files), len(files))
@@ -123,20 +124,24 @@ class _Job:
 
     def _image(self, source: str, name: str, image: Array, found: Array, masks: bool) -> Predicted:
         overlay, mask = f"{name}.overlay.png", f"{name}.mask.png" if masks else ""
-        write_picture(self.folder / overlay, blend(image, found, self.spec, self.alpha))
+        write_picture(self.folder / overlay, blend(self._shown(image), found, self.spec, self.alpha))
         if mask:
             write_mask(self.folder / mask, found, self.spec)
         return Predicted(source=source, overlay=overlay, mask=mask, fractions=fractions(found, self.spec))
+
+    def _shown(self, image: Array) -> Array:
+        return as_picture(image, self.spec.preprocess.frame)
 
     def video(self, source: Path) -> tuple[Predicted, tuple[str, ...]]:
         overlay = f"{source.stem}.overlay.mp4"
         sums = dict.fromkeys(self.spec.class_names, 0.0)
         done = 0
         with copying(source, self.folder / overlay) as (reader, writer):
-            for images in chunks(reader, self.batch):
+            for given in chunks(reader, self.batch):
+                images = [as_frame(image, self.spec.preprocess.frame, source.name) for image in given]
                 self.progress("segmenting", done, reader.promised)
                 for image, found in zip(images, self.resizing(images)):
-                    writer.write(blend(image, found, self.spec, self.alpha))
+                    writer.write(blend(self._shown(image), found, self.spec, self.alpha))
                     for name, share in fractions(found, self.spec).items():
                         sums[name] += share
                 done += len(images)

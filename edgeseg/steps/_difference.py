@@ -23,6 +23,7 @@ from edgeseg.graph.reference import run, session
 from edgeseg.graph.shapes import element_types, static_shapes
 from edgeseg.graph.widen import widened
 from edgeseg.runtime.check import Computed, golden_frames
+from edgeseg.runtime.frames import for_engine
 
 DIFFERENT = 0.1
 """Root mean square of a difference over that of the values: beyond rounding, even through int8."""
@@ -106,7 +107,7 @@ def _in_engine(
         engine = backends(target).open(place / built.entry, built, OpenSettings())
         try:
             request = engine.request()
-            request.write({engine.inputs[0].name: frames})
+            request.write({engine.inputs[0].name: for_engine(frames, engine.inputs[0])})
             request.execute()
             return request.read()
         finally:

@@ -130,6 +130,7 @@ def _write(
     """
     import onnx
 
+    from edgeseg.datasets.framed import imitated
     from edgeseg.datasets.patterns import colour_bars
     from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.engine_graph import Deployment, engine_graph
@@ -156,7 +157,7 @@ def _write(
     deploy = deployment.around(network)
     context.progress(f"{target}: golden frames")
     images = context.frames.take(golden_count(_batch(network)))
-    frames = np.concatenate([images, colour_bars(context.camera_size)[None]])
+    frames = np.concatenate([images, imitated(colour_bars(context.camera_size), spec.preprocess.frame)[None]])
     arrays: Any = golden_arrays(
         deploy, network, spec, frames, significant_bits(target, rest), full_bits=full_bits, grid=grid
     )

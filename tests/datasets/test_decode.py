@@ -60,33 +60,78 @@ def test_an_image_that_the_memory_does_not_hold_is_not_called_broken(tmp_path, m
         read_image(tmp_path / "a.png")
 
 
-def test_grey_and_transparent_images_become_rgb(tmp_path, photo):
-    grey = tmp_path / "grey.png"
-    Image.fromarray(photo(0)).convert("L").save(grey)
-    clear = tmp_path / "clear.png"
-    Image.fromarray(photo(0)).convert("RGBA").save(clear)
-    assert read_image(grey).shape == (24, 32, 3)
-    assert np.array_equal(read_image(clear), photo(0))
+def test_grey_stays_grey_and_transparency_is_left_out(tmp_path, photo):
+    gray = Image.fromarray(photo(0)).convert("L")
+    for mode, name in (("L", "gray"), ("LA", "clear-gray")):
+        gray.convert(mode).save(tmp_path / f"{name}.png")
+        assert np.array_equal(read_image(tmp_path / f"{name}.png"), np.asarray(gray)[..., None])
+    Image.fromarray(photo(0)).convert("RGBA").save(tmp_path / "clear.png")
+    assert np.array_equal(read_image(tmp_path / "clear.png"), photo(0))
 
 
-def test_grey_images_deeper_than_8_bits_are_refused(tmp_path):
-    path = tmp_path / "deep.png"
-    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
-    with pytest.raises(DataError, match="8 bits per channel"):
-        read_image(path)
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_grey_of_16_bits_keeps_them(tmp_path, suffix):
+    cv2 = pytest.importorskip("cv2")
+    pixels = np.random.default_rng(0).integers(0, 65536, (5, 7), np.uint16)
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), pixels)
+    found = read_image(tmp_path / f"a.{suffix}")
+    assert found.dtype == np.uint16 and np.array_equal(found, pixels[..., None])
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
-def test_the_cut_of_deep_colours_is_told_once_per_folder(tmp_path, photo, suffix):
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_of_16_bits_keep_them(tmp_path, suffix, channels):
+    if (suffix, channels) == ("ppm", 4):
+        channels = 3
     cv2 = pytest.importorskip("cv2")
-    for name in "ab":
-        cv2.imwrite(str(tmp_path / f"{name}.{suffix}"), photo(0)[..., ::-1].astype(np.uint16) * 257)
-    with pytest.warns(
-        EdgesegWarning, match=r"a\..* more than 8 bits per channel, .* upper 8 are used"
-    ) as told:
-        assert np.array_equal(read_image(tmp_path / f"a.{suffix}"), photo(0))
-        assert np.array_equal(read_image(tmp_path / f"b.{suffix}"), photo(0))
-    assert len(told) == 1
+    pixels = np.random.default_rng(0).integers(0, 65536, (5, 7, channels), np.uint16)
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), pixels)
+    found = read_image(tmp_path / f"a.{suffix}")
+    assert found.dtype == np.uint16 and np.array_equal(found, pixels[..., 2::-1])
+
+
+def test_float_images_and_arrays_of_any_channels_are_read(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif"), values[..., None])
+    for array in (values, np.zeros((5, 7, 5), np.uint8), np.ones((5, 7, 4), np.float64)):
+        np.save(tmp_path / "b.npy", array)
+        found = read_image(tmp_path / "b.npy")
+        assert found.shape[:2] == (5, 7) and found.ndim == 3 and found.dtype in (np.uint8, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.zeros((5, 7), np.int64), "int64"),
+        (np.zeros((2, 2, 5, 7), np.uint8), "uint8, uint16 or float32"),
+        (np.zeros((0, 7), np.uint8), "uint8, uint16 or float32"),
+        (np.zeros((3, 15, 17), np.uint8), "channels first"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, array, told):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match=told):
+        read_image(tmp_path / "a.npy")
+    (tmp_path / "b.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"b\.npy cannot be read as an array"):
+        read_image(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_colours_of_16_bits(tmp_path, orientation):
+    cv2 = pytest.importorskip("cv2")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    cv2.imwrite(str(tmp_path / "b.png"), pixels[..., ::-1].astype(np.uint16) * 257)
+    plain, deep = (tmp_path / "a.png").read_bytes(), (tmp_path / "b.png").read_bytes()
+    start = plain.index(b"eXIf") - 4
+    length = int.from_bytes(plain[start : start + 4], "big") + 12
+    end = deep.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(deep[:end] + plain[start : start + length] + deep[end:])
+    assert np.array_equal(read_image(tmp_path / "b.png"), read_image(tmp_path / "a.png") * np.uint16(257))
 
 
 def test_other_pages_are_told(tmp_path, photo):
@@ -117,7 +162,7 @@ def test_exif_turns_images(tmp_path, orientation, suffix, mode):
     stored = np.zeros((16, 24, 3), np.uint8)
     stored[:8, :8], stored[8:, 16:] = (250, 0, 0), (0, 0, 250)
     picture = Image.fromarray(stored).convert(mode)
-    stored = np.asarray(picture.convert("RGB"))
+    stored = np.asarray(picture.convert("RGB" if suffix == "webp" else mode)).reshape(16, 24, -1)
     exif = Image.Exif()
     exif[0x0112] = orientation
     picture.save(tmp_path / f"a.{suffix}", exif=exif)

@@ -24,6 +24,7 @@ from edgeseg.graph.deploy import CLASS_MAP, FRAMES
 from edgeseg.graph.editor import shape_of
 from edgeseg.quantization.planner.evaluator import Timed
 from edgeseg.quantization.ranges.probe import HERE, OpenProbe
+from edgeseg.runtime.frames import for_engine
 
 RUNS = 4
 """Of a turn that count, behind one that does not."""
@@ -42,7 +43,7 @@ class TrialEngine:
         self.batch = int(shape_of(deploy.graph.input[0])[0])
 
     def class_map(self, frame: Array) -> Array:
-        """uint8 [H,W,3] to uint8 [H,W]."""
+        """[H,W,C] to uint8 [H,W]."""
         raise NotImplementedError
 
     def shut(self) -> None:
@@ -84,7 +85,8 @@ class Built(TrialEngine):
 
     def class_map(self, frame: Array) -> Array:
         request = self._request
-        request.write({FRAMES: np.stack([frame] * self.batch)})
+        assert self._engine is not None
+        request.write({FRAMES: for_engine(np.stack([frame] * self.batch), self._engine.inputs[0])})
         request.execute()
         return request.read()[CLASS_MAP][0]
 
@@ -116,7 +118,7 @@ def in_turn(
     """Milliseconds of each engine and of its weighted nodes `names`, in turn.
 
     Args:
-        frame: uint8 [H,W,3], of every run.
+        frame: [H,W,C], of every run.
         names: empty: layers are not timed.
     """
     files = []
@@ -125,7 +127,7 @@ def in_turn(
         assert engine.file is not None, "only built engines can be timed"
         files.append(engine.file)
     settings = RaceSettings(rounds=rounds, effort=Effort(runs=RUNS, seconds=0.0), profile=bool(names))
-    inputs = {FRAMES: np.stack([frame] * engines[0].batch)}
+    inputs = {FRAMES: for_engine(np.stack([frame] * engines[0].batch), files[0].record.inputs[0])}
     return timed(device.race(files, settings, inputs), names)
 
 
