@@ -24,7 +24,7 @@ def model_choice(
     from edgeseg.core.documents import convert
     from edgeseg.core.recipe import ModelChoice
 
-    fields = pairs(contract, "--set", text=("output",))
+    fields = pairs(contract, "--set", text=("output", "frame"))
     preprocess, postprocess = split_contract(fields)
     given = {
         "name": model,

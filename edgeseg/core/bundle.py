@@ -73,7 +73,7 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         graph: the deploy graph as typed ONNX, from which the engine is built.
         entry: the file the engine is opened from; empty while deferred.
         batch: frames per call.
-        camera_size: (height, width) of the uint8 NHWC frames the engine takes.
+        camera_size: (height, width) of the frames the engine takes.
         settings: build settings beyond the target (workspace_mb, cuda_graph, ...).
         float_fallback: of int8 that nobody has timed; where both can run, a build makes both and keeps the
             faster.
@@ -99,7 +99,7 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frames and the class map the network gives for them, for the self-check.
 
-    The `.npz` file holds `frames` uint8 [N,H,W,3]; uint8 [N,H,W] `class_map` and `stored`, the same with
+    The `.npz` file holds `frames` [N,H,W,C]; uint8 [N,H,W] `class_map` and `stored`, the same with
     weights as the engine's file stores them and without levels of int8 between the nodes; and as bool [N,H,W]
     the pixels that are compared: `confident` with `stored` when the bundle is made, `stable` with `class_map`
     whenever it is opened.

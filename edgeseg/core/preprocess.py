@@ -221,7 +221,7 @@ def stated_preprocess(
     of the same name keep theirs, others take the average.
 
     Args:
-        fields: of `Preprocess`; a frame may be text that `Frame.parse` reads.
+        fields: of `Preprocess`; a frame may be text that `Frame.parse` reads, mean and std one number.
         default: the fields that are not stated.
         frame: what it is where none is stated.
 
@@ -231,6 +231,9 @@ def stated_preprocess(
     default, given = default or Preprocess(), dict(fields)
     if isinstance(given.get("frame"), str):
         given["frame"] = msgspec.to_builtins(Frame.parse(given["frame"]))
+    for name in ("mean", "std"):
+        if isinstance(given.get(name), (int, float)):
+            given[name] = (given[name],)
     if "frame" not in given and frame is not None:
         given["frame"] = msgspec.to_builtins(frame)
     whole = convert({"color": default.color, **given}, Preprocess, where="preprocess", error=error)

@@ -3,6 +3,7 @@
 schema_version = 1
 encoding = "ids"            # or "colors" (masks show class colours), "binary" (0 and 255)
 ignore_index = 255          # leave out when every pixel counts; may be a class, such as a void one
+frame = "gray:uint16:4095"  # only where the images do not tell it: ORDER[:DTYPE[:MAXIMUM]]
 sequences = "(.+)_[0-9]+"   # only for frames of videos: the group finds the video in the name of an image
 
 [[classes]]                 # in the order of the ids
@@ -18,9 +19,10 @@ from typing import ClassVar, Literal
 import msgspec
 
 from edgeseg.core.documents import read_toml
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo, default_classes
 from edgeseg.datasets import DATASETS
-from edgeseg.errors import DataError
+from edgeseg.errors import DataError, InputError
 
 DATASET_FILE = "dataset.toml"
 
@@ -45,6 +47,8 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ignore_colors: colours that become `ignore_index`, with `encoding = "colors"`.
         sequences: for frames of videos: a regular expression of the names of images, without their ending,
             whose one group is the video. Empty: no videos, or names of CamVid or Cityscapes, which tell.
+        frame: what the images hold, as `Frame.parse` reads it. Empty: what they tell themselves, which is
+            never the largest value of a camera of 12 bits, nor the names of more than three channels.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -55,6 +59,7 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     encoding: Encoding = "ids"
     ignore_colors: tuple[Color, ...] = ()
     sequences: str = ""
+    frame: str = ""
 
     def class_infos(self) -> tuple[ClassInfo, ...]:
         spare = default_classes(len(self.classes))
@@ -125,7 +130,20 @@ def _check(path: Path, file: DatasetFile) -> None:
         )
     if file.encoding == "binary" and count != 2:
         raise DataError(f"{path}: binary masks with {count} classes", expected="2 classes, background first")
+    if file.frame and _frame(path, file.frame).order == "bgr":
+        raise DataError(
+            f"{path}: the frame is {file.frame}",
+            expected="rgb: that is how images are read, whatever their file holds",
+            hint="state the order of the camera with --set frame=bgr",
+        )
     if file.ignore_colors and (file.ignore_index is None or file.encoding != "colors"):
         raise DataError(
             f"{path}: ignore_colors are given", expected='encoding = "colors" and an ignore_index'
         )
+
+
+def _frame(path: Path, text: str) -> Frame:
+    try:
+        return Frame.parse(text)
+    except InputError as fault:
+        raise DataError(f"{path}: {fault.message}", expected=fault.expected) from None

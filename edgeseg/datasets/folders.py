@@ -11,11 +11,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from edgeseg.core.frame import Frame
 from edgeseg.datasets._files import (
     file_split,
     folders_in,
@@ -52,6 +54,7 @@ class Folders:
         self.ignore_index = file.ignore_index
         self._decode = _decoder(file)
         self._sequences = file.sequences
+        self._frame = Frame.parse(file.frame) if file.frame else None
         self._folders = _find_splits(root)
         require_any(self._folders, root, expected=_EXPECTED)
 
@@ -68,7 +71,8 @@ class Folders:
         )
         told = self._sequences
         sequence = stated_sequences(told, pairs, where=str(self.root / DATASET_FILE)) if told else None
-        return file_split(self.name, name, pairs, self.classes, self.ignore_index, self._decode, sequence)
+        split = file_split(self.name, name, pairs, self.classes, self.ignore_index, self._decode, sequence)
+        return replace(split, frame=self._frame)
 
 
 def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:

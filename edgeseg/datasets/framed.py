@@ -42,8 +42,11 @@ def framed_split(split: Split, frame: Frame, *, generated: bool = False) -> Spli
 
     Args:
         generated: RGB of no camera, which may be taken for the pixels of any.
+
+    Raises:
+        DataError: the layout states other channels.
     """
-    read = _Reads(split.read_image, frame, generated)
+    read = _Reads(split.read_image, frame, generated, _order(split.frame, frame.shown))
     return replace(split, read_image=read, stored=split.stored or split.read_image, frame=frame.shown)
 
 
@@ -54,10 +57,26 @@ class _Reads:
     read: Read
     frame: Frame
     generated: bool
+    order: tuple[int, ...]
 
     def __call__(self, name: str) -> Pixels:
         pixels = self.read(name)
+        if self.order:
+            pixels = np.ascontiguousarray(pixels[..., self.order])
         return imitated(pixels, self.frame) if self.generated else as_frame(pixels, self.frame, name)
+
+
+def _order(have: Frame | None, want: Frame) -> tuple[int, ...]:
+    """For each channel that is wanted, which one of an image it is; empty: as they stand."""
+    if have is None or not (have.named and want.named) or have.channels != want.channels:
+        return ()
+    if set(have.names) != set(want.names):
+        raise DataError(
+            f"the images are {have}, the frames of the network are {want}",
+            expected="the same channels",
+            hint="correct `frame` in dataset.toml, or state --set frame=...",
+        )
+    return () if have.names == want.names else have.positions(want)
 
 
 def as_frame(pixels: Pixels, frame: Frame, where: str) -> Pixels:

@@ -14,6 +14,7 @@ from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.deploy import CLASS_MAP
 from edgeseg.graph.reference import run, session
 from edgeseg.graph.rounding import round_to, rounded
+from edgeseg.graph.wide_frames import as_input
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.resize import bilinear, nearest
@@ -82,7 +83,7 @@ def golden(
 
 def class_maps(deploy: ModelProto, frames: Array) -> NDArray[np.uint8]:
     """uint8 [N,H,W] of a deploy graph for frames [N,H,W,C], unoptimised in ONNX Runtime."""
-    found: NDArray[np.uint8] = _in_batches(deploy, frames)[CLASS_MAP]
+    found: NDArray[np.uint8] = _in_batches(deploy, as_input(deploy, frames))[CLASS_MAP]
     return found
 
 

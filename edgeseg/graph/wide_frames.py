@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from edgeseg.core.ports import Array
 from edgeseg.graph.deploy import FRAMES
 from edgeseg.graph.editor import Editor, shape_of
 from edgeseg.graph.shapes import with_shapes
@@ -34,3 +35,9 @@ def joined_bytes(deploy: ModelProto) -> ModelProto:
     editor.graph.input.append(helper.make_tensor_value_info(FRAMES, TensorProto.UINT8, twice))
     editor.keep_nodes([*write.nodes, *(node for node in editor.graph.node if node is not reader)])
     return with_shapes(editor.finish())
+
+
+def as_input(deploy: ModelProto, frames: Array) -> Array:
+    """Frames as a deploy graph takes them: their bytes where it joins those."""
+    bytes_of = deploy.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
+    return np.ascontiguousarray(frames).view(np.uint8) if bytes_of else frames

@@ -14,7 +14,8 @@ from edgeseg.core.ports import Array
 from edgeseg.errors import BundleError
 
 ARRAYS = ("frames", "class_map", "stored", "confident", "stable")
-DTYPES = (np.uint8, np.uint8, np.uint8, np.bool_, np.bool_)
+DTYPES = (np.uint8, np.uint8, np.bool_, np.bool_)
+"""Of those behind the frames."""
 MOST_MOVED, LEAST_DIFFERENT = 1.5, 0.005
 """At full precision, a right engine moves as many pixels of the images as rounding does: of int8, 0.7 to 1.0
 times as many; one with a channel of another sign that moves 1%, 1.6 times as many or more. A right int8 FPN
@@ -29,14 +30,14 @@ of the network."""
 class GoldenFrames(NamedTuple):
     """
     Attributes:
-        frames: uint8 [N,H,W,3].
+        frames: [N,H,W,C] as the camera delivers them.
         class_map: uint8 [N,H,W], what the network gives for them, between its levels of int8 if it has such.
         stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
         confident: bool [N,H,W]: pixels that keep their class in float32 without levels, in any order of sums.
         stable: pixels that keep it in the precision of the engine.
     """
 
-    frames: NDArray[np.uint8]
+    frames: Array
     class_map: NDArray[np.uint8]
     stored: NDArray[np.uint8]
     confident: NDArray[np.bool_]
@@ -79,13 +80,14 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
         ) from fault
     height, width = bundle.engine.camera_size
     shape = (len(found.frames) if found.frames.ndim else 0, height, width)
-    shapes = ((*shape, 3), shape, shape, shape, shape)
-    if any(a.shape != s or a.dtype != d for a, s, d in zip(found, shapes, DTYPES)):
+    frame = bundle.manifest.model.preprocess.frame
+    wanted = (frame.shape(*shape), frame.dtype), *((shape, dtype) for dtype in DTYPES)
+    if any(a.shape != s or a.dtype != d for a, (s, d) in zip(found, wanted)):
         given = ", ".join(f"{name} {a.dtype} {list(a.shape)}" for name, a in zip(ARRAYS, found))
         raise BundleError(
             f"{file} holds {given}",
-            expected=f"uint8 frames [N,{height},{width},3], class_map and stored, bool confident and stable "
-            f"[N,{height},{width}]",
+            expected=f"{frame.dtype} frames [N,{height},{width},{frame.channels}], uint8 class_map and "
+            f"stored, bool confident and stable [N,{height},{width}]",
             hint="make the bundle again",
         )
     highest, values = int(found.class_map.max(initial=0)), bundle.manifest.model.map_values
@@ -105,7 +107,7 @@ def agreement(
     """Run the golden frames and compare the class maps.
 
     Args:
-        run: uint8 [N,H,W,3] -> uint8 [N,H,W], such as a Session.
+        run: frames [N,H,W,C] -> uint8 [N,H,W], such as a Session.
 
     Returns:
         None when the bundle carries no golden frames.
