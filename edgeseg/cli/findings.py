@@ -65,10 +65,10 @@ def verified(result: Verification, json: bool) -> int:
         columns = ("", "frames", "mIoU", "FP32", "drop", "95% interval")
         table("by tag, in points of 100", columns, [_slice(*each) for each in result.slices.items()])
     if result.calibration_error:
-        columns = ("", "engine", "reference", "rise", "95% interval")
-        rows = [*result.class_calibration_error.items(), ("all", result.calibration_error)]
+        errors = [*result.class_calibration_error.items(), ("all", result.calibration_error)]
         title = "calibration error of the confidence, in points of 100; of a class: of what is taken for it"
-        table(title, columns, [_calibration(*row) for row in rows])
+        heads = ("", "engine", "reference", "rise", "95% interval")
+        table(title, heads, [_calibration(*each) for each in errors])
     if result.agreement:
         line(
             f"agreement: {percent(result.agreement.pixels)}% of pixels, mIoU {percent(result.agreement.miou)}"
