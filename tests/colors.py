@@ -76,11 +76,16 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         weights=True,
         source="onnx",
         ignore_index: int | None = IGNORE,
+        confidence=False,
+        task="semantic",
     ) -> Path:
         import onnx
 
+        from edgeseg.graph.deploy import compose
+
         spec = ModelSpec(
             name="colors",
+            task=task,
             source=Source(kind=source, ref="colors"),
             weights=Weights(file="colors.pt", sha256="0" * 64) if weights else None,
             input_size=size,
@@ -91,7 +96,10 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         destination = tmp_path / "bundles" / name
         with draft(destination) as work:
             onnx.save(plain_graph(batch=batch, size=size), str(work.path / "graph.onnx"))
-            onnx.save(plain_graph(bias, batch, size, deploy=True), str(work.path / "deploy.onnx"))
+            deploy = plain_graph(bias, batch, size, deploy=True)
+            if confidence:
+                deploy = compose(plain_graph(bias, batch, size), spec, size, confidence=True)
+            onnx.save(deploy, str(work.path / "deploy.onnx"))
             record = EngineRecord(target=target, graph="deploy.onnx", batch=batch, camera_size=size)
             if kind == "engine":
                 record = _built(work.path, record, target)

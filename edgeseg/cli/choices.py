@@ -119,6 +119,8 @@ def budget(
     *,
     min_recall: list[str] = [],  # noqa: B006
     min_precision: list[str] = [],  # noqa: B006
+    any_slice: float | None = None,
+    max_calibration_error: float | None = None,
 ) -> Budget:
     from edgeseg.core.documents import convert
     from edgeseg.core.recipe import Budget
@@ -128,8 +130,14 @@ def budget(
         "min_recall": ("--min-recall", min_recall),
         "min_precision": ("--min-precision", min_precision),
     }
-    limits = {name: _points(*given) for name, given in named.items()}
-    return convert({"max_drop": max_drop, "any_class": any_class, **limits}, Budget, where="the limits")
+    limits = {
+        "max_drop": max_drop,
+        "any_class": any_class,
+        "any_slice": any_slice,
+        "max_calibration_error": max_calibration_error,
+        **{name: _points(*given) for name, given in named.items()},
+    }
+    return convert(limits, Budget, where="the limits")
 
 
 def _points(option: str, given: list[str]) -> dict[str, Any]:

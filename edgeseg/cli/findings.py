@@ -11,7 +11,7 @@ from edgeseg.cli.tables import line, number, percent, table, verdict
 if TYPE_CHECKING:
     from edgeseg.core.measurement import Measurement
     from edgeseg.device.describe import TargetReport
-    from edgeseg.evaluation.verification import Drop, Slice, Verification
+    from edgeseg.evaluation.verification import CalibrationError, Drop, Slice, Verification
     from edgeseg.flow.bench import BenchResult
     from edgeseg.flow.doctor import Diagnosis
     from edgeseg.flow.inspect import Inspection
@@ -64,6 +64,11 @@ def verified(result: Verification, json: bool) -> int:
     if result.slices:
         columns = ("", "frames", "mIoU", "FP32", "drop", "95% interval")
         table("by tag, in points of 100", columns, [_slice(*each) for each in result.slices.items()])
+    if result.calibration_error:
+        errors = [*result.class_calibration_error.items(), ("all", result.calibration_error)]
+        title = "calibration error of the confidence, in points of 100; of a class: of what is taken for it"
+        heads = ("", "engine", "reference", "rise", "95% interval")
+        table(title, heads, [_calibration(*each) for each in errors])
     if result.agreement:
         line(
             f"agreement: {percent(result.agreement.pixels)}% of pixels, mIoU {percent(result.agreement.miou)}"
@@ -100,6 +105,11 @@ def _accuracy(result: Verification) -> None:
 def _slice(tag: str, one: Slice) -> tuple[object, ...]:
     lost = number(one.drop.value) if one.drop else None
     return tag, one.frames, percent(one.miou), percent(one.fp32), lost, marked(one.drop)
+
+
+def _calibration(name: str, one: CalibrationError) -> tuple[object, ...]:
+    rise = number(one.rise.value) if one.rise else None
+    return name, number(one.engine), number(one.reference), rise, marked(one.rise)
 
 
 def _row(

@@ -87,6 +87,13 @@ def verify(
         str,
         typer.Option(metavar="FILE.csv", help="Tags of the images (night, rain): scores of each."),
     ] = "",
+    max_drop_any_slice: Annotated[
+        float | None, typer.Option(help="Fail if the images of any tag lose more mIoU. Needs --tags.")
+    ] = None,
+    max_calibration_error: Annotated[
+        float | None,
+        typer.Option(help="Fail if the confidence lies further from the share of right pixels, in points."),
+    ] = None,
     reference: Annotated[
         str, typer.Option(metavar="BUNDLE", help="Compare with this bundle instead of the FP32 graph.")
     ] = "",
@@ -112,6 +119,7 @@ def verify(
             budget=choices.budget(
                 max_drop, max_class_drop, max_drop_any_class,
                 min_recall=min_recall, min_precision=min_precision,
+                any_slice=max_drop_any_slice, max_calibration_error=max_calibration_error,
             ),
             reference=reference,
             tags=tags, threads=threads, worst=worst, output=output, device=there, progress=report,

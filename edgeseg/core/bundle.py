@@ -95,6 +95,11 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         require_files(graph=self.graph, entry=self.entry)
 
+    @property
+    def returns_confidence(self) -> bool:
+        """Whether the engine tells how sure it is; a deferred one, which has no outputs yet, does not."""
+        return any(output.name == "confidence" for output in self.outputs)
+
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frames and the class map the network gives for them, for the self-check.

@@ -22,8 +22,11 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_drop: loss of mIoU against the FP32 network, in points (1 point = 0.01).
         max_class_drop: the same per class name.
         any_class: the same for every class that has no limit of its own, as far as the images show it.
+        any_slice: loss of mIoU on the images of each tag; `verify --tags` reads tags, a recipe does not.
         min_recall, min_precision: per class name, what the engine itself must have, in points: share of the
             pixels of the class that it finds; share of what it takes for the class that is of it.
+        max_calibration_error: of the confidence that the engine itself returns, in points: how far it lies,
+            in the mean, from the share of pixels that are right.
         max_p99_ms: 99th percentile of `host_ms`.
         max_size_mb: size of the engine's files in 10^6 bytes.
     """
@@ -31,13 +34,17 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_drop: float | None = None
     max_class_drop: dict[str, float] = {}
     any_class: float | None = None
+    any_slice: float | None = None
     min_recall: dict[str, float] = {}
     min_precision: dict[str, float] = {}
+    max_calibration_error: float | None = None
     max_p99_ms: float | None = None
     max_size_mb: float | None = None
 
     def __post_init__(self) -> None:
-        names = ("max_drop", "any_class", "max_p99_ms", "max_size_mb")
+        names = (
+            "max_drop", "any_class", "any_slice", "max_calibration_error", "max_p99_ms", "max_size_mb"
+        )  # fmt: skip
         limits = {name: getattr(self, name) for name in names}
         limits |= {f"max_class_drop of '{name}'": limit for name, limit in self.max_class_drop.items()}
         for name, limit in limits.items():
@@ -57,11 +64,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def needs_labels(self) -> bool:
         """Whether there is a limit that only labelled images can be held against."""
-        return self.limits_drops or bool(self.min_recall or self.min_precision)
+        others = (self.any_slice, self.max_calibration_error)
+        floors = bool(self.min_recall or self.min_precision)
+        return self.limits_drops or floors or any(limit is not None for limit in others)
 
     @property
     def limits_drops(self) -> bool:
-        """Whether there is a limit on what is lost against the FP32 network."""
+        """Whether there is a limit on what all images together lose against the FP32 network."""
         return self.max_drop is not None or self.any_class is not None or bool(self.max_class_drop)
 
     def class_limits(self, shown: Iterable[str]) -> dict[str, float]:
@@ -178,6 +187,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _require_size("camera_size", self.camera_size, self.batch)
         _require_size("input_size", self.model.input_size, self.batch)
         _require_size("batch of frames", (1, 1), self.batch)
+        if self.budget.any_slice is not None:
+            raise ValueError(
+                "the budget has any_slice, and a recipe reads no tags of images; hold its engines against it "
+                "with verify --tags FILE.csv --max-drop-any-slice POINTS"
+            )
+        if self.budget.max_calibration_error is not None and not self.confidence:
+            raise ValueError(
+                "the budget has max_calibration_error, and the engines return no confidence; state "
+                "confidence = true"
+            )
 
     @property
     def choices(self) -> tuple[TargetChoice, ...]:

@@ -86,7 +86,8 @@ def resize_frame(image: Array, size: Size) -> Array:
 
 
 def resize_class_map(class_map: Array, size: Size) -> Array:
-    """uint8 [H,W] to (height, width), nearest neighbour; the same array when it fits."""
+    """uint8 [H,W], or its confidence float32 [H,W], to (height, width), nearest neighbour; the same array
+    when it fits."""
     return _resize(class_map, size, nearest=True)
 
 

@@ -10,25 +10,32 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_camera
+from edgeseg.runtime.session import Output
 
 Call = Callable[[Array], Array]
 """Frames [N,H,W,C] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
+Predict = Callable[[Array], Output]
+"""The same frames to class maps and their confidence, as `Session.predict`."""
 
 T = TypeVar("T")
 
 
-class Resizing:
-    """Images of any size in, class maps of the same sizes out.
+def unsure(call: Call) -> Predict:
+    """A function that tells no confidence."""
+    return lambda frames: Output(call(frames), None)
 
-    An image of another size than the camera is resized to it (bilinear), its class map back (nearest
-    neighbour).
+
+class Resizing:
+    """Images of any size in, class maps of the same sizes out, with their confidence if there is one.
+
+    An image of another size than the camera is resized to it (bilinear), its maps back (nearest neighbour).
 
     Attributes:
         resized: how many images were resized so far; `seen`: how many there were.
     """
 
-    def __init__(self, call: Call, spec: ModelSpec, camera_size: Size) -> None:
-        self._call = call
+    def __init__(self, predict: Predict, spec: ModelSpec, camera_size: Size) -> None:
+        self._predict = predict
         self._spec = spec
         self._camera = camera_size
         self.resized = 0
@@ -36,11 +43,20 @@ class Resizing:
 
     def __call__(self, images: Sequence[Array]) -> list[Array]:
         """Each [H,W,C], as `Frame.shown`, to uint8 [H,W]."""
+        return [found.class_map for found in self.predict(images)]
+
+    def predict(self, images: Sequence[Array]) -> list[Output]:
+        """Each [H,W,C], as `Frame.shown`, to uint8 [H,W], and float32 [H,W] or None."""
         resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)
-        maps = self._call(to_camera(resized, self._spec.preprocess.frame))
-        return [resize_class_map(found, image.shape[:2]) for found, image in zip(maps, images)]
+        maps, sure = self._predict(to_camera(resized, self._spec.preprocess.frame))
+        found = []
+        for index, image in enumerate(images):
+            size = image.shape[:2]
+            confidence = None if sure is None else resize_class_map(sure[index], size)
+            found.append(Output(resize_class_map(maps[index], size), confidence))
+        return found
 
     def notes(self) -> tuple[str, ...]:
         if not self.resized:

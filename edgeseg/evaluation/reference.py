@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +13,10 @@ from edgeseg.backends.onnxruntime import package
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.ports import Array, OpenSettings
-from edgeseg.datasets.resizing import Call, Resizing
+from edgeseg.datasets.resizing import Predict, Resizing
 from edgeseg.devices import Device
 from edgeseg.errors import BundleError, InputError, MissingDependency
-from edgeseg.runtime.session import Session
+from edgeseg.runtime.session import Output, Session
 
 NAME = "its own FP32 graph in ONNX Runtime"
 NEEDED_FOR = "the FP32 reference"
@@ -27,15 +29,25 @@ def session_on(device: Device, bundle: Bundle, threads: int | None) -> Session:
 
 
 def open_reference(
-    bundle: Bundle, other: Path | None, threads: int | None, stack: ExitStack, device: Device
+    bundle: Bundle,
+    other: Path | None,
+    threads: int | None,
+    stack: ExitStack,
+    device: Device,
+    *,
+    confidence: bool = False,
 ) -> Resizing:
     """What to compare a bundle with: the engine bundle `other` (closed by `stack`), else its own FP32 graph.
+
+    Args:
+        confidence: of the FP32 graph too; `other` returns one if it was exported so.
 
     Raises:
         InputError: `other` has another task or number of classes.
     """
     if other is None:
-        return Resizing(fp32_reference(bundle, threads), bundle.manifest.model, bundle.engine.camera_size)
+        predict = fp32_reference(bundle, threads, confidence=confidence)
+        return Resizing(predict, bundle.manifest.model, bundle.engine.camera_size)
     session = stack.enter_context(session_on(device, Bundle.open(other), threads))
     ours, theirs = bundle.manifest.model, session.spec
     if (ours.task, len(ours.classes)) != (theirs.task, len(theirs.classes)):
@@ -44,16 +56,17 @@ def open_reference(
             f"{bundle.path} a {ours.task} network of {len(ours.classes)}",
             expected="a reference with the same task and classes",
         )
-    return Resizing(session, theirs, session.bundle.engine.camera_size)
+    return Resizing(session.predict, theirs, session.bundle.engine.camera_size)
 
 
-def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
+def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bool = False) -> Predict:
     """The deploy graph around the plain float32 graph of a bundle, as it is, run by ONNX Runtime on the CPU.
 
     Nothing is fused: what an optimiser does wrongly to a graph, the engine that is judged may do as well.
 
     Returns:
-        uint8 [N,H,W,3] at the bundle's camera size to uint8 [N,H,W], for any N.
+        uint8 [N,H,W,3] at the bundle's camera size to uint8 [N,H,W], for any N, and where it is asked for the
+        confidence, float32 [N,H,W].
 
     Raises:
         BundleError: the bundle keeps no plain graph.
@@ -64,7 +77,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
     except ImportError:
         raise MissingDependency("onnx", "train", needed_for=NEEDED_FOR) from None
     ort = package(needed_for=NEEDED_FOR)
-    from edgeseg.graph.deploy import compose
+    from edgeseg.graph.deploy import CLASS_MAP, CONFIDENCE, compose
 
     if not bundle.manifest.graph:
         raise BundleError(
@@ -72,7 +85,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
             hint="name a bundle of the same network with --reference",
         )
     plain = onnx.load(str(bundle.file(bundle.manifest.graph)))
-    deploy = compose(plain, bundle.manifest.model, bundle.engine.camera_size)
+    deploy = compose(plain, bundle.manifest.model, bundle.engine.camera_size, confidence=confidence)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -80,16 +93,18 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
         deploy.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
     )
     batch = session.get_inputs()[0].shape[0]
+    names = (CLASS_MAP, CONFIDENCE) if confidence else (CLASS_MAP,)
 
-    def call(frames: Array) -> Array:
+    def predict(frames: Array) -> Output:
         starts = range(0, len(frames), batch)
-        return np.concatenate([_run(session, frames[i : i + batch], batch) for i in starts])
+        parts = zip(*(_run(session, names, frames[i : i + batch], batch) for i in starts))
+        class_map, *sure = map(np.concatenate, parts)
+        return Output(class_map, sure[0] if sure else None)
 
-    return call
+    return predict
 
 
-def _run(session: object, frames: Array, batch: int) -> Array:
+def _run(session: Any, names: Sequence[str], frames: Array, batch: int) -> list[Array]:
     """One call of a static batch; missing frames are filled up with the last one."""
     padded = np.concatenate([frames, np.repeat(frames[-1:], batch - len(frames), axis=0)])
-    (found,) = session.run(["class_map"], {"frames": padded})  # type: ignore[attr-defined]
-    return np.asarray(found[: len(frames)])
+    return [np.asarray(found[: len(frames)]) for found in session.run(names, {"frames": padded})]

@@ -13,6 +13,7 @@ from edgeseg.datasets.drawing import VALUES, bits_of
 from edgeseg.evaluation.verification import Agreement, Drop, Scores
 from edgeseg.metrics import (
     BoundaryCounts,
+    Interval,
     boundary_counts,
     boundary_iou,
     confusion,
@@ -134,7 +135,11 @@ def drops(
         reference, engine: int64 [frames,C,C], of the same frames.
         sequences: the video that each frame comes from; empty: nothing tells.
     """
-    found = paired_drop(reference, engine, sequences)
+    return told(paired_drop(reference, engine, sequences), names)
+
+
+def told(found: Interval, names: Sequence[str]) -> tuple[Drop | None, dict[str, Drop]]:
+    """A paired loss as data: of all classes, None where nothing shows it, and of each that shows it."""
 
     def drop(value: float, low: float, high: float) -> Drop:
         return Drop(value=value, low=known(low), high=known(high), caveat=found.caveat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import msgspec
@@ -76,6 +77,19 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     drop: Drop | None
 
 
+class CalibrationError(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the confidence lies from the share of pixels that are right, in the mean (ECE), in points.
+
+    Attributes:
+        engine, reference: of each; None: it returns no confidence, or takes no labelled pixel for the class.
+        rise: of the engine against the reference (positive: worse); None: one of them is missing.
+    """
+
+    engine: float | None
+    reference: float | None
+    rise: Drop | None
+
+
 class Flicker(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of pixels, in 0-1, over consecutive frames of the same video.
 
@@ -123,6 +137,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         engine, fp32: scores of the engine and of the reference; None without labels or unmeasured.
         drop, class_drop: mIoU and IoU per class lost against the reference.
         slices: the same for the frames of each tag, as in `light=night`.
+        calibration_error, class_calibration_error: of the confidence, on all labelled pixels and on those
+            that were taken for each class; None and empty where the engine returns no confidence.
         agreement: of the class maps with the reference's.
         flicker: None where hardly a pixel stands still from frame to frame.
         size_mb: of the engine's files in 10^6 bytes; None for a deferred bundle.
@@ -148,6 +164,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     drop: Drop | None = None
     class_drop: dict[str, Drop] = {}
     slices: dict[str, Slice] = {}
+    calibration_error: CalibrationError | None = None
+    class_calibration_error: dict[str, CalibrationError] = {}
     agreement: Agreement | None = None
     flicker: Flicker | None = None
     size_mb: float | None = None
@@ -176,14 +194,25 @@ def require_labels(budget: Budget, *, labelled: bool, where: str) -> None:
             "--max-drop": budget.max_drop is not None,
             "--max-class-drop": bool(budget.max_class_drop),
             "--max-drop-any-class": budget.any_class is not None,
+            "--max-drop-any-slice": budget.any_slice is not None,
+            "--max-calibration-error": budget.max_calibration_error is not None,
             "--min-recall": bool(budget.min_recall),
-            "--min-precision": True,
+            "--min-precision": bool(budget.min_precision),
         }
         name = next(option for option, given in limits.items() if given)
         raise InputError(
             f"{name} was given, and {where} has no labels to hold it against",
             expected="labelled images: --data NAME[=ROOT]",
             hint="leave the limit out to compare class maps with those of FP32",
+        )
+
+
+def require_tags(budget: Budget, *, tagged: bool) -> None:
+    """Raise InputError for a limit on the images of each tag where no tags are given."""
+    if budget.any_slice is not None and not tagged:
+        raise InputError(
+            "--max-drop-any-slice was given without the tags of the images",
+            expected="--tags FILE.csv beside it: a first line such as image,light,camera",
         )
 
 
@@ -237,6 +266,22 @@ def drop_verdicts(
     return tuple(_judge(name, limit, found, missing) for name, limit, found in limits if limit is not None)
 
 
+def slice_verdicts(
+    slices: dict[str, Slice], budget: Budget, missing: str = "no pixel of its frames is labelled"
+) -> tuple[Verdict, ...]:
+    """The losses on the frames of each tag against their limit, one verdict each, the largest loss first.
+
+    Args:
+        missing: why there is no loss, where there is none.
+    """
+    limit = budget.any_slice
+    if limit is None:
+        return ()
+    lost: dict[str, Drop | None] = {tag: one.drop for tag, one in slices.items()} or {"any tag": None}
+    ranked = sorted(lost.items(), key=lambda item: -item[1].value if item[1] else -math.inf)
+    return tuple(_judge(f"mIoU of {tag}", limit, drop, missing) for tag, drop in ranked)
+
+
 def floor_verdicts(
     engine: Scores | None, budget: Budget, missing: str = "the data does not show it"
 ) -> tuple[Verdict, ...]:
@@ -274,10 +319,13 @@ def fallen(class_drop: dict[str, Drop], budget: Budget) -> tuple[str, ...]:
     )
 
 
-def worst_slice(slices: dict[str, Slice]) -> tuple[str, ...]:
-    """A sentence for the tag whose frames lose most; none without tags."""
+def worst_slice(slices: dict[str, Slice], budget: Budget) -> tuple[str, ...]:
+    """A sentence for the tag whose frames lose most; none without tags.
+
+    Nor where they have a limit: the verdict tells.
+    """
     lost = {tag: one.drop for tag, one in slices.items() if one.drop is not None}
-    if not lost:
+    if not lost or budget.any_slice is not None:
         return ()
     tag = max(lost, key=lambda tag: lost[tag].value)
     drop, frames = lost[tag], slices[tag].frames

@@ -19,11 +19,12 @@ from edgeseg.core.verdict import Verdict, combine
 from edgeseg.datasets.framed import as_picture, framed_split
 from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
 from edgeseg.datasets.images import image_files, unlabelled
-from edgeseg.datasets.resizing import Call, Resizing, chunks
+from edgeseg.datasets.resizing import Call, Resizing, chunks, unsure
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
 from edgeseg.evaluation import worst as pictures
+from edgeseg.evaluation.confidence import Confidences, calibration_verdict, require_confidence
 from edgeseg.evaluation.flicker import FlickerCounts
 from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
@@ -42,12 +43,14 @@ from edgeseg.evaluation.verification import (
     fallen,
     floor_verdicts,
     require_labels,
+    require_tags,
     size_verdict,
+    slice_verdicts,
     trust_verdict,
     worst_slice,
 )
 from edgeseg.metrics import known, mean_iou
-from edgeseg.runtime.session import Session
+from edgeseg.runtime.session import Output, Session
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Dataset, Split
@@ -105,8 +108,8 @@ def verify(
         device: where the engines run; the FP32 graph runs here. `reference_device`: that of `reference`.
 
     Raises:
-        InputError: an unknown class in the budget, a limit on drops without labels, a multi-label network
-            with labels, or not exactly one of `dataset` and `images`.
+        InputError: an unknown class in the budget, a limit that needs labels, tags or a confidence where
+            there are none, a multi-label network with labels, or not exactly one of `dataset` and `images`.
         DataError: images or labels that cannot be read, or classes that are not the network's.
         BundleError, EngineMismatch: a bundle that is broken, without engine, or made for another device.
         MissingDependency: the FP32 reference needs a package that is not installed.
@@ -120,10 +123,13 @@ def verify(
             expected="labelled images: --data NAME[=ROOT]",
         )
     require_labels(budget, labelled=has_labels, where=str(images or "this data"))
+    require_tags(budget, tagged=tags is not None)
     bundle = Bundle.open(bundle_path)
     record, spec = bundle.engine, bundle.manifest.model
     check_budget(budget, spec)
     labelled = None if dataset is None else labelled_split(dataset, split, limit, spec)
+    require_confidence(budget, bundle)
+    confidence = labelled is not None and record.returns_confidence
     samples: Images = labelled if labelled is not None else _unlabelled(_given(images), limit, spec)
     tagged = read_tags(tags, samples.ids) if tags else {}
     size_mb = bundle.engine_size() / 1e6 if record.entry else None
@@ -148,19 +154,24 @@ def verify(
             absent = Verdict(status="unmeasured", reasons=(reason,))
             limits = (
                 *drop_verdicts(None, {}, budget, IDLE),
+                *slice_verdicts({}, budget, IDLE),
                 *floor_verdicts(None, budget, IDLE),
+                *calibration_verdict(None, budget, IDLE),
                 *size_verdict(size_mb, budget),
             )
             return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
         stack.enter_context(session)
         proof = _Proof(
-            engine=Resizing(session, spec, record.camera_size),
-            reference=open_reference(bundle, reference, threads, stack, reference_device or device),
+            engine=Resizing(session.predict, spec, record.camera_size),
+            reference=open_reference(
+                bundle, reference, threads, stack, reference_device or device, confidence=confidence
+            ),
             spec=spec,
             batch=record.batch,
             samples=samples,
             labelled=labelled,
             tags=tagged,
+            confidence=confidence,
             progress=progress,
         )
         result, frame_scores = proof.score(base)
@@ -180,7 +191,7 @@ def verify_call(
         call: frames [N,H,W,C] at `camera_size` to uint8 [N,H,W].
         split: of images as the network's frames, see `framed`.
     """
-    resizing = Resizing(call, spec, camera_size)
+    resizing = Resizing(unsure(call), spec, camera_size)
     tally = Tally(spec.class_names, split.ignore_index)
     for index in range(len(split)):
         progress("scoring", index, len(split))
@@ -200,6 +211,7 @@ class _Proof:
     samples: Images
     labelled: Split | None
     tags: Mapping[str, Sequence[int]]
+    confidence: bool
     progress: Progress
 
     @property
@@ -211,9 +223,11 @@ class _Proof:
         engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
         comparison = Comparison(self.spec)
         flicker = FlickerCounts(self.spec.preprocess.frame.full)
+        confidences = Confidences(self.spec.class_names, self.ignore_index) if self.confidence else None
         sequences = self.samples.sequences
         fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
-        for index, image, found, expected in self._frames():
+        for index, image, given, wanted in self._frames():
+            found, expected = given.class_map, wanted.class_map
             label = self.labelled.label(index) if self.labelled is not None else None
             fingerprint.add(self.samples.ids[index], pixel_sha256(image), label)
             comparison.add(expected, found)
@@ -221,6 +235,8 @@ class _Proof:
             if label is not None:
                 engine.add(label, found)
                 fp32.add(label, expected)
+            if label is not None and confidences is not None:
+                confidences.add(label, given, wanted)
         result = msgspec.structs.replace(
             base,
             frames=len(self.samples),
@@ -232,6 +248,8 @@ class _Proof:
             return result, comparison.frame_scores
         names = self.spec.class_names
         drop, class_drop = drops(fp32.matrices(), engine.matrices(), names, sequences)
+        calibration, class_calibration = confidences.errors(sequences) if confidences else (None, {})
+        untold = confidences.notes() if confidences else ()
         rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
         result = msgspec.structs.replace(
             result,
@@ -240,18 +258,20 @@ class _Proof:
             drop=drop,
             class_drop=class_drop,
             slices=slices(fp32, engine, names, sequences, self.tags),
+            calibration_error=calibration,
+            class_calibration_error=class_calibration,
             sequences=len(set(sequences)),
-            notes=(*result.notes, *engine.notes(), *rough),
+            notes=(*result.notes, *engine.notes(), *untold, *rough),
         )
         return result, engine.frame_scores()
 
-    def _frames(self) -> Iterator[tuple[int, Array, Array, Array]]:
-        """(index, image, class map of the engine, of the reference)."""
+    def _frames(self) -> Iterator[tuple[int, Array, Output, Output]]:
+        """(index, image, what the engine returned, what the reference did)."""
         count = len(self.samples)
         for indexes in chunks(range(count), self.batch):
             self.progress("scoring", indexes[0], count)
             images = [self.samples.image(i) for i in indexes]
-            yield from zip(indexes, images, self.engine(images), self.reference(images))
+            yield from zip(indexes, images, self.engine.predict(images), self.reference.predict(images))
         self.progress("scoring", count, count)
 
     def save_worst(self, ranked: tuple[WorstFrame, ...], folder: Path) -> tuple[WorstFrame, ...]:
@@ -279,11 +299,13 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
     verdicts = (
         *trust_verdict(bundle, budget),
         *drop_verdicts(result.drop, result.class_drop, budget),
+        *slice_verdicts(result.slices, budget),
         *floor_verdicts(result.engine, budget),
+        *calibration_verdict(result.calibration_error, budget),
         *size_verdict(result.size_mb, budget),
     )
     judged = combine(verdicts or (Verdict(status="pass", reasons=without),))
-    named = (*fallen(result.class_drop, budget), *worst_slice(result.slices))
+    named = (*fallen(result.class_drop, budget), *worst_slice(result.slices, budget))
     return msgspec.structs.replace(judged, reasons=(*judged.reasons, *named))
 
 

@@ -12,7 +12,7 @@ from edgeseg.datasets.choice import parse_data
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError
-from edgeseg.evaluation.verification import require_labels
+from edgeseg.evaluation.verification import require_labels, require_tags
 from edgeseg.evaluation.verify import Verification, verify
 from edgeseg.flow.data import open_data
 
@@ -45,6 +45,7 @@ def verify_bundle(
     dataset = open_data(parse_data(data), ModelChoice(name="")).dataset if data else None
     labelled = dataset is not None and bool(dataset.classes)
     require_labels(budget, labelled=labelled, where=f"--data {data}" if data else f"--images {images}")
+    require_tags(budget, tagged=bool(tags))
     Bundle.open(bundle)
     folder = writable_folder(Path(output)) if output else None
     result = verify(

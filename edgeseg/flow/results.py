@@ -11,6 +11,7 @@ from edgeseg.core.recipe import Budget
 from edgeseg.core.verdict import Verdict, combine
 from edgeseg.device.report import judge as judge_latency
 from edgeseg.device.report import unjudged
+from edgeseg.evaluation.confidence import calibration_verdict
 from edgeseg.evaluation.verification import IDLE, Verification, drop_verdicts, floor_verdicts, size_verdict
 
 
@@ -69,6 +70,7 @@ def judge(
         missing = IDLE if absent else "accuracy was not scored: there are no labels"
         verdicts += drop_verdicts(None, {}, budget, missing=missing)
         verdicts += floor_verdicts(None, budget, missing=missing)
+        verdicts += calibration_verdict(None, budget, missing=missing)
         verdicts += size_verdict(size_mb, budget)
     if measurement is not None:
         verdicts.append(judge_latency(measurement, budget.max_p99_ms))

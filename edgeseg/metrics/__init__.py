@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from edgeseg.metrics.agreement import agreement
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
+from edgeseg.metrics.calibration_error import (
+    are_probabilities,
+    calibration_error,
+    calibration_sums,
+    class_calibration_error,
+    paired_rise,
+)
 from edgeseg.metrics.confusion import confusion
-from edgeseg.metrics.drop import Interval, paired_drop
+from edgeseg.metrics.drop import paired_drop
+from edgeseg.metrics.interval import Interval
 from edgeseg.metrics.scores import (
     dice,
     iou,
@@ -26,9 +34,13 @@ __all__ = [
     "BoundaryCounts",
     "Interval",
     "agreement",
+    "are_probabilities",
     "boundary_counts",
     "boundary_iou",
     "boundary_width",
+    "calibration_error",
+    "calibration_sums",
+    "class_calibration_error",
     "confusion",
     "dice",
     "iou",
@@ -37,6 +49,7 @@ __all__ = [
     "mean_iou",
     "mean_present",
     "paired_drop",
+    "paired_rise",
     "pixel_accuracy",
     "precision",
     "recall",

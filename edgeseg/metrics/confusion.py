@@ -32,12 +32,17 @@ def confusion(label: Labels, prediction: Labels, classes: int, ignore_index: int
     if ignore_index is not None:
         keep = flat != ignore_index
         flat, guess = flat[keep], guess[keep]
-    for name, ids in (("label", flat), ("prediction", guess)):
-        if ids.size and (int(ids.max()) >= classes or int(ids.min()) < 0):
-            outside = int(ids.max()) if int(ids.max()) >= classes else int(ids.min())
-            raise InputError(f"the {name} holds the class id {outside}", expected=f"ids 0-{classes - 1}")
+    require_ids("the label", flat, classes)
+    require_ids("the prediction", guess, classes)
     joint = flat.astype(np.intp) * classes + guess
     return np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def require_ids(name: str, ids: Labels, classes: int) -> None:
+    """Raise InputError for an id outside the classes."""
+    if ids.size and (int(ids.max()) >= classes or int(ids.min()) < 0):
+        outside = int(ids.max()) if int(ids.max()) >= classes else int(ids.min())
+        raise InputError(f"{name} holds the class id {outside}", expected=f"ids 0-{classes - 1}")
 
 
 def require_same_shape(a: Labels, b: Labels, name_a: str, name_b: str) -> None:

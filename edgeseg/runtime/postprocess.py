@@ -40,15 +40,30 @@ def class_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement
     Raises:
         ModelError: more classes than a uint8 holds, or scores of another rank.
     """
+    return nearest(decide(_where_decided(scores, spec, placement), spec), placement.frame)
+
+
+def confidence_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement) -> NDArray[np.float32]:
+    """How sure the network is of each pixel of `class_map`, on the same road to the camera.
+
+    Returns:
+        float32 [N,*placement.frame], see `confidence`.
+
+    Raises:
+        ModelError: scores of another rank.
+    """
+    return nearest(confidence(_where_decided(scores, spec, placement), spec), placement.frame)
+
+
+def _where_decided(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement) -> NDArray[np.float32]:
+    """Scores without padding, at camera size where they are resized before the decision."""
     if scores.ndim != 4:
         raise ModelError(f"scores have the shape {list(scores.shape)}", expected="[N,C,H,W]")
     if scores.shape[2:] != placement.input:
         scores = bilinear(scores, placement.input)
     (top, bottom), (left, right) = placement.window
     scores = scores[:, :, top:bottom, left:right]
-    if spec.postprocess.upsample == "scores":
-        return decide(bilinear(scores, placement.frame), spec)
-    return nearest(decide(scores, spec), placement.frame)
+    return bilinear(scores, placement.frame) if spec.postprocess.upsample == "scores" else scores
 
 
 def decide(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.uint8]:
@@ -59,3 +74,19 @@ def decide(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.uint8]:
         return np.asarray(scores.argmax(axis=1), np.uint8)
     above = scores > np.float32(spec.postprocess.score_threshold())
     return np.packbits(above, axis=1, bitorder="little")[:, 0]
+
+
+def confidence(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
+    """float32 [N,C,H,W] scores to the probability of the class that `decide` chose, float32 [N,H,W] in 0..1;
+    of a multi-label network that of the most probable class, chosen or not."""
+    single = spec.task == "semantic" and scores.shape[1] == 1
+    best = scores.max(axis=1)
+    if spec.postprocess.activation != "logits":
+        probability = best
+    elif spec.task == "semantic" and not single:
+        probability = 1.0 / np.exp(scores - best[:, None]).sum(axis=1)
+    else:
+        probability = 0.5 + 0.5 * np.tanh(0.5 * best)  # the sigmoid, without overflow
+    if single:
+        probability = np.where(decide(scores, spec) == 1, probability, 1.0 - probability)
+    return np.asarray(probability, np.float32)

@@ -30,8 +30,10 @@ def nearest(maps: Array, size: Size) -> Array:
     """Any dtype [..., H, W] to [..., *size]: output i reads input floor((i + 0.5) * in / out).
 
     ONNX `Resize` with `mode=nearest`, `coordinate_transformation_mode=half_pixel`,
-    `nearest_mode=round_prefer_ceil`; the same as torch's `mode="nearest-exact"`.
+    `nearest_mode=round_prefer_ceil`; the same as torch's `mode="nearest-exact"`. The same array when it fits.
     """
+    if maps.shape[-2:] == size:
+        return maps
     rows, columns = (
         (2 * np.arange(out) + 1) * length // (2 * out) for length, out in zip(maps.shape[-2:], size)
     )

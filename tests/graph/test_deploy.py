@@ -13,7 +13,7 @@ from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.errors import GraphError, InputError
 from edgeseg.graph.deploy import compose
-from edgeseg.runtime.postprocess import class_map
+from edgeseg.runtime.postprocess import class_map, confidence_map
 from edgeseg.runtime.preprocess import preprocess
 
 SIZE = (32, 48)
@@ -145,13 +145,28 @@ def test_confidence_is_the_probability_of_the_chosen_class(activation, channels)
     )
     frames = smooth_frames(1, SIZE)
     found = outputs_of(compose(network(channels), spec, SIZE, confidence=True), frames)
-    labels, scores = reference(network(channels), spec, frames)
-    if activation == "logits":
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-        scores = shifted / shifted.sum(axis=1, keepdims=True) if channels > 1 else 1 / (1 + np.exp(-scores))
-    expected = scores.max(axis=1) if channels > 1 else np.where(labels == 1, scores[:, 0], 1 - scores[:, 0])
+    _, scores = reference(network(channels), spec, frames)
+    expected = confidence_map(scores, spec, spec.preprocess.place(SIZE, SIZE))
     assert found["confidence"].dtype == np.float32
     np.testing.assert_allclose(found["confidence"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["semantic", "multilabel"])
+@pytest.mark.parametrize("upsample", ["scores", "labels"])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_confidence_takes_the_road_of_the_class_map(task, upsample, stride):
+    camera = (50, 70)
+    spec = spec_of(
+        task=task,
+        preprocess=Preprocess(resize="letterbox", anchor="center"),
+        postprocess=Postprocess(upsample=upsample),
+    )
+    plain, frames = network(stride=stride), smooth_frames(1, camera)
+    found = outputs_of(compose(plain, spec, camera, confidence=True), frames)["confidence"]
+    _, scores = reference(plain, spec, frames)
+    expected = confidence_map(scores, spec, spec.preprocess.place(camera, spec.input_size))
+    assert found.shape == expected.shape == (1, *camera) and np.ptp(expected) > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_only_the_output_that_counts_is_kept():

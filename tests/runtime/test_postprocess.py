@@ -7,7 +7,7 @@ from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import ModelError
-from edgeseg.runtime.postprocess import class_map
+from edgeseg.runtime.postprocess import class_map, confidence_map
 
 torch = pytest.importorskip("torch")
 
@@ -94,3 +94,43 @@ def test_scores_of_a_smaller_head_are_brought_to_the_input_first():
 def test_scores_of_another_rank_are_refused():
     with pytest.raises(ModelError, match=r"\[N,C,H,W\]"):
         class_map(scores(4)[0], spec(4), SAME)
+
+
+def sure(values, spec):
+    """The confidence of a single pixel with these scores, one per channel."""
+    x = np.full((1, len(values), 32, 32), np.float32(0)) + np.float32(values)[None, :, None, None]
+    found = confidence_map(x, spec, SAME)
+    assert found.dtype == np.float32 and found.shape == (1, 32, 32)
+    return float(found[0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "spec", "expected"),
+    [
+        ([0.0, np.log(3.0)], spec(2), 0.75),
+        ([0.1, 0.6, 0.3], spec(3, activation="softmax"), 0.6),
+        ([0.2, 0.9, 0.8], spec(3, activation="sigmoid"), 0.9),
+        ([np.log(4.0)], spec(2), 0.8),
+        ([-np.log(4.0)], spec(2), 0.8),
+        ([0.4], spec(2, activation="sigmoid", threshold=0.3), 0.4),
+        ([0.2], spec(2, activation="sigmoid", threshold=0.3), 0.8),
+        ([-np.log(4.0), -np.log(9.0)], spec(2, "multilabel"), 0.2),
+        ([0.1, 0.7], spec(2, "multilabel", activation="sigmoid"), 0.7),
+        ([1000.0, -1000.0], spec(2), 1.0),
+        ([-1000.0], spec(2), 1.0),
+    ],
+)
+def test_the_confidence_is_the_probability_of_the_chosen_class(values, spec, expected):
+    assert sure(values, spec) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_confidence_returns_to_the_camera_as_the_class_map_does():
+    x = scores(3)
+    shares = np.exp(upsampled(x[:, :, 5:26], (100, 150)))
+    expected = (shares / shares.sum(axis=1, keepdims=True)).max(axis=1)
+    np.testing.assert_allclose(confidence_map(x, spec(3), LETTERBOX), expected, atol=1e-4)
+    few = np.exp(x[:, :, 5:26])
+    chosen = torch.from_numpy((few / few.sum(axis=1, keepdims=True)).max(axis=1)[:, None])
+    near = torch.nn.functional.interpolate(chosen, size=(100, 150), mode="nearest-exact").numpy()[:, 0]
+    found = confidence_map(x, spec(3, upsample="labels"), LETTERBOX)
+    np.testing.assert_allclose(found, near, atol=1e-6)

@@ -75,6 +75,7 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "verify": {
         "--limit": NUMBERS, "--threads": NUMBERS + ABSURD, "--worst": NUMBERS,
         "--device": DEVICES, "--max-drop-any-class": NUMBERS,
+        "--max-drop-any-slice": NUMBERS, "--max-calibration-error": NUMBERS,
         "--min-recall": (*PAIRS, "thing=nan", "thing=101"), "--min-precision": (*PAIRS, "thing=-1"),
         "--max-drop": NUMBERS, "--max-class-drop": (*PAIRS, "thing=nan", "thing=-1"),
         "--split": ("", "no", "../val", "val\n"),
