@@ -24,7 +24,7 @@ from edgeseg.models.load import rebuild, resolve
 @pytest.mark.parametrize("name", MODELS.names())
 def test_listed_parameters_stride_and_output_size_are_true(name: str):
     entry = family(name)
-    network = entry.create(19).eval()
+    network = entry.create(19, 3).eval()
     assert sum(p.numel() for p in network.parameters()) == entry.parameters
     assert network.encoder.output_stride == entry.stride
     with torch.inference_mode():
@@ -72,7 +72,7 @@ def test_a_rebuilt_network_gives_the_same_output(tmp_path: Path):
 def test_class_count_comes_from_the_weights(tmp_path: Path):
     file = tmp_path / "net.pt"
     options = {"decoder_channels": (8, 8, 8, 8, 8)}
-    torch.save(family("mobile-unet").create(7, **options).state_dict(), file)
+    torch.save(family("mobile-unet").create(7, 3, **options).state_dict(), file)
     loaded = resolve(ModelChoice(name="mobile-unet", weights=str(file), options=options))
     assert len(loaded.spec.classes) == 7
     assert loaded.spec.weights is not None and loaded.spec.weights.file == "net.pt"
@@ -86,7 +86,7 @@ def test_class_count_comes_from_the_weights(tmp_path: Path):
 def test_weights_of_edgeseg_train_bring_their_settings(tmp_path: Path):
     options = {"encoder": "mobilenet_v2", "decoder_channels": (8, 8, 8, 8, 8)}
     file = tmp_path / "best.safetensors"
-    write_safetensors(file, family("mobile-unet").create(2, **options))
+    write_safetensors(file, family("mobile-unet").create(2, 3, **options))
     card = Card(
         model="mobile-unet",
         options=options,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.training.augment import jitter, resize_label, training_sample
@@ -73,10 +74,10 @@ def test_void_is_never_blended_into_classes():
 
 def test_jitter_changes_colours_within_range():
     pixels = np.random.default_rng(0).uniform(0, 255, (8, 8, 3)).astype(np.float32)
-    changed = jitter(pixels, 0.5, np.random.default_rng(1))
+    changed = jitter(pixels, Frame(), 0.5, np.random.default_rng(1))
     assert not np.allclose(changed, pixels)
     assert changed.min() >= 0.0 and changed.max() <= 255.0
-    assert np.array_equal(jitter(pixels, 0.0, np.random.default_rng(1)), pixels)
+    assert np.array_equal(jitter(pixels, Frame(), 0.0, np.random.default_rng(1)), pixels)
 
 
 def test_crops_come_from_everywhere(frame):
