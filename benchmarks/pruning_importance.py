@@ -38,6 +38,7 @@ from edgeseg.training.evaluate import confusion_of, loss_of
 from edgeseg.training.settings import TrainSettings
 
 SIZE = (384, 480)
+SHAPE = (3, *SIZE)
 KEEP, LAYER_KEEP = 0.5, 0.1
 STATISTICS = TrainSettings(batch=8, crop=(256, 320))
 BATCHES = 6
@@ -70,7 +71,7 @@ class Trial:
         choice = ModelChoice(name="mobile-unet", weights=str(weights), input_size=SIZE)
         loaded = resolve(choice, classes=dataset.classes, ignore_index=dataset.ignore_index)
         self.spec, self.module = loaded.spec, loaded.module.eval()
-        self.units, self.costs = find_units(self.module, SIZE), Costs(self.module, SIZE)
+        self.units, self.costs = find_units(self.module, SHAPE), Costs(self.module, SHAPE)
 
     def rankings(self) -> Iterator[tuple[str, Mapping[str, Scores]]]:
         prices = self.costs.prices(self.units)
@@ -96,7 +97,7 @@ class Trial:
 
     def pruned(self, history: Iterable[Pruned]) -> nn.Module:
         small = copy.deepcopy(self.module)
-        replay(small, history, SIZE)
+        replay(small, history, SHAPE)
         return small
 
     def macs_after(self, removal: Removal) -> float:

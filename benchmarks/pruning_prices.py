@@ -21,7 +21,7 @@ from edgeseg.pruning.cost import Removal
 from edgeseg.pruning.importance import per_cost
 from edgeseg.pruning.search import history_of
 from edgeseg.steps._pruning_latency import OnTarget
-from pruning_importance import SIZE, Trial
+from pruning_importance import SHAPE, Trial
 
 TRIES = 64
 
@@ -36,10 +36,10 @@ def main() -> None:
     arguments = parser.parse_args()
     data = Path(os.environ["EDGESEG_DATA"])
     trial = Trial(data / "camvid", data / "weights" / "munet_camvid.pt")
-    whole = Costs(trial.module, SIZE).macs
+    whole = Costs(trial.module, SHAPE).macs
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        clock = OnTarget(trial.module, SIZE, arguments.target, EngineStopwatch(), Path(folder))
+        clock = OnTarget(trial.module, SHAPE, arguments.target, EngineStopwatch(), Path(folder))
         scores = score("taylor", trial.module, trial.units, losses=trial.losses)
         times = clock.layers(trial.module)
 
@@ -56,7 +56,7 @@ def main() -> None:
                     "per": price,
                     "multiple": multiple,
                     "time": clock.share(small).ratio,
-                    "macs": Costs(small, SIZE).macs / whole,
+                    "macs": Costs(small, SHAPE).macs / whole,
                     "miou": trial.recovered(small),
                 }
                 found.append(row)

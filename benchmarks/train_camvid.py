@@ -38,7 +38,7 @@ def start(model: str, options: dict[str, str], donor: Path, file: Path) -> str:
     from edgeseg.models import MODELS
     from edgeseg.models.checkpoint import read_state_dict
 
-    network = MODELS.load(model).family(model).create(CLASSES, **options)
+    network = MODELS.load(model).family(model).create(CLASSES, 3, **options)
     own, given = network.state_dict(), read_state_dict(donor)
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import convert
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo, ModelSpec, Task, Weights, default_classes
 from edgeseg.core.postprocess import Postprocess
-from edgeseg.core.preprocess import Preprocess, Size, stated_preprocess
+from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
 
@@ -27,10 +28,24 @@ NO_WEIGHTS = "no weights were given: the accuracy of this network is meaningless
 
 
 @dataclass(frozen=True)
+class Held:
+    """What the data, or `--classes`, says about the network.
+
+    Attributes:
+        classes: None: as many as the weights have, else 19.
+        frame: what its images are.
+    """
+
+    classes: tuple[ClassInfo, ...] | None = None
+    ignore_index: int | None = None
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True)
 class Loaded:
     """
     Attributes:
-        module: in evaluation mode, float [N,3,H,W] to the scores that count.
+        module: in evaluation mode, float [N,C,H,W] to the scores that count.
         notes: what the user should know, one sentence each.
     """
 
@@ -76,10 +91,6 @@ def settle_classes(
     if count == 1 and task != "multilabel":
         return 1, classes if classes and len(classes) == 2 else BINARY
     return count, classes if classes and len(classes) == count else default_classes(count)
-
-
-def preprocess_of(choice: ModelChoice, default: Preprocess) -> Preprocess:
-    return stated_preprocess(choice.preprocess, default, error=ModelError)
 
 
 def postprocess_of(choice: ModelChoice) -> Postprocess:

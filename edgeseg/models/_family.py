@@ -19,12 +19,13 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     """One name of the zoo.
 
     Attributes:
-        parameters: number of weights with the default options and 19 classes.
+        parameters: number of weights with the default options, 19 classes and 3 input channels.
         stride: both sides of the input must be divisible by it.
         input_size: (height, width) when the user states none.
-        options: every keyword `create` takes beyond `classes`, with its default.
-        create: `create(classes, **options)` returns a torch module that maps float [N,3,H,W] to
-            logits [N,classes,H,W].
+        options: every keyword that `create` takes, with its default.
+        create: `create(classes, channels, **options)` returns a torch module that maps float
+            [N,channels,H,W] to logits [N,classes,H,W]. With options that choose first weights it is asked
+            for the channels that these take, see `zoo.from_zoo`.
         shipped: weights that come with the package, loaded when the user gives none.
     """
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.models._traced import WEIGHTED, tensors_of
 
 TOLERANCE = 1e-4
@@ -43,10 +43,10 @@ class Removed:
             width = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
             _shorten(self.read, name, width, channels)
 
-    def explains(self, before: nn.Module, after: nn.Module, input_size: Size) -> bool:
+    def explains(self, before: nn.Module, after: nn.Module, shape: Shape) -> bool:
         """Whether `after` gives on a random image what `before` gives when zeros are read in the place of the
         removed channels. False too where `after` fails. On the CPU: a GPU may round to TF32."""
-        image = torch.randn(1, 3, *input_size, generator=torch.Generator().manual_seed(0))
+        image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             with self._ignored_by(before):
                 expected = tensors_of(before.eval()(image))

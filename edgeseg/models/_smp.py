@@ -18,9 +18,16 @@ COMMON: dict[str, Option] = {"pretrained": False, "encoder_weights": ""}
 
 
 def build(
-    kind: str, encoder: str, classes: int, *, pretrained: bool, encoder_weights: str, **arguments: Any
+    kind: str,
+    encoder: str,
+    classes: int,
+    channels: int,
+    *,
+    pretrained: bool,
+    encoder_weights: str,
+    **arguments: Any,
 ) -> nn.Module:
-    """`segmentation_models_pytorch.<kind>(encoder, classes=..., ...)`.
+    """`segmentation_models_pytorch.<kind>(encoder, classes=..., in_channels=..., ...)`.
 
     Raises:
         ModelError: unknown encoder, settings the network refuses, or no download.
@@ -35,7 +42,11 @@ def build(
     _check_encoder(smp, encoder)
     try:
         network = getattr(smp, kind)(
-            encoder, encoder_weights="imagenet" if pretrained else None, classes=classes, **arguments
+            encoder,
+            encoder_weights="imagenet" if pretrained else None,
+            classes=classes,
+            in_channels=channels,
+            **arguments,
         )
     except OSError as fault:
         raise ModelError(

@@ -144,6 +144,11 @@ def load_into(
     module.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
 
 
+def aligned(module: nn.Module, state: State, file: Path | str) -> State:
+    """`state` under the names of `module`, as `load_into` finds them."""
+    return _align(state, module.state_dict(), file)
+
+
 def head_channels(state: State) -> int | None:
     """Output channels of the segmentation head, or of the last convolution in the state."""
     kernels = {k: v for k, v in state.items() if v.ndim == 4}
@@ -355,6 +360,12 @@ def _suggestion(
         there, here = (int(tensors[shapes[0]].shape[0]) for tensors in (state, own))
         said = f"the checkpoint has {there} classes, --classes (or the data) says {here}"
         return said, f"use --classes {there}, or a checkpoint with {here} classes"
+    if len(shapes) == 1 and all(tensors[shapes[0]].ndim == 4 for tensors in (state, own)):
+        there, here = (int(tensors[shapes[0]].shape[1]) for tensors in (state, own))
+        return "", (
+            f"if '{shapes[0]}' reads the image, state what its {here} channel(s) are, and the weights for "
+            f"{there} are adapted: --set frame=ORDER:DTYPE"
+        )
     return "", built if factory else "choose the encoder and decoder_channels it was trained with"
 
 

@@ -26,6 +26,7 @@ def family(name: str) -> Family:
 
 def deeplabv3plus(
     classes: int,
+    channels: int,
     *,
     encoder: str = "mobilenet_v2",
     decoder_channels: int = 256,
@@ -36,6 +37,7 @@ def deeplabv3plus(
         "DeepLabV3Plus",
         encoder,
         classes,
+        channels,
         pretrained=pretrained,
         encoder_weights=encoder_weights,
         decoder_channels=decoder_channels,

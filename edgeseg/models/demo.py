@@ -33,6 +33,6 @@ def family(name: str) -> Family:
     )
 
 
-def demo(classes: int) -> nn.Module:
+def demo(classes: int, channels: int) -> nn.Module:
     """The architecture; `load.resolve` adds the shipped weights."""
-    return unet(classes, encoder=ENCODER, decoder_channels=DECODER_CHANNELS)
+    return unet(classes, channels, encoder=ENCODER, decoder_channels=DECODER_CHANNELS)

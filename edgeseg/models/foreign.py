@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,48 +10,47 @@ from torch import nn
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.model_ref import ModelRef
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights, with_ignored
-from edgeseg.core.preprocess import Preprocess, Size, assumed_normalisation
+from edgeseg.core.model_spec import ModelSpec, Source, Weights, with_ignored
+from edgeseg.core.preprocess import Preprocess, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
 from edgeseg.models._common import (
     DEFAULT_INPUT_SIZE,
     NO_WEIGHTS,
+    Held,
     Loaded,
     checkpoint_of,
     class_count,
     postprocess_of,
-    preprocess_of,
     require_file,
     seeded,
     settle_classes,
     weights_of,
 )
-from edgeseg.models.checkpoint import head_channels, load_into, require_finite
-from edgeseg.models.feeding import why_refused
+from edgeseg.models.checkpoint import Checkpoint, State, aligned, head_channels, load_into, require_finite
+from edgeseg.models.feeding import Feeding
+from edgeseg.models.first_convolution import fitted
+from edgeseg.models.framing import candidates, preprocess_of, stated_frame, unstated
 from edgeseg.models.options import plain
-from edgeseg.models.outputs import find_output, one_output
+from edgeseg.models.outputs import one_output
 from edgeseg.models.user_code import (
     call_factory,
     classes_for,
     load_factory,
     load_program,
     split_ref,
-    users_code,
 )
 from edgeseg.runtime.activation import activation_of
 from edgeseg.runtime.score_map import settled_task
 
 
-def from_python(
-    choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None
-) -> Loaded:
+def from_python(choice: ModelChoice, held: Held) -> Loaded:
     path, name = split_ref(choice.name)
     checkpoint = checkpoint_of(choice)
     factory = load_factory(choice.name)
     options = {k: plain(k, v) for k, v in choice.options.items()}
     if "classes" not in options:
-        count = class_count(choice, classes) or (head_channels(checkpoint.state) if checkpoint else None)
+        count = class_count(choice, held.classes) or (head_channels(checkpoint.state) if checkpoint else None)
         options |= classes_for(factory, count)
 
     def create() -> nn.Module:
@@ -64,19 +61,19 @@ def from_python(
     weights: Weights | None = None
     notes: tuple[str, ...] = ()
     if checkpoint:
-        load_into(network, checkpoint.state, checkpoint.file, factory=f"{name} in {path.name}")
-        weights, notes = weights_of(checkpoint.file, choice.weights_key), checkpoint.notes
+        state, adaptation = _adapted(choice, network, checkpoint)
+        load_into(network, state, checkpoint.file, factory=f"{name} in {path.name}")
+        weights = weights_of(checkpoint.file, choice.weights_key)
+        notes = (*checkpoint.notes, *adaptation)
     elif _same_values(network, seeded(create, seed=1)):
         weights = Weights(file=path.name, sha256=source.sha256)
     else:
         notes = (NO_WEIGHTS,)
-    size = choice.input_size or DEFAULT_INPUT_SIZE
-    return _foreign(choice, network, source, weights, size, classes, ignore_index, notes)
+    fed = Feeding(candidates(stated_frame(choice), held.frame), choice.input_size or DEFAULT_INPUT_SIZE)
+    return _foreign(choice, network, source, weights, fed, held, notes)
 
 
-def from_program(
-    choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_index: int | None, trust_file: bool
-) -> Loaded:
+def from_program(choice: ModelChoice, held: Held, trust_file: bool) -> Loaded:
     path = Path(choice.name).resolve()
     digest = require_file(path, "an exported program (.pt2)")
     if not trust_file:
@@ -87,11 +84,23 @@ def from_program(
         )
     if choice.weights or choice.weights_key or choice.options:
         raise ModelError(f"weights or options were given with {path}", expected="a .pt2 file holds its own")
-    network, size = load_program(path)
-    size = choice.input_size or size or DEFAULT_INPUT_SIZE
+    network, shape = load_program(path)
+    takes, size = (shape[0], shape[1:]) if shape else (None, DEFAULT_INPUT_SIZE)
     source = Source(kind="pt2", ref=path.name, sha256=digest)
     weights = Weights(file=path.name, sha256=digest)
-    return _foreign(choice, network, source, weights, size, classes, ignore_index, ())
+    frames = candidates(stated_frame(choice), held.frame, takes)
+    fed = Feeding(frames, choice.input_size or size, takes)
+    return _foreign(choice, network, source, weights, fed, held, ())
+
+
+def _adapted(
+    choice: ModelChoice, network: nn.Module, checkpoint: Checkpoint
+) -> tuple[State, tuple[str, ...]]:
+    """The weights of a checkpoint, for the channels of the frame that the user states."""
+    state = checkpoint.state
+    if "frame" not in choice.preprocess:
+        return state, ()
+    return fitted(network, aligned(network, state, checkpoint.file), preprocess_of(choice, Preprocess()))
 
 
 def _same_values(one: nn.Module, other: nn.Module) -> bool:
@@ -105,39 +114,34 @@ def _foreign(
     network: nn.Module,
     source: Source,
     weights: Weights | None,
-    size: Size,
-    classes: tuple[ClassInfo, ...] | None,
-    ignore_index: int | None,
+    fed: Feeding,
+    held: Held,
     notes: tuple[str, ...],
 ) -> Loaded:
     """A network whose output contract is found out by running it."""
     contract = postprocess_of(choice)
     require_finite(network.state_dict(), source.ref)
     assert choice.ref.path is not None
-    with torch.inference_mode(), _fed(network, choice.ref.path.resolve(), size):
-        try:
-            path, scores = find_output(
-                network, size, stated=contract.output or None, stretch=contract.stretch
-            )
-        except ModelError as fault:
-            read = f"{source.ref} with {weights.file}" if weights else source.ref
-            raise ModelError(f"{read}: {fault.message}", expected=fault.expected, hint=fault.hint) from None
+    read = f"{source.ref} with {weights.file}" if weights else source.ref
+    frame, path, scores = fed.run(network, choice.ref.path.resolve(), contract, read)
     known = "activation" in choice.postprocess
     activation = contract.activation if known else activation_of(scores)
     task = settled_task(choice.task, activation, scores.shape[1])
-    classes = with_ignored(classes, ignore_index, scores.shape[1])
+    classes = with_ignored(held.classes, held.ignore_index, scores.shape[1])
     _, classes = settle_classes(choice, classes, None, task=task, channels=scores.shape[1])
     if weights:
         notes = (*assumed_normalisation(choice.preprocess), *notes)
+    if "frame" not in choice.preprocess:
+        notes = (*notes, *unstated(frame, held.frame))
     spec = ModelSpec(
         name=ModelRef.parse(source.ref).name,
         source=msgspec.structs.replace(source, output=path),
         weights=weights,
         task=task,
-        input_size=size,
+        input_size=fed.size,
         classes=classes,
-        ignore_index=ignore_index,
-        preprocess=preprocess_of(choice, Preprocess()),
+        ignore_index=held.ignore_index,
+        preprocess=preprocess_of(choice, Preprocess(), frame),
         postprocess=msgspec.structs.replace(contract, output="", activation=activation),
     )
     module = one_output(network, path, frozen=source.kind == "pt2")
@@ -177,15 +181,6 @@ def _require_call(source: Source, trusted: ModelChoice) -> None:
             expected=f"what was named: {trusted.ref.factory} with {given}",
             hint="remove that bundle: edgeseg did not make it for this network",
         )
-
-
-def _fed(network: nn.Module, path: Path, size: Size) -> AbstractContextManager[None]:
-    """Running the user's network, of the file `path`, on an input of `size`: its errors are the user's."""
-    return users_code(
-        path,
-        f"a network that takes what edgeseg feeds: float32 [1, 3, {size[0]}, {size[1]}]",
-        partial(why_refused, network),
-    )
 
 
 def _describe(path: str, shape: tuple[int, ...], activation: str, stated: bool) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.formats import refuse_format
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo, ModelSpec
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import MissingDependency, ModelError
 from edgeseg.models import MODELS, family
-from edgeseg.models._common import Loaded
+from edgeseg.models._common import Held, Loaded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,12 +26,15 @@ def resolve(
     classes: tuple[ClassInfo, ...] | None = None,
     ignore_index: int | None = None,
     trust_file: bool = False,
+    frame: Frame | None = None,
 ) -> Loaded:
     """Build the network a user named, with its weights. First weights are the same in every run.
 
     Args:
         classes: of the data or of `--classes`; None: as many as the weights have, else 19.
         trust_file: a `.pt2` file, which can run code, may be opened.
+        frame: what the images of the data are. The network reads such frames unless others are stated, or it
+            or its weights take another number of channels: then the frames are theirs.
 
     Raises:
         ModelError: unknown name or option, an ONNX file, a network that fails, a wrong input size.
@@ -42,19 +46,20 @@ def resolve(
             f"{choice.name} is an ONNX file", expected="a network in PyTorch: a zoo name or a factory"
         )
     _require_torch(choice.name)
+    held = Held(classes, ignore_index, frame)
     if choice.ref.kind == "pt2":
         from edgeseg.models.foreign import from_program
 
-        return from_program(choice, classes, ignore_index, trust_file)
+        return from_program(choice, held, trust_file)
     if choice.ref.kind == "python":
         from edgeseg.models.foreign import from_python
 
-        return from_python(choice, classes, ignore_index)
+        return from_python(choice, held)
     if choice.name not in MODELS.names():
         refuse_format(Path(choice.name), error=ModelError)
     from edgeseg.models.zoo import from_zoo
 
-    return from_zoo(choice, classes, ignore_index)
+    return from_zoo(choice, held)
 
 
 def open_network(bundle: Bundle, *, trusted: ModelChoice | None = None) -> nn.Module:
@@ -84,15 +89,15 @@ def rebuild(spec: ModelSpec, weights_path: Path | str, *, trusted: ModelChoice |
         if spec.source.pruning:
             from edgeseg.models.pruning import replay
 
-            replay(network, spec.source.pruning, spec.input_size)
+            replay(network, spec.source.pruning, spec.input_shape)
     load_into(network, state, weights_path)
     return network.eval()
 
 
-def _built(spec: ModelSpec, channels: int | None, trusted: ModelChoice | None) -> nn.Module:
+def _built(spec: ModelSpec, scores: int | None, trusted: ModelChoice | None) -> nn.Module:
     if spec.source.kind == "zoo":
         network: nn.Module = family(spec.source.ref).create(
-            channels or len(spec.classes), **spec.source.options
+            scores or len(spec.classes), spec.preprocess.channels, **spec.source.options
         )
         return network
     from edgeseg.models.foreign import rebuild_foreign

@@ -13,7 +13,7 @@ from edgeseg.runtime.score_map import find_score_map, noise
 
 if TYPE_CHECKING:
     from edgeseg.core.ports import Array
-    from edgeseg.core.preprocess import Size
+    from edgeseg.core.preprocess import Shape
 
 PLAIN = ""
 """Path of the output of a network that returns one tensor."""
@@ -53,9 +53,9 @@ def one_output(network: nn.Module, path: str, *, frozen: bool = False) -> nn.Mod
 
 
 def find_output(
-    network: nn.Module, size: Size, *, stated: str | None = None, stretch: bool = False
+    network: nn.Module, shape: Shape, *, stated: str | None = None, stretch: bool = False
 ) -> tuple[str, Array]:
-    """Run the network on random images and settle which output counts, see `find_score_map`.
+    """Run the network on random images of `shape` and settle which output counts, see `find_score_map`.
 
     Returns:
         Its path in the network's own output, and the scores it gave, float32 [N,C,H,W].
@@ -63,9 +63,9 @@ def find_output(
     Raises:
         ModelError: no such output, none that is a score map, or several that are equally large.
     """
-    images = noise((1, 3, *size))
+    images = noise((1, *shape))
     runs = [{path: _array(value) for path, value in _flatten(network(torch.from_numpy(i)))} for i in images]
-    path = find_score_map(runs, size, stated=stated, stretch=stretch)
+    path = find_score_map(runs, shape[1:], stated=stated, stretch=stretch)
     return path, np.concatenate([run[path] for run in runs])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.model_spec import Pruned
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.errors import MissingDependency, ModelError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def device_of(module: nn.Module) -> torch.device | str:
     return parameter.device if parameter is not None else "cpu"
 
 
-def dependency_graph(module: nn.Module, input_size: Size) -> Any:
+def dependency_graph(module: nn.Module, shape: Shape) -> Any:
     """The dependency graph of a network (DepGraph, Fang et al. 2023, arXiv:2301.12900), by Torch-Pruning.
 
-    Traced by one forward pass of zeros [1,3,height,width]; leaves `module` in evaluation mode. Layers that
+    Traced by one forward pass of zeros [1,*shape]; leaves `module` in evaluation mode. Layers that
     run and whose output is not returned (auxiliary heads) are traced too.
 
     Raises:
@@ -47,7 +47,7 @@ def dependency_graph(module: nn.Module, input_size: Size) -> Any:
 
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            image = torch.zeros((1, 3, *input_size), device=device_of(module))
+            image = torch.zeros((1, *shape), device=device_of(module))
             graph = DependencyGraph().build_dependency(
                 Traced(module), image, forward_fn=lambda network, given: network(given), verbose=False
             )
@@ -78,7 +78,7 @@ def _bound(graph: Any) -> None:
             link.index_mapping.append(require)
 
 
-def replay(module: nn.Module, history: Iterable[Pruned], input_size: Size) -> None:
+def replay(module: nn.Module, history: Iterable[Pruned], shape: Shape) -> None:
     """Prune `module` in place as `history` says. The weights that remain are those it has.
 
     One forward pass is compared with the network before, see `Pruner.prune`.
@@ -89,7 +89,7 @@ def replay(module: nn.Module, history: Iterable[Pruned], input_size: Size) -> No
             `module` whole.
     """
     entries = tuple(history)
-    pruner = Pruner(module, input_size)
+    pruner = Pruner(module, shape)
     if not pruner.prune(entries):
         shorter = range(1, len(entries))
         first = bisect_left(shorter, True, key=lambda count: not pruner.can_prune(entries[:count]))
@@ -105,10 +105,10 @@ def replay(module: nn.Module, history: Iterable[Pruned], input_size: Size) -> No
 class Pruner:
     """Prunes a network in place, as often as wished: each time it is the one that was given."""
 
-    def __init__(self, module: nn.Module, input_size: Size) -> None:
-        self._module, self._size = module, input_size
+    def __init__(self, module: nn.Module, shape: Shape) -> None:
+        self._module, self._shape = module, shape
         self._before = copy.deepcopy(module).cpu()
-        self._graph = dependency_graph(module, input_size)
+        self._graph = dependency_graph(module, shape)
         self._layers = dict(module.named_modules())
         self._names = {layer: name for name, layer in self._layers.items()}
         self._whole = [(part, _copied(vars(part))) for part in _parts(self._graph)]
@@ -133,7 +133,7 @@ class Pruner:
                 self._take(entry, removed)
             except Exception:  # Torch-Pruning uses the indices it traced, right or wrong
                 return False
-        return removed.explains(self._before, self._module, self._size)
+        return removed.explains(self._before, self._module, self._shape)
 
     def can_prune(self, history: Iterable[Pruned]) -> bool:
         """As `prune`, which is undone."""

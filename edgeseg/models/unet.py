@@ -37,6 +37,7 @@ def family(name: str) -> Family:
 
 def unet(
     classes: int,
+    channels: int,
     *,
     encoder: str,
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16),
@@ -47,6 +48,7 @@ def unet(
         "Unet",
         encoder,
         classes,
+        channels,
         pretrained=pretrained,
         encoder_weights=encoder_weights,
         decoder_channels=tuple(decoder_channels),

@@ -21,7 +21,7 @@ from edgeseg.models._common import DEFAULT_CLASS_COUNT
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeseg.core.preprocess import Size
+    from edgeseg.core.preprocess import Shape
 
 
 IN_CODE = "this is an error in your network's code"
@@ -86,8 +86,8 @@ def call_factory(ref: str, factory: Callable[..., Any], options: Mapping[str, Op
     return network
 
 
-def load_program(path: Path) -> tuple[nn.Module, Size | None]:
-    """A `.pt2` file as a module, and the input size it was exported with. The file may run code.
+def load_program(path: Path) -> tuple[nn.Module, Shape | None]:
+    """A `.pt2` file as a module, and the (channels, height, width) it was exported with. It may run code.
 
     Raises:
         ModelError: not a readable exported program.
@@ -104,7 +104,7 @@ def load_program(path: Path) -> tuple[nn.Module, Size | None]:
     inputs: Any = program.example_inputs
     examples = inputs[0] if inputs else ()
     shape: tuple[int, ...] = next((v.shape for v in examples if isinstance(v, torch.Tensor)), ())
-    return module, (int(shape[2]), int(shape[3])) if len(shape) == 4 else None
+    return module, (int(shape[1]), int(shape[2]), int(shape[3])) if len(shape) == 4 else None
 
 
 @contextmanager

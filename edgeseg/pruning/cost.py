@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.models.pruning import device_of
 from edgeseg.pruning.units import Unit
 
@@ -49,8 +49,8 @@ class Costs:
     Counted are convolutions, transposed convolutions, linear layers and the parameters of normalisation.
     """
 
-    def __init__(self, module: nn.Module, input_size: Size) -> None:
-        self._layers = _measured(module, input_size)
+    def __init__(self, module: nn.Module, shape: Shape) -> None:
+        self._layers = _measured(module, shape)
 
     @property
     def macs(self) -> int:
@@ -111,7 +111,7 @@ def _rates(whole: Mapping[str, tuple[int, int]], times: Mapping[str, float]) -> 
     return {name: timed[name] / macs if name in timed else usual for name, (macs, _) in whole.items()}
 
 
-def _measured(module: nn.Module, input_size: Size) -> dict[str, _Layer]:
+def _measured(module: nn.Module, shape: Shape) -> dict[str, _Layer]:
     layers: dict[str, _Layer] = {}
     hooks = []
     for name, layer in module.named_modules():
@@ -121,7 +121,7 @@ def _measured(module: nn.Module, input_size: Size) -> dict[str, _Layer]:
             hooks.append(layer.register_forward_hook(_recorder(name, layers)))
     try:
         with torch.inference_mode():
-            module.eval()(torch.zeros((1, 3, *input_size), device=device_of(module)))
+            module.eval()(torch.zeros((1, *shape), device=device_of(module)))
     finally:
         for hook in hooks:
             hook.remove()

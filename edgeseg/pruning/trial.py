@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from edgeseg.core.model_spec import Pruned
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.models.pruning import Pruner
 
 
-def sound_cuts(module: nn.Module, cuts: Sequence[Pruned], input_size: Size) -> tuple[Pruned, ...]:
+def sound_cuts(module: nn.Module, cuts: Sequence[Pruned], shape: Shape) -> tuple[Pruned, ...]:
     """Those of the cuts, each of another layer, that leave the network before without these channels.
 
     All are tried at once, on a copy with random weights, since trained ones may hide that a channel counts.
     If that fails, so are both halves.
     """
-    return _sound(Pruner(_random(module, input_size), input_size), tuple(cuts))
+    return _sound(Pruner(_random(module, shape), shape), tuple(cuts))
 
 
 def _sound(pruner: Pruner, cuts: tuple[Pruned, ...]) -> tuple[Pruned, ...]:
@@ -30,7 +30,7 @@ def _sound(pruner: Pruner, cuts: tuple[Pruned, ...]) -> tuple[Pruned, ...]:
     return _sound(pruner, cuts[:half]) + _sound(pruner, cuts[half:]) if half else ()
 
 
-def _random(module: nn.Module, input_size: Size) -> nn.Module:
+def _random(module: nn.Module, shape: Shape) -> nn.Module:
     """A copy with random weights, scaled so that every layer gives values about 1 (Mishkin and Matas 2016,
     arXiv:1511.06422): no branch fades, no gate is saturated."""
     copied = copy.deepcopy(module).cpu().eval()
@@ -45,7 +45,7 @@ def _random(module: nn.Module, input_size: Size) -> nn.Module:
                 hooks.append(layer.register_forward_hook(_to_unit_size))
             elif isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None:
                 layer.reset_running_stats()
-        copied(torch.randn(1, 3, *input_size, generator=generator))
+        copied(torch.randn(1, *shape, generator=generator))
     for hook in hooks:
         hook.remove()
     return copied

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeseg.core.model_spec import Pruned
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.errors import ModelError
 from edgeseg.models.pruning import dependency_graph
 from edgeseg.pruning.trial import sound_cuts
@@ -65,7 +65,7 @@ class Unit:
     links: tuple[Link, ...]
 
 
-def find_units(module: nn.Module, input_size: Size, protect: Sequence[str] = ()) -> tuple[Unit, ...]:
+def find_units(module: nn.Module, shape: Shape, protect: Sequence[str] = ()) -> tuple[Unit, ...]:
     """The units of a network, in the order from its output to its input.
 
     Left out: the layers that give the output, `protect` and what is inside, channels that meet a bare
@@ -83,11 +83,11 @@ def find_units(module: nn.Module, input_size: Size, protect: Sequence[str] = ())
                 f"there is no layer '{wanted}' to protect",
                 expected=f"the name of a module, such as {', '.join(close or list(names.values())[:4])}",
             )
-    graph = dependency_graph(module, input_size)
+    graph = dependency_graph(module, shape)
     groups = (_unit(graph, group, names, protect) for group in _coupled(graph, names))
     units = [unit for unit in groups if unit is not None]
     trials = [Pruned.of(unit.layer, _some(unit)) for unit in units]
-    sound = {cut.layer for cut in sound_cuts(module, trials, input_size)}
+    sound = {cut.layer for cut in sound_cuts(module, trials, shape)}
     if not sound:
         raise ModelError(
             "the network has no layer that can be pruned",

@@ -65,15 +65,15 @@ class Pruning:
         self.module, self.spec, self.settings, self.context = module, spec, settings, context
         self.history: tuple[Pruned, ...] = ()
         self.teacher = copy.deepcopy(module)
-        units = find_units(module, spec.input_size, settings.protect)
+        units = find_units(module, spec.input_shape, settings.protect)
         self.floors = {u.layer: max(1, int(settings.layer_keep * u.width)) for u in units}
         self.steps = self._staircase(max(u.width for u in units)) if settings.staircase else ()
-        self.before = Costs(module, spec.input_size)
+        self.before = Costs(module, spec.input_shape)
         self.on_target: OnTarget | None = None
         if settings.by == "latency":
             assert context.stopwatch is not None
             self.on_target = OnTarget(
-                self.teacher, spec.input_size, settings.target, context.stopwatch, context.work
+                self.teacher, spec.input_shape, settings.target, context.stopwatch, context.work
             )
 
     def round(self, number: int) -> str:
@@ -87,14 +87,14 @@ class Pruning:
             cuts = self._choose(self.settings.keep ** (number / self.settings.rounds))
             write_document(record, Round(pruning=cuts))
         cuts = read_json(record, Round).pruning
-        replay(self.module, cuts, self.spec.input_size)
+        replay(self.module, cuts, self.spec.input_shape)
         self.history += cuts
         return self._finetune(self.settings.finetune, folder, number) if self.settings.finetune else ""
 
     def summary(self) -> str:
         from edgeseg.pruning.cost import Costs
 
-        chosen, now = self.settings, Costs(self.module, self.spec.input_size)
+        chosen, now = self.settings, Costs(self.module, self.spec.input_shape)
         told = [
             f"pruned by {chosen.importance}: {self.before.macs / 1e9:.3f} to {now.macs / 1e9:.3f} GMAC",
             f"{self.before.parameters / 1e6:.3f} to {now.parameters / 1e6:.3f} M parameters",
@@ -116,9 +116,9 @@ class Pruning:
 
         chosen = self.settings
         self.context.progress(f"choosing channels by {chosen.importance}")
-        units = find_units(self.module, self.spec.input_size, chosen.protect)
+        units = find_units(self.module, self.spec.input_shape, chosen.protect)
         scores = score(chosen.importance, self.module, units, losses=self._losses, seed=chosen.seed)
-        costs = Costs(self.module, self.spec.input_size)
+        costs = Costs(self.module, self.spec.input_shape)
         if chosen.importance == "taylor":
             times = self.on_target.layers(self.module) if self.on_target else {}
             prices = costs.prices(units, parameters=chosen.by == "parameters", times=times)
@@ -142,7 +142,7 @@ class Pruning:
 
         if self.on_target:
             candidate = copy.deepcopy(self.module)
-            replay(candidate, history_of(removal), self.spec.input_size)
+            replay(candidate, history_of(removal), self.spec.input_shape)
             return self.on_target.share(candidate).ratio
         macs, parameters = costs.after(units, removal)
         return macs if self.settings.by == "macs" else parameters

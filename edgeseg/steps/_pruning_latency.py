@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.core.measurement import PairedRatio
 from edgeseg.core.ports import Stopwatch
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 from edgeseg.core.target import Target
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ class OnTarget:
     """
 
     def __init__(
-        self, before: nn.Module, input_size: Size, target: str, stopwatch: Stopwatch, work: Path
+        self, before: nn.Module, shape: Shape, target: str, stopwatch: Stopwatch, work: Path
     ) -> None:
-        self._before, self._size, self._target = before, input_size, Target.parse(target)
+        self._before, self._shape, self._target = before, shape, Target.parse(target)
         self._stopwatch, self._work = stopwatch, work
 
     def share(self, module: nn.Module) -> PairedRatio:
@@ -57,5 +57,5 @@ class OnTarget:
 
         self._work.mkdir(parents=True, exist_ok=True)
         path = self._work / f"{name}.onnx"
-        onnx.save(fold(export_torch(module, self._size)), str(path))
+        onnx.save(fold(export_torch(module, self._shape)), str(path))
         return path

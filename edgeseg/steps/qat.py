@@ -228,7 +228,7 @@ def _check_crop(module: LiftedModule, spec: ModelSpec, settings: Settings) -> No
         return
     try:
         with torch.no_grad():
-            module(torch.zeros(1, 3, *settings.crop))
+            module(torch.zeros(1, spec.preprocess.channels, *settings.crop))
     except RuntimeError as fault:
         height, width = spec.input_size
         raise InputError(

@@ -102,7 +102,7 @@ def order(images: int, seed: int, epoch: int) -> NDArray[np.int64]:
 def loader(
     split: Split, spec: ModelSpec, settings: TrainSettings, share: Share, start: int, stop: int
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of (float32 [n,3,h,w], int64 [n,h,w]) for the forward passes of this process."""
+    """Batches of (float32 [n,C,h,w], int64 [n,h,w]) for the forward passes of this process."""
     sampler: Any = StepSampler(len(split), settings, share, start, stop)
     return DataLoader(Samples(split, spec, settings), batch_sampler=sampler, num_workers=settings.workers)
 

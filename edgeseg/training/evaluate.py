@@ -30,7 +30,7 @@ def confusion_of(
     """Confusion matrix [C,C] (rows: label) over images `first`, `first + every`, ... of a split.
 
     Args:
-        module: in evaluation mode, float32 [1,3,h,w] to scores, on `device`.
+        module: in evaluation mode, float32 [1,C,h,w] to scores, on `device`.
     """
     chosen = range(first, len(split), every)
     return confusions_of(module, split, spec, chosen, device=device).sum(axis=0)
@@ -60,7 +60,7 @@ def loss_of(
     """Cross-entropy of one sample, with its graph for backpropagation.
 
     Args:
-        image: float32 [3,h,w]; `label`: int64 [h,w], ignored pixels are IGNORE.
+        image: float32 [C,h,w]; `label`: int64 [h,w], ignored pixels are IGNORE.
     """
     device = next(module.parameters()).device
     scores = module(image[None].to(device))

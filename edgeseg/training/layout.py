@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.core.preprocess import Size
+from edgeseg.core.preprocess import Shape
 
 NHWC, NCHW = torch.channels_last, torch.contiguous_format
 
 
-def fast_layout(module: nn.Module, size: Size) -> torch.memory_format:
+def fast_layout(module: nn.Module, shape: Shape) -> torch.memory_format:
     """Lay the weights out so that maps are [N,H,W,C] in memory, and return that layout for the images.
 
     Convolutions read it without reordering. A network that cannot run so, because it calls `view` on a map,
@@ -21,7 +21,7 @@ def fast_layout(module: nn.Module, size: Size) -> torch.memory_format:
     try:
         module.eval().to(memory_format=NHWC)
         with torch.no_grad():
-            module(torch.zeros(1, 3, *size, device=device).to(memory_format=NHWC))
+            module(torch.zeros(1, *shape, device=device).to(memory_format=NHWC))
     except RuntimeError:
         module.to(memory_format=NCHW)
         return NCHW

@@ -80,7 +80,7 @@ def train(
     and resumed, and up to rounding on any number of processes (BatchNorm sees its own part only).
 
     Args:
-        module: float32 [N,3,H,W] to scores [N,C,h,w]; holds the last weights afterwards.
+        module: float32 [N,C,H,W] to scores [N,classes,h,w]; holds the last weights afterwards.
         resume: go on from `folder` if it holds a training.
         command: the command line, for the card.
         teacher: the network that the loss `distil` compares with: the same input, scores and classes.
@@ -127,7 +127,7 @@ class _Run:
         self.share = share_of(settings, self.accelerator.process_index, self.accelerator.num_processes)
         self.origin = saved.origin_of(module, train, val, spec, features, self.progress)
         self.total, self.interval = settings.total_steps(len(train)), settings.validation_interval(len(train))
-        self.layout = fast_layout(module, settings.crop or spec.input_size)
+        self.layout = fast_layout(module, (spec.preprocess.channels, *(settings.crop or spec.input_size)))
         self.step = 0
         self.best = NOTHING
         self.history: tuple[Validation, ...] = ()

@@ -20,7 +20,7 @@ def pseudo_labelled(split: Split, teacher: torch.nn.Module, spec: ModelSpec) -> 
     A label is computed when it is first read and kept, compressed.
 
     Args:
-        teacher: in evaluation mode, float32 [1,3,h,w] to scores; the network of `spec`.
+        teacher: in evaluation mode, float32 [1,C,h,w] to scores; the network of `spec`.
     """
     contract = spec.preprocess.of_images
     kept: dict[str, tuple[bytes, tuple[int, ...]]] = {}

@@ -23,7 +23,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         crop: (height, width) of training crops; None: the network's input size.
         flip: probability of a horizontal flip.
         scale: range of the random resize.
-        color: strength of brightness, contrast and saturation jitter, 0 to 1.
+        color: strength of brightness, contrast and saturation jitter, 0 to 1; of channels that are light, see
+            `augment.lit`.
         average: `ema`: exponential moving average of the weights with `ema_decay`; `swa`: plain
             average from `swa_start` (share of the steps) on (Izmailov et al. 2018, arXiv:1803.05407).
         precision: of forward and backward; weights stay float32.

@@ -74,7 +74,7 @@ def test_the_number_of_parameters_is_true():
     from edgeseg.models import family
 
     entry = family("tiny")
-    network = entry.create(19, **entry.options)
+    network = entry.create(19, 3, **entry.options)
     assert sum(p.numel() for p in network.parameters()) == entry.parameters
 
 

@@ -19,24 +19,26 @@ def network(image: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def test_the_largest_float_map_counts_and_equals_are_asked_for():
     with pytest.raises(ModelError, match=r"2 outputs are equally large: 'fused'.*'side'"):
-        find_output(network, (64, 64))
-    assert find_output(network, (64, 64), stated="side")[0] == "side"
-    path, scores = find_output(lambda image: {**network(image), "side": None}, (64, 64))
+        find_output(network, (3, 64, 64))
+    assert find_output(network, (3, 64, 64), stated="side")[0] == "side"
+    path, scores = find_output(lambda image: {**network(image), "side": None}, (3, 64, 64))
     assert path == "fused" and scores.shape == (2, 3, 32, 32)
 
 
 def test_no_score_map():
     with pytest.raises(ModelError, match=r"no score map: .*\[1, 10\]"):
-        find_output(lambda image: {"classes": torch.zeros(1, 10)}, (64, 64))
+        find_output(lambda image: {"classes": torch.zeros(1, 10)}, (3, 64, 64))
     with pytest.raises(ModelError, match="no score map: no tensor"):
-        find_output(lambda image: {"name": "nothing"}, (64, 64))
+        find_output(lambda image: {"name": "nothing"}, (3, 64, 64))
 
 
 def test_labels_and_found_objects_are_no_score_maps():
     with pytest.raises(ModelError, match="class ids"):
-        find_output(lambda image: image.argmax(1, keepdim=True).float(), (64, 64))
+        find_output(lambda image: image.argmax(1, keepdim=True).float(), (3, 64, 64))
     with pytest.raises(ModelError, match=r"a list of objects: '0\.boxes'"):
-        find_output(lambda image: [{"boxes": torch.rand(1, 4), "masks": torch.rand(1, 1, 64, 64)}], (64, 64))
+        find_output(
+            lambda image: [{"boxes": torch.rand(1, 4), "masks": torch.rand(1, 1, 64, 64)}], (3, 64, 64)
+        )
 
 
 def test_the_wrapper_returns_what_the_path_names():

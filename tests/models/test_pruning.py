@@ -12,8 +12,8 @@ from edgeseg.errors import ModelError
 from edgeseg.models.outputs import one_output
 from edgeseg.models.pruning import Pruner, replay
 
-SIZE = (8, 12)
-IMAGE = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+SHAPE = (3, 8, 12)
+IMAGE = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
 class Net(nn.Module):
@@ -32,14 +32,14 @@ def test_a_cut_that_changes_other_channels_is_refused_by_name_and_undone():
     network = Net().eval()
     expected = network(IMAGE)
     with pytest.raises(ModelError, match="pruning the channels 0-3 of 'wide'"):
-        replay(network, [Pruned("stem", "1"), Pruned("wide", "0-3"), Pruned("stem", "0")], SIZE)
+        replay(network, [Pruned("stem", "1"), Pruned("wide", "0-3"), Pruned("stem", "0")], SHAPE)
     assert torch.equal(network(IMAGE), expected)
 
 
 def test_a_cut_that_is_tried_leaves_the_network_as_it_was():
     network = Net().eval()
     expected = network(IMAGE)
-    pruner = Pruner(network, SIZE)
+    pruner = Pruner(network, SHAPE)
     assert pruner.can_prune([Pruned("stem", "0,5")]) and not pruner.can_prune([Pruned("wide", "0-3")])
     assert torch.equal(network(IMAGE), expected)
     assert pruner.prune([Pruned("stem", "0,5")]) and network.stem.out_channels == 6
@@ -50,7 +50,7 @@ def test_removed_channels_are_zeros_to_those_that_read_them():
     with torch.no_grad():
         zeros = copy.deepcopy(network)
         zeros.wide.weight[:, [2, 3, 7]] = 0.0
-        replay(network, [Pruned("stem", "3"), Pruned("stem", "2,6")], SIZE)
+        replay(network, [Pruned("stem", "3"), Pruned("stem", "2,6")], SHAPE)
         assert torch.allclose(network(IMAGE), zeros(IMAGE), atol=1e-6)
 
 
@@ -81,7 +81,7 @@ def test_norms_over_channels_are_those_of_the_network_built_narrower(groups):
                 parameter.copy_(network.get_submodule(layer).get_parameter(name)[kept])
         narrow.head.weight.copy_(network.head.weight[:, kept])
         narrow.head.bias.copy_(network.head.bias)
-        replay(network, [Pruned("stem", "1,5")], SIZE)
+        replay(network, [Pruned("stem", "1,5")], SHAPE)
         assert torch.allclose(network(IMAGE), narrow(IMAGE), atol=1e-6)
 
 
@@ -102,14 +102,14 @@ class TwoHeads(nn.Module):
 
 def test_a_head_that_is_not_returned_follows():
     network = TwoHeads().eval()
-    replay(network, [Pruned("stem", "0-3"), Pruned("aux.0", "1")], SIZE)
+    replay(network, [Pruned("stem", "0-3"), Pruned("aux.0", "1")], SHAPE)
     assert network.aux[0].in_channels == 4 and network.aux[2].in_channels == 3
-    assert network(IMAGE).shape == (1, 3, *SIZE)
+    assert network(IMAGE).shape == (1, *SHAPE)
 
 
 def test_attributes_may_be_called_as_methods_are():
     network = TwoHeads().eval()
     network.modules, network.parameters = ["stem"], {"classes": 3}
-    replay(network, [Pruned("stem", "0-3")], SIZE)
+    replay(network, [Pruned("stem", "0-3")], SHAPE)
     assert network.head.in_channels == 4
     assert len(list(one_output(network, "").parameters())) == 8

@@ -24,11 +24,19 @@ from edgeseg.models.load import rebuild, resolve
 @pytest.mark.parametrize("name", MODELS.names())
 def test_listed_parameters_stride_and_output_size_are_true(name: str):
     entry = family(name)
-    network = entry.create(19).eval()
+    network = entry.create(19, 3).eval()
     assert sum(p.numel() for p in network.parameters()) == entry.parameters
     assert network.encoder.output_stride == entry.stride
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 19, 64, 96)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 5])
+@pytest.mark.parametrize("name", MODELS.names())
+def test_families_take_any_number_of_channels(name: str, channels: int):
+    with torch.inference_mode():
+        scores = family(name).create(3, channels).eval()(torch.zeros(1, channels, 32, 64))
+    assert scores.shape == (1, 3, 32, 64)
 
 
 def test_listing_needs_no_torch():
@@ -72,7 +80,7 @@ def test_a_rebuilt_network_gives_the_same_output(tmp_path: Path):
 def test_class_count_comes_from_the_weights(tmp_path: Path):
     file = tmp_path / "net.pt"
     options = {"decoder_channels": (8, 8, 8, 8, 8)}
-    torch.save(family("mobile-unet").create(7, **options).state_dict(), file)
+    torch.save(family("mobile-unet").create(7, 3, **options).state_dict(), file)
     loaded = resolve(ModelChoice(name="mobile-unet", weights=str(file), options=options))
     assert len(loaded.spec.classes) == 7
     assert loaded.spec.weights is not None and loaded.spec.weights.file == "net.pt"
@@ -86,7 +94,7 @@ def test_class_count_comes_from_the_weights(tmp_path: Path):
 def test_weights_of_edgeseg_train_bring_their_settings(tmp_path: Path):
     options = {"encoder": "mobilenet_v2", "decoder_channels": (8, 8, 8, 8, 8)}
     file = tmp_path / "best.safetensors"
-    write_safetensors(file, family("mobile-unet").create(2, **options))
+    write_safetensors(file, family("mobile-unet").create(2, 3, **options))
     card = Card(
         model="mobile-unet",
         options=options,

@@ -9,7 +9,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-SIZE = (16, 24)
+SHAPE = (3, 16, 24)
 
 
 class Everything(nn.Module):
@@ -50,5 +50,5 @@ def network() -> Everything:
 
 
 @pytest.fixture
-def size() -> tuple[int, int]:
-    return SIZE
+def shape() -> tuple[int, int, int]:
+    return SHAPE

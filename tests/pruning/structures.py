@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-SIZE = (16, 24)
+SHAPE = (3, 16, 24)
 Forward = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 

@@ -78,7 +78,7 @@ def prune(parent, data, tmp_path):
 
 
 def macs(bundle: Bundle) -> int:
-    return Costs(open_network(bundle), SIZE).macs
+    return Costs(open_network(bundle), bundle.manifest.model.input_shape).macs
 
 
 def test_a_pruned_bundle_opens_without_pickle_to_the_same_network(prune, parent):
@@ -187,7 +187,7 @@ def test_taylor_by_latency_takes_channels_where_the_time_is(prune, few_measureme
 @pytest.mark.parametrize("target", ["openvino-fp32", "ort-fp32"])
 def test_a_real_engine_tells_the_time_of_every_layer(parent, tmp_path, target):
     network = open_network(parent)
-    told = OnTarget(network, SIZE, target, EngineStopwatch(), tmp_path).layers(network)
+    told = OnTarget(network, (3, *SIZE), target, EngineStopwatch(), tmp_path).layers(network)
     convolutions = [n for n, m in network.named_modules() if isinstance(m, torch.nn.modules.conv._ConvNd)]
     assert set(told) == set(convolutions) and all(ms > 0.0 for ms in told.values())
 

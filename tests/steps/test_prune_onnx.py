@@ -162,8 +162,8 @@ def test_channels_of_a_file_that_change_places_stay():
     module = lift(model)
     with torch.no_grad():
         expected = module(image)
-        units = find_units(module, SIZE)
+        units = find_units(module, (3, *SIZE))
         assert {unit.width for unit in units} == {8}
-        replay(module, [Pruned(unit.layer, "1,3,5,7") for unit in units], SIZE)
+        replay(module, [Pruned(unit.layer, "1,3,5,7") for unit in units], (3, *SIZE))
         assert torch.allclose(module(image), expected, rtol=1e-4, atol=1e-4)
     assert len(units) == 2

@@ -15,7 +15,7 @@ def kernels(module: nn.Module) -> list[torch.Tensor]:
 def test_maps_are_laid_out_as_convolutions_read_them():
     module = network().train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    assert fast_layout(module, (32, 32)) is NHWC
+    assert fast_layout(module, (3, 32, 32)) is NHWC
     assert all(kernel.is_contiguous(memory_format=NHWC) for kernel in kernels(module))
     assert module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
@@ -45,6 +45,6 @@ class Volumes(nn.Module):
 
 @pytest.mark.parametrize("module", [Viewing(), Volumes()])
 def test_a_network_that_cannot_run_so_stays_as_it_is(module: nn.Module):
-    assert fast_layout(module, (16, 16)) is NCHW
+    assert fast_layout(module, (3, 16, 16)) is NCHW
     assert all(kernel.is_contiguous() for kernel in kernels(module))
     module(torch.zeros(2, 3, 16, 16)).sum().backward()
