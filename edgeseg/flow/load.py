@@ -49,7 +49,13 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
     from edgeseg.models.checkpoint import write_safetensors
     from edgeseg.models.load import resolve
 
-    loaded = resolve(choice, classes=data.classes, ignore_index=data.ignore_index, trust_file=trust_file)
+    loaded = resolve(
+        choice,
+        classes=data.classes,
+        ignore_index=data.ignore_index,
+        frame=data.frame,
+        trust_file=trust_file,
+    )
     write_safetensors(draft.path / WEIGHTS, loaded.module)
     return Manifest(
         kind="torch",

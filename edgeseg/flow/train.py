@@ -64,7 +64,11 @@ def train(
     require_fit(choice, camera, opened)
     with alone(folder, "trains in") if first_process() else nullcontext():
         loaded = resolve(
-            choice, classes=opened.classes, ignore_index=opened.ignore_index, trust_file=trust_file
+            choice,
+            classes=opened.classes,
+            ignore_index=opened.ignore_index,
+            frame=opened.frame,
+            trust_file=trust_file,
         )
         if camera is not None:
             loaded.spec.preprocess.place(camera, loaded.spec.input_size)
