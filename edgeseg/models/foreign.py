@@ -116,17 +116,16 @@ def _foreign(
     assert choice.ref.path is not None
     with torch.inference_mode(), _fed(network, choice.ref.path.resolve(), size):
         try:
-            path, scores = find_output(
-                network, size, stated=contract.output or None, stretch=contract.stretch
-            )
+            path, runs = find_output(network, size, stated=contract.output or None, stretch=contract.stretch)
         except ModelError as fault:
             read = f"{source.ref} with {weights.file}" if weights else source.ref
             raise ModelError(f"{read}: {fault.message}", expected=fault.expected, hint=fault.hint) from None
     known = "activation" in choice.postprocess
-    activation = contract.activation if known else activation_of(scores)
-    task = settled_task(choice.task, activation, scores.shape[1])
-    classes = with_ignored(classes, ignore_index, scores.shape[1])
-    _, classes = settle_classes(choice, classes, None, task=task, channels=scores.shape[1])
+    activation = contract.activation if known else activation_of(runs)
+    channels = runs[0].shape[1]
+    task = settled_task(choice.task, activation, channels)
+    classes = with_ignored(classes, ignore_index, channels)
+    _, classes = settle_classes(choice, classes, None, task=task, channels=channels)
     if weights:
         notes = (*assumed_normalisation(choice.preprocess), *notes)
     spec = ModelSpec(
@@ -141,7 +140,7 @@ def _foreign(
         postprocess=msgspec.structs.replace(contract, output="", activation=activation),
     )
     module = one_output(network, path, frozen=source.kind == "pt2")
-    return Loaded(spec, module, notes=(*notes, _describe(path, scores.shape, activation, known)))
+    return Loaded(spec, module, notes=(*notes, _describe(path, runs[0].shape, activation, known)))
 
 
 def rebuild_foreign(spec: ModelSpec, trusted: ModelChoice | None) -> nn.Module:
