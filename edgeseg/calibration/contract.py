@@ -172,7 +172,7 @@ class _Runner:
         from edgeseg.graph.reference import session
 
         self._network = network
-        self._session = session(network.graph)
+        self._session = session(network.graph, keep=True)
 
     def __call__(self, image: Array, contract: Preprocess) -> tuple[Array, Array]:
         """Scores [1,C,h,w] and the class map uint8 [H,W] at the size of the image."""

@@ -151,7 +151,7 @@ def features(split: Split, network: Network, progress: Progress) -> Array:
     del editor.graph.output[:]
     editor.graph.node.append(helper.make_node("GlobalAveragePool", [name], ["calibrate/pooled"]))
     editor.graph.output.append(helper.make_tensor_value_info("calibrate/pooled", TensorProto.FLOAT, None))
-    opened = session(editor.finish())
+    opened = session(editor.finish(), keep=True)
     rows = []
     for index in range(len(split)):
         progress("looking at the images with the network", index, len(split))

@@ -147,7 +147,7 @@ def _walk(
     del editor.graph.output[:]
     for name in names:
         add(editor, name)
-    opened = session(editor.finish())
+    opened = session(editor.finish(), keep=True)
     found = []
     for index, identity in enumerate(split.ids):
         progress(what, index, len(split))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from edgeseg.errors import GraphError
 from edgeseg.graph.editor import shape_of
 from edgeseg.graph.reference import run, session
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.strips import parts
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -30,23 +32,48 @@ NUDGE = 2.0**-20
 Reference = Callable[[NDArray[np.float32]], Sequence[Array]]
 
 
-def check_images(
-    frames: Array, kind: str, contract: Preprocess, input_size: Size
-) -> dict[str, NDArray[np.float32]]:
+class Inputs(Mapping[str, NDArray[np.float32]]):
+    """Inputs by kind, each made when it is asked for and kept by nobody."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], NDArray[np.float32]]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, kind: str) -> NDArray[np.float32]:
+        return self._makers[kind]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def check_images(frames: Array, kind: str, contract: Preprocess, input_size: Size) -> Inputs:
     """Inputs [N,C,*input_size] by kind: the frames [N,H,W,C], black and white ones, `constant` (zero, the
     mean colour of most contracts), and `out of range`: pixels from minus the full value to twice it."""
-    full = contract.frame.full
-    black, white = np.zeros_like(frames), np.full_like(frames, full)
-    multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in contract.affine())
     shape = (len(frames), contract.channels, *input_size)
-    pixels = np.random.default_rng(1).uniform(-full, 2 * full, shape).astype(np.float32)
-    return {
-        kind: preprocess(frames, contract, input_size),
-        "black": preprocess(black, contract, input_size),
-        "white": preprocess(white, contract, input_size),
-        "constant": np.zeros(shape, np.float32),
-        "out of range": pixels * multiplier + offset,
-    }
+    full = contract.frame.full
+
+    def flat(value: float) -> NDArray[np.float32]:
+        return preprocess(np.full_like(frames, value), contract, input_size)
+
+    def out_of_range() -> NDArray[np.float32]:
+        multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in contract.affine())
+        pixels = np.random.default_rng(1).uniform(-full, 2 * full, shape).astype(np.float32)
+        pixels *= multiplier
+        pixels += offset
+        return pixels
+
+    def zeros() -> NDArray[np.float32]:
+        return np.zeros(shape, np.float32)
+
+    return Inputs({
+        kind: partial(preprocess, frames, contract, input_size),
+        "black": partial(flat, 0),
+        "white": partial(flat, full),
+        "constant": zeros,
+        "out of range": out_of_range,
+    })  # fmt: skip
 
 
 def check_against_torch(
@@ -73,7 +100,7 @@ def check_against_torch(
             return [t.cpu().numpy() for t in tree_leaves(module(torch.from_numpy(image).to(device)))]
 
     try:
-        return compare(graph, reference, {"random": _noise((batch, *shape)), **inputs}, against="PyTorch")
+        return compare(graph, reference, _with_noise((batch, *shape), inputs), against="PyTorch")
     finally:
         module.train(was_training)
 
@@ -89,7 +116,7 @@ def check_against_onnx(
         return list(run(opened, {source.name: image}).values())
 
     shape = tuple(int(d) for d in shape_of(source))
-    return compare(graph, reference, {"random": _noise(shape), **inputs}, against="the ONNX file")
+    return compare(graph, reference, _with_noise(shape, inputs), against="the ONNX file")
 
 
 def compare(
@@ -104,33 +131,34 @@ def compare(
         reference: takes the input, returns the outputs in the order of the graph.
     """
     opened = session(graph)
-    source = graph.graph.input[0].name
-    checks = []
-    for kind, image in inputs.items():
-        found = run(opened, {source: np.ascontiguousarray(image)})
-        expected = reference(image)
-        errors = [relative_error(a, b) for a, b in zip(found.values(), expected)]
+    found = (_compared(opened, reference, inputs[kind], kind, against) for kind in inputs)
+    return tuple(check for check in found if check)
+
+
+def _compared(
+    opened: Any, reference: Reference, image: NDArray[np.float32], kind: str, against: str
+) -> Check | None:
+    """`compare` of one kind of input: what the outputs hold goes before the next is run."""
+    found = run(opened, {opened.get_inputs()[0].name: np.ascontiguousarray(image)})
+    expected = reference(image)
+    errors = [relative_error(a, b) for a, b in zip(found.values(), expected)]
+    worst = int(np.argmax(errors))
+    if not _accepted(errors[worst], expected[worst]):
+        _require_repeatable(reference, image, expected, kind)
+    if np.isfinite(errors[worst]) and not _accepted(errors[worst], expected[worst]):
+        settled = _settled(reference, image, expected)
+        if not any(mask.any() for mask in settled):
+            return None
+        errors = [relative_error(a, b, mask) for mask, a, b in zip(settled, found.values(), expected)]
         worst = int(np.argmax(errors))
-        if not _accepted(errors[worst], expected[worst]):
-            _require_repeatable(reference, image, expected, kind)
-        if np.isfinite(errors[worst]) and not _accepted(errors[worst], expected[worst]):
-            settled = _settled(reference, image, expected)
-            if not any(mask.any() for mask in settled):
-                continue
-            errors = [
-                relative_error(np.where(mask, a, b), b)
-                for mask, a, b in zip(settled, found.values(), expected)
-            ]
-            worst = int(np.argmax(errors))
-        if not _accepted(errors[worst], expected[worst]):
-            raise GraphError(
-                f"the output '{list(found)[worst]}' of the ONNX graph differs from {against} by "
-                f"{errors[worst]:.1e} of its largest value on {kind} input",
-                expected=f"at most {LARGEST_ERROR:.0e}",
-                hint="report this network: an operator was translated wrongly",
-            )
-        checks.append(Check(what="ONNX Runtime", against=against, inputs=kind, max_error=errors[worst]))
-    return tuple(checks)
+    if not _accepted(errors[worst], expected[worst]):
+        raise GraphError(
+            f"the output '{list(found)[worst]}' of the ONNX graph differs from {against} by "
+            f"{errors[worst]:.1e} of its largest value on {kind} input",
+            expected=f"at most {LARGEST_ERROR:.0e}",
+            hint="report this network: an operator was translated wrongly",
+        )
+    return Check(what="ONNX Runtime", against=against, inputs=kind, max_error=errors[worst])
 
 
 def _require_repeatable(
@@ -150,16 +178,29 @@ def _require_repeatable(
     )
 
 
-def relative_error(found: Array, reference: Array) -> float:
+def relative_error(found: Array, reference: Array, where: NDArray[np.bool_] | None = None) -> float:
     """Largest |difference| over largest |reference|, of finite values; infinite for other shapes, or NaN or
-    infinity on one side only."""
+    infinity on one side only.
+
+    Args:
+        where: elsewhere nothing is compared.
+    """
     if found.shape != reference.shape:
         return float("inf")
-    finite = np.isfinite(found) & np.isfinite(reference)
-    if not np.array_equal(found[~finite], reference[~finite], equal_nan=True):
-        return float("inf")
-    apart = np.abs(found[finite].astype(np.float64) - reference[finite])
-    return float(apart.max(initial=0.0)) / _largest(reference)
+    found, reference = np.ravel(found), np.ravel(reference)
+    compared = None if where is None else np.ravel(where)
+    largest = 0.0
+    for part in parts(found.size):
+        a, b = found[part], reference[part]
+        if compared is not None:
+            a = np.where(compared[part], a, b)
+        finite = np.isfinite(a) & np.isfinite(b)
+        if not finite.all():
+            if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+                return float("inf")
+            a, b = a[finite], b[finite]
+        largest = max(largest, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
+    return largest / _largest(reference)
 
 
 def _accepted(error: float, reference: Array) -> bool:
@@ -172,13 +213,33 @@ def _settled(
     """Where each output of the reference stays when the input moves by NUDGE."""
     rng = np.random.default_rng(0)
     factors, shifts = rng.uniform(-NUDGE, NUDGE, (2, *image.shape)).astype(np.float32)
-    moved = reference(image * (1 + factors) + shifts)
-    return [np.abs(a - b) <= LARGEST_ERROR * _largest(b) for a, b in zip(moved, expected)]
+    return [_close(a, b) for a, b in zip(reference(image * (1 + factors) + shifts), expected)]
+
+
+def _close(moved: Array, expected: Array) -> NDArray[np.bool_]:
+    limit, close = LARGEST_ERROR * _largest(expected), np.empty(expected.size, np.bool_)
+    moved, expected, shape = np.ravel(moved), np.ravel(expected), expected.shape
+    for part in parts(close.size):
+        close[part] = np.abs(moved[part] - expected[part]) <= limit
+    return close.reshape(shape)
 
 
 def _largest(values: Array) -> float:
-    finite = np.abs(values[np.isfinite(values)])
-    return float(finite.max(initial=0.0)) or 1.0
+    largest, values = 0.0, np.ravel(values)
+    for part in parts(values.size):
+        size = np.abs(values[part])
+        finite = np.isfinite(size)
+        size = size if finite.all() else size[finite]
+        largest = max(largest, float(size.max(initial=0.0)))
+    return largest or 1.0
+
+
+def _with_noise(
+    shape: tuple[int, ...], inputs: Mapping[str, NDArray[np.float32]]
+) -> Mapping[str, NDArray[np.float32]]:
+    """`inputs`, and random values before them."""
+    given = {kind: partial(inputs.__getitem__, kind) for kind in inputs}
+    return Inputs({"random": partial(_noise, shape), **given})
 
 
 def _noise(shape: tuple[int, ...]) -> NDArray[np.float32]:

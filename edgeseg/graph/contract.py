@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import msgspec
-import numpy as np
 from onnx import ModelProto, NodeProto
 
-from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import Editor, attribute, shape_of
 from edgeseg.graph.reference import run, session
 from edgeseg.runtime.activation import Activation, activation_of
 from edgeseg.runtime.score_map import find_score_map, listing, noise
+from edgeseg.runtime.seen import Seen, seen
 
 _KEEPS_VALUES = frozenset(
     {
@@ -57,7 +56,10 @@ def resolve_output(
     source = model.graph.input[0]
     shape = [int(d) for d in shape_of(source)]
     opened = session(model)
-    runs = [run(opened, {source.name: image}) for image in noise(shape)]
+    runs = [
+        {name: seen(value) for name, value in run(opened, {source.name: image}).items()}
+        for image in noise(shape)
+    ]
     editor = Editor(model)
     name = find_score_map(
         runs,
@@ -107,8 +109,7 @@ def _producer(editor: Editor, name: str) -> NodeProto | None:
     return None
 
 
-def _numeric(values: Sequence[Array]) -> tuple[Activation, str]:
-    scores = np.concatenate(values)
-    activation = activation_of(scores)
-    seen = f"values between {float(scores.min()):.3g} and {float(scores.max()):.3g}"
-    return activation, f"{seen} that sum to 1 over the channels" if activation == "softmax" else seen
+def _numeric(runs: Sequence[Seen]) -> tuple[Activation, str]:
+    activation = activation_of(runs)
+    values = f"values between {min(run.low for run in runs):.3g} and {max(run.high for run in runs):.3g}"
+    return activation, f"{values} that sum to 1 over the channels" if activation == "softmax" else values

@@ -11,7 +11,7 @@ from onnx import helper
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.graph.editor import Editor
-from edgeseg.graph.reference import run, session
+from edgeseg.graph.reference import Scores, batch_of, output_of, session
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
@@ -27,6 +27,7 @@ def smallest_shown(
     plain: ModelProto,
     spec: ModelSpec,
     frames: Array,
+    right: NDArray[np.uint8],
     compared: NDArray[np.bool_],
     limit: float,
 ) -> float | None:
@@ -37,6 +38,7 @@ def smallest_shown(
 
     Args:
         frames: [N,H,W,C]; N is a multiple of the batch of `plain`.
+        right: uint8 [N,H,W]: `plain` of what `golden` gives for them.
         compared: bool [N,H,W].
 
     Returns:
@@ -45,29 +47,23 @@ def smallest_shown(
     model, signs = _with_signs(plain)
     if not signs:
         return None
-    opened, source = session(model), plain.graph.input[0]
-    batch = source.type.tensor_type.shape.dim[0].dim_value
+    wrong, batch = Scores(session(model), output_of(plain, spec)), batch_of(plain)
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
-    image = preprocess(frames, spec.preprocess, spec.input_size)
-    output = spec.postprocess.output or plain.graph.output[0].name
-
-    def classes(changed: dict[str, Array]) -> NDArray[np.uint8]:
-        starts = range(0, len(image), batch)
-        feeds = ({source.name: image[at : at + batch], **changed} for at in starts)
-        return np.concatenate([class_map(run(opened, feed)[output], spec, place) for feed in feeds])
-
-    right = classes({})
+    unchanged = {name: np.ones_like(value) for name, value in signs.items()}
     moved = shown = 0
-    for name, value in signs.items():
-        differs = classes({name: value}) != right
-        moved += int(differs.sum())
-        shown += int((differs & compared).sum())
+    for start in range(0, len(frames), batch):
+        part = slice(start, start + batch)
+        image = preprocess(frames[part], spec.preprocess, spec.input_size)
+        for name, value in signs.items():
+            differs = class_map(wrong(image, {**unchanged, name: value}), spec, place) != right[part]
+            moved += int(differs.sum())
+            shown += int((differs & compared[part]).sum())
     return min(1.0, (1 - limit) * float(compared.mean()) * moved / shown) if shown else None
 
 
 def _with_signs(plain: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
-    """The network with a factor behind some convolutions, as inputs that are 1 where not given, and for each
-    the values that negate one channel."""
+    """The network with a factor behind some convolutions, as further inputs, and for each the values that
+    negate one channel."""
     editor, shapes = Editor(plain), static_shapes(plain)
     convolutions = [n for n in editor.graph.node if n.op_type == "Conv" and n.output[0] in shapes]
     wanted = np.linspace(0, len(convolutions) - 1, min(TRIED, len(convolutions))).round().astype(int)
@@ -82,7 +78,7 @@ def _with_signs(plain: ModelProto) -> tuple[ModelProto, dict[str, Array]]:
         result = node.output[0]
         channels = shapes[result][1]
         ones = np.ones((1, channels, 1, 1), np.float32)
-        name = editor.add_initializer(f"{result}/sign", ones)
+        name = editor.unique(f"{result}/sign")
         editor.graph.input.append(helper.make_tensor_value_info(name, 1, ones.shape))
         negated = ones.copy()
         negated[0, random.integers(channels)] = -1

@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.core.preprocess import Placement
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.deploy import CLASS_MAP
-from edgeseg.graph.reference import run, session
+from edgeseg.graph.margins import margins, margins_as, stable_pixels
+from edgeseg.graph.reference import Scores, batch_of, output_of, run, session
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.graph.wide_frames import as_input
-from edgeseg.runtime.postprocess import class_map
+from edgeseg.runtime.postprocess import class_map, placed
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.runtime.resize import bilinear, nearest
+from edgeseg.runtime.resize import nearest
+from edgeseg.runtime.strips import strips
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -27,13 +28,6 @@ FULL_BITS = 17
 INT8_BITS = 11
 """The same between int8 levels: a value on the border of two goes to either, and the next layers spread that.
 With 17 bits, a right Eff-UNet-Lite0 in OpenVINO lost 0.12% of its pixels by it, with 11 bits 0.008%."""
-DEVIATIONS = 3.0
-"""A pixel is stable when its margin is more than this many times what rounding does to margins around it, and
-in the whole frame (root mean square)."""
-WINDOW = 9
-"""Side in pixels of what lies around it."""
-
-Float = NDArray[np.float32]
 
 
 def golden(
@@ -48,6 +42,8 @@ def golden(
 ) -> dict[str, Array]:
     """What the deploy graph gives for `frames`, unoptimised in ONNX Runtime, and where rounding keeps it.
 
+    The scores of one batch are held at a time, and what is decided by them.
+
     Args:
         plain: the network in `deploy`, with a batch that divides the number of frames.
         frames: [N,H,W,C].
@@ -58,82 +54,52 @@ def golden(
     Returns:
         `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `confident`, the pixels that keep their class in
         `full_bits`, and `stable`, those of them that keep it in `bits`; `moved` float32 [N]: the share
-        of the pixels of each frame whose class is another in `full_bits`.
+        of the pixels of each frame whose class is another in `full_bits`; `plain` uint8 [N,H,W]: what
+        `class_map` of edgeseg.runtime.postprocess gives for the scores of `plain`.
     """
+    kept = _beside_rounding(plain, spec, frames, bits, full_bits, grid.scale if grid else 0.0)
+    return {"frames": frames, "class_map": class_maps(deploy, frames), **kept}
+
+
+def _beside_rounding(
+    plain: ModelProto, spec: ModelSpec, frames: Array, bits: int, full_bits: int, step: float
+) -> dict[str, Array]:
+    """All that `golden` returns but for what the deploy graph gives."""
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
-    image = preprocess(frames, spec.preprocess, spec.input_size)
-    output = spec.postprocess.output or plain.graph.output[0].name
-    scores = _in_batches(plain, image)[output]
-    exact = _placed(scores, spec, place)
-
-    def scores_in(bits: int) -> Float:
-        return round_to(_in_batches(rounded(plain, bits), round_to(image, bits))[output], bits)
-
-    def unmoved(scores: Float) -> NDArray[np.bool_]:
-        found = _placed(scores, spec, place)
-        return nearest(stable_pixels(exact, found, spec, grid.scale if grid else 0.0), place.frame)
-
-    full = scores_in(full_bits)
-    moved = (class_map(full, spec, place) != class_map(scores, spec, place)).mean((1, 2), np.float32)
-    confident = unmoved(full)
-    stable = confident if bits >= full_bits else confident & unmoved(scores_in(bits))
-    maps = class_maps(deploy, frames)
-    return {"frames": frames, "class_map": maps, "confident": confident, "stable": stable, "moved": moved}
+    output, batch, bits = output_of(plain, spec), batch_of(plain), min(bits, full_bits)
+    reference = Scores(session(plain), output)
+    coarse = {count: session(rounded(plain, count, but=output)) for count in {full_bits, bits}}
+    parts: dict[str, list[Array]] = {name: [] for name in ("confident", "stable", "moved", "plain")}
+    for start in range(0, len(frames), batch):
+        image = preprocess(frames[start : start + batch], spec.preprocess, spec.input_size)
+        memory = reference(image)
+        right, exact = class_map(memory, spec, place), margins(placed(memory, spec, place), spec)
+        unmoved = {}
+        for count, opened in coarse.items():
+            scores = _rounded_scores(Scores(opened, output, memory), image, count)
+            if count == full_bits:
+                parts["moved"].append((class_map(scores, spec, place) != right).mean((1, 2), np.float32))
+            found = margins_as(exact, placed(scores, spec, place), spec)
+            unmoved[count] = nearest(stable_pixels(exact.apart, found, step), place.frame)
+        parts["confident"].append(unmoved[full_bits])
+        parts["stable"].append(unmoved[full_bits] & unmoved[bits])
+        parts["plain"].append(right)
+    return {name: np.concatenate(part) for name, part in parts.items()}
 
 
 def class_maps(deploy: ModelProto, frames: Array) -> NDArray[np.uint8]:
     """uint8 [N,H,W] of a deploy graph for frames [N,H,W,C], unoptimised in ONNX Runtime."""
-    found: NDArray[np.uint8] = _in_batches(deploy, as_input(deploy, frames))[CLASS_MAP]
-    return found
+    opened, batch, name = session(deploy), batch_of(deploy), deploy.graph.input[0].name
+    given = as_input(deploy, frames)
+    parts = (given[start : start + batch] for start in range(0, len(given), batch))
+    return np.concatenate([run(opened, {name: part}, [CLASS_MAP])[CLASS_MAP] for part in parts])
 
 
-def stable_pixels(exact: Float, found: Float, spec: ModelSpec, step: float = 0.0) -> NDArray[np.bool_]:
-    """bool [N,H,W]: the two best scores, or each score and its threshold, lie further apart than DEVIATIONS
-    times the noise of that distance.
-
-    Args:
-        exact, found: scores [N,C,H,W] without and with rounding.
-        step: distance of two scores that the decision still tells apart.
-    """
-    if spec.task == "semantic" and exact.shape[1] > 1:
-        best = np.argpartition(exact, -2, axis=1)[:, -2:]
-        second, first = np.split(np.take_along_axis(exact, best, 1), 2, 1)
-        second_found, first_found = np.split(np.take_along_axis(found, best, 1), 2, 1)
-        apart, apart_found = first - second, first_found - second_found
-    else:
-        threshold = np.float32(spec.postprocess.score_threshold())
-        apart, apart_found = exact - threshold, found - threshold
-    moved = (apart_found - apart).astype(np.float64) ** 2
-    noise = np.sqrt(np.maximum(_around(moved), moved.mean((2, 3), keepdims=True)))
-    stable: NDArray[np.bool_] = (np.abs(apart) > DEVIATIONS * noise + step).all(axis=1)
-    return stable
-
-
-def _placed(scores: Float, spec: ModelSpec, place: Placement) -> Float:
-    """Scores [N,C,h,w] of the network where the class is decided: without padding, at camera size where they
-    are resized first."""
-    if scores.shape[2:] != place.input:
-        scores = bilinear(scores, place.input)
-    (top, bottom), (left, right) = place.window
-    scores = scores[:, :, top:bottom, left:right]
-    return bilinear(scores, place.frame) if spec.postprocess.upsample == "scores" else scores
-
-
-def _around(values: Array) -> Array:
-    """Mean over the WINDOW x WINDOW pixels around each; borders are repeated."""
-    half = WINDOW // 2
-    padded = np.pad(values, ((0, 0), (0, 0), (half + 1, half), (half + 1, half)), mode="edge")
-    for axis in (2, 3):
-        sums = np.cumsum(padded, axis=axis)
-        count = sums.shape[axis]
-        upper = np.take(sums, range(WINDOW, count), axis)
-        padded = (upper - np.take(sums, range(count - WINDOW), axis)) / WINDOW
-    return np.maximum(padded, 0.0)
-
-
-def _in_batches(model: ModelProto, values: Array) -> dict[str, Array]:
-    """All outputs for values [N,...]; N is a multiple of the batch of the model."""
-    opened, source = session(model), model.graph.input[0]
-    batch = source.type.tensor_type.shape.dim[0].dim_value
-    parts = [run(opened, {source.name: values[at : at + batch]}) for at in range(0, len(values), batch)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _rounded_scores(network: Scores, image: Array, bits: int) -> NDArray[np.float32]:
+    """Of a rounded network that leaves its scores for this to round."""
+    scores = network(round_to(image, bits))
+    if scores.dtype != np.float32:
+        return round_to(scores, bits)
+    for start, stop in strips(scores.shape):
+        scores[:, :, start:stop] = round_to(scores[:, :, start:stop], bits)
+    return scores

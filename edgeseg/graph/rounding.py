@@ -20,15 +20,20 @@ _EXACT = frozenset({
 """Operators whose results are numbers they were given: already rounded, or levels of an int8 grid."""
 
 
-def rounded(model: ModelProto, bits: int) -> ModelProto:
+def rounded(model: ModelProto, bits: int, *, but: str = "") -> ModelProto:
     """The same graph, which rounds its weights and the result of each node to `bits` significant bits.
 
     Rounding is that of T. J. Dekker (1971, https://doi.org/10.1007/BF01397083), in float32, for any exponent:
     8 bits are those of bfloat16, 11 those of float16. Run it without optimisations.
+
+    Args:
+        but: an output that is left as it is, if no node reads it, for `round_to` to round: in the graph that
+            takes three times its memory.
     """
     editor = Editor(model)
     editor.lift_constants()
     types = element_types(model)
+    left = "" if editor.consumers.get(but) else but
     inner = {name for node in editor.graph.node for name in captured(node)}
     splitter = editor.add_initializer("rounding/splitter", np.array(2.0 ** (24 - bits) + 1, np.float32))
     for node in editor.graph.node:
@@ -45,7 +50,7 @@ def rounded(model: ModelProto, bits: int) -> ModelProto:
         if node.op_type in _EXACT:
             continue
         for index, name in enumerate(node.output):
-            if types.get(name) != _FLOAT or name in inner:
+            if types.get(name) != _FLOAT or name in inner or name == left:
                 continue
             source, result = name, editor.unique(f"{name}/rounded")
             if name in editor.pinned:

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from edgeseg.core.frame import Frame
-from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.models.outputs import find_output
 from edgeseg.models.user_code import users_code
+from edgeseg.runtime.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Feeding:
 
     def run(
         self, network: nn.Module, file: Path, contract: Postprocess, name: str
-    ) -> tuple[Frame, str, Array]:
+    ) -> tuple[Frame, str, tuple[Seen, ...]]:
         """The first of the frames whose number of channels the network takes, and what `find_output` finds.
 
         Args:

@@ -123,12 +123,13 @@ def _foreign(
     require_finite(network.state_dict(), source.ref)
     assert choice.ref.path is not None
     read = f"{source.ref} with {weights.file}" if weights else source.ref
-    frame, path, scores = fed.run(network, choice.ref.path.resolve(), contract, read)
+    frame, path, runs = fed.run(network, choice.ref.path.resolve(), contract, read)
     known = "activation" in choice.postprocess
-    activation = contract.activation if known else activation_of(scores)
-    task = settled_task(choice.task, activation, scores.shape[1])
-    classes = with_ignored(held.classes, held.ignore_index, scores.shape[1])
-    _, classes = settle_classes(choice, classes, None, task=task, channels=scores.shape[1])
+    activation = contract.activation if known else activation_of(runs)
+    channels = runs[0].shape[1]
+    task = settled_task(choice.task, activation, channels)
+    classes = with_ignored(held.classes, held.ignore_index, channels)
+    _, classes = settle_classes(choice, classes, None, task=task, channels=channels)
     if weights:
         notes = (*assumed_normalisation(choice.preprocess), *notes)
     if "frame" not in choice.preprocess:
@@ -145,7 +146,7 @@ def _foreign(
         postprocess=msgspec.structs.replace(contract, output="", activation=activation),
     )
     module = one_output(network, path, frozen=source.kind == "pt2")
-    return Loaded(spec, module, notes=(*notes, _describe(path, scores.shape, activation, known)))
+    return Loaded(spec, module, notes=(*notes, _describe(path, runs[0].shape, activation, known)))
 
 
 def rebuild_foreign(spec: ModelSpec, trusted: ModelChoice | None) -> nn.Module:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from edgeseg.runtime.score_map import find_score_map, noise
+from edgeseg.runtime.seen import Seen, seen
 
 if TYPE_CHECKING:
     from edgeseg.core.ports import Array
@@ -54,19 +54,21 @@ def one_output(network: nn.Module, path: str, *, frozen: bool = False) -> nn.Mod
 
 def find_output(
     network: nn.Module, shape: Shape, *, stated: str | None = None, stretch: bool = False
-) -> tuple[str, Array]:
+) -> tuple[str, tuple[Seen, ...]]:
     """Run the network on random images of `shape` and settle which output counts, see `find_score_map`.
 
     Returns:
-        Its path in the network's own output, and the scores it gave, float32 [N,C,H,W].
+        Its path in the network's own output, and what was seen of the scores [1,C,H,W] for each image.
 
     Raises:
         ModelError: no such output, none that is a score map, or several that are equally large.
     """
-    images = noise((1, *shape))
-    runs = [{path: _array(value) for path, value in _flatten(network(torch.from_numpy(i)))} for i in images]
+    runs = [
+        {path: seen(_array(value)) for path, value in _flatten(network(torch.from_numpy(image)))}
+        for image in noise((1, *shape))
+    ]
     path = find_score_map(runs, shape[1:], stated=stated, stretch=stretch)
-    return path, np.concatenate([run[path] for run in runs])
+    return path, tuple(run[path] for run in runs)
 
 
 def _hides(network: nn.Module) -> bool:

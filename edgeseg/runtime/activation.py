@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from edgeseg.runtime.seen import Seen
 
 SUM_TOLERANCE = 1e-3
 Activation = Literal["logits", "sigmoid", "softmax"]
 
 
-def activation_of(scores: NDArray[Any]) -> Activation:
-    """Judge scores [N,C,...] by their values on random images.
+def activation_of(runs: Sequence[Seen]) -> Activation:
+    """Judge scores [N,C,H,W] by their values on random images.
 
     All in 0..1 and summing to 1 over the channels: softmax; all in 0..1: sigmoid; else logits. Zeros alone,
     as an untrained head gives them, are logits.
     """
-    if not (scores.min() >= 0.0 and scores.max() <= 1.0 and scores.any()):
+    if not (all(run.low >= 0.0 and run.high <= 1.0 for run in runs) and any(run.any for run in runs)):
         return "logits"
-    channels = scores.shape[1] if scores.ndim > 1 else 1
-    if channels > 1 and np.abs(scores.sum(axis=1) - 1.0).max() < SUM_TOLERANCE:
+    if runs[0].shape[1] > 1 and max(run.sums for run in runs) < SUM_TOLERANCE:
         return "softmax"
     return "sigmoid"

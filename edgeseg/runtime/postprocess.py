@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec, Task
 from edgeseg.core.preprocess import Placement
 from edgeseg.errors import EdgesegError, ModelError
-from edgeseg.runtime.resize import bilinear, nearest
+from edgeseg.runtime.resize import bilinear_rows, nearest
+from edgeseg.runtime.strips import strips
 
 MAX_CLASSES = {"semantic": 256, "multilabel": 8}
 """What a uint8 holds: one index, or one bit per class."""
@@ -40,7 +44,7 @@ def class_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement
     Raises:
         ModelError: more classes than a uint8 holds, or scores of another rank.
     """
-    return nearest(decide(_where_decided(scores, spec, placement), spec), placement.frame)
+    return _joined([decide(part, spec) for part in placed(scores, spec, placement)], placement)
 
 
 def confidence_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement) -> NDArray[np.float32]:
@@ -52,18 +56,39 @@ def confidence_map(scores: NDArray[np.float32], spec: ModelSpec, placement: Plac
     Raises:
         ModelError: scores of another rank.
     """
-    return nearest(confidence(_where_decided(scores, spec, placement), spec), placement.frame)
+    return _joined([confidence(part, spec) for part in placed(scores, spec, placement)], placement)
 
 
-def _where_decided(scores: NDArray[np.float32], spec: ModelSpec, placement: Placement) -> NDArray[np.float32]:
-    """Scores without padding, at camera size where they are resized before the decision."""
+def _joined(parts: list[NDArray[Any]], placement: Placement) -> NDArray[Any]:
+    """What was decided in strips of rows, at camera size."""
+    return nearest(np.concatenate(parts, axis=1), placement.frame)
+
+
+def placed(
+    scores: NDArray[np.float32], spec: ModelSpec, placement: Placement
+) -> Iterator[NDArray[np.float32]]:
+    """The scores where the class is decided, without padding, in strips of rows from the top: at camera size
+    with `upsample="scores"`, else at the size of the frame in the input.
+
+    Yields:
+        float32 [N,C,rows,W]; it may be a view of `scores`, and holds STRIP numbers or one row.
+    """
     if scores.ndim != 4:
         raise ModelError(f"scores have the shape {list(scores.shape)}", expected="[N,C,H,W]")
-    if scores.shape[2:] != placement.input:
-        scores = bilinear(scores, placement.input)
     (top, bottom), (left, right) = placement.window
-    scores = scores[:, :, top:bottom, left:right]
-    return bilinear(scores, placement.frame) if spec.postprocess.upsample == "scores" else scores
+    stretched = scores.shape[2:] != placement.input
+    size = placement.frame if spec.postprocess.upsample == "scores" else (bottom - top, right - left)
+
+    def given(start: int, stop: int) -> NDArray[np.float32]:
+        return scores[:, :, start:stop]
+
+    def inside(start: int, stop: int) -> NDArray[np.float32]:
+        start, stop = start + top, stop + top
+        rows = bilinear_rows(given, scores.shape[2], placement.input, start, stop) if stretched else None
+        return (given(start, stop) if rows is None else rows)[..., left:right]
+
+    for start, stop in strips((*scores.shape[:2], *size)):
+        yield bilinear_rows(inside, bottom - top, size, start, stop)
 
 
 def decide(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.uint8]:
@@ -71,7 +96,7 @@ def decide(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.uint8]:
     channels = scores.shape[1]
     require_classes(f"'{spec.name}'", spec.task, channels)
     if spec.task == "semantic" and channels > 1:
-        return np.asarray(scores.argmax(axis=1), np.uint8)
+        return _largest(scores)
     above = scores > np.float32(spec.postprocess.score_threshold())
     return np.packbits(above, axis=1, bitorder="little")[:, 0]
 
@@ -90,3 +115,17 @@ def confidence(scores: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float
     if single:
         probability = np.where(decide(scores, spec) == 1, probability, 1.0 - probability)
     return np.asarray(probability, np.float32)
+
+
+def _largest(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """`scores.argmax(axis=1)`, which would copy the scores to put the channels last."""
+    best = scores[:, 0].copy()
+    index = np.zeros(best.shape, np.uint8)
+    for channel in range(1, scores.shape[1]):
+        values = scores[:, channel]
+        later = (values > best).view(np.uint8)
+        np.maximum(index, later * np.uint8(channel), out=index)
+        np.maximum(best, values, out=best)
+    if np.isnan(best).any():
+        return np.asarray(scores.argmax(axis=1), np.uint8)
+    return index

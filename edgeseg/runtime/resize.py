@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 
 Float = NDArray[np.float32]
+Rows = Callable[[int, int], Float]
+"""Gives the rows of a map from the first to before the second, float32 [..., rows, W]."""
 
 
 def bilinear(maps: Float, size: Size) -> Float:
@@ -17,12 +21,27 @@ def bilinear(maps: Float, size: Size) -> Float:
     ONNX `Resize` with `mode=linear`, `coordinate_transformation_mode=half_pixel`; the same as
     `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
     """
-    if maps.shape[-2] != size[0]:
-        low, high, weight = _neighbours(maps.shape[-2], size[0])
-        maps = _blend(maps[..., low, :], maps[..., high, :], weight[:, None])
+    return bilinear_rows(lambda start, stop: maps[..., start:stop, :], maps.shape[-2], size, 0, size[0])
+
+
+def bilinear_rows(read: Rows, height: int, size: Size, start: int, stop: int) -> Float:
+    """The rows from `start` to before `stop` of what `bilinear` gives, the same numbers.
+
+    Args:
+        read: rows of a map of this `height`; called once, for those that are needed.
+    """
+    if height == size[0]:
+        maps = read(start, stop)
+    else:
+        low, high, weight = _neighbours(height, size[0])
+        low, high, weight = low[start:stop], high[start:stop], weight[start:stop]
+        first = int(low[0])
+        given = read(first, int(high[-1]) + 1)
+        below, above = np.take(given, low - first, axis=-2), np.take(given, high - first, axis=-2)
+        maps = _blend(below, above, weight[:, None])
     if maps.shape[-1] != size[1]:
         low, high, weight = _neighbours(maps.shape[-1], size[1])
-        maps = _blend(maps[..., low], maps[..., high], weight)
+        maps = _blend(np.take(maps, low, axis=-1), np.take(maps, high, axis=-1), weight)
     return maps
 
 

@@ -7,7 +7,6 @@ tell which output that is, the user is asked; nothing is guessed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,9 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.runtime.activation import Activation
 from edgeseg.runtime.postprocess import require_classes
+from edgeseg.runtime.seen import Seen
 
-Outputs = Mapping[str, NDArray[Any]]
+Outputs = Mapping[str, Seen]
 """What a network returned for one image, by name, in its order."""
 
 STRENGTHS = (1.0, 8.0)
@@ -104,7 +104,7 @@ def listing(outputs: Outputs) -> str:
     return ", ".join(f"'{n}' {v.dtype} {list(v.shape)}" for n, v in outputs.items()) or "no tensor"
 
 
-def covers(scores: Size, image: Size) -> bool:
+def covers(scores: tuple[int, ...], image: Size) -> bool:
     """Whether a map of this size covers the image: no smaller than it, or 1/s of both its sides, s whole.
 
     Strided layers round a side up or down. Convolutions without padding lose the border and give other sizes.
@@ -147,14 +147,14 @@ def _fault(
             "export the network without its own argmax or threshold",
         )
     if not _is_float_map(value):
-        squeezed = value.ndim == 3 and covers(value.shape[1:], size)
+        squeezed = len(value.shape) == 3 and covers(value.shape[1:], size)
         hint = "keep the axis of the channels when you export it: [1,1,H,W]" if squeezed else ""
         return f"{what} is no float [N,C,H,W]", hint
     if len(values) < len(runs) or any(v.shape != value.shape for v in values) or value.shape[0] != 1:
         return f"{what} has no one map per image: a list of found objects?", ASK
     if value.shape[2:] == (1, 1) and size != (1, 1):
         return f"{what} is one value per image: a classification", ASK
-    if not np.isfinite(value).all():
+    if not value.finite:
         return f"{what} holds NaN or infinite values on a random image", "check its weights and its divisions"
     if _channels_last(value, size) and not stretch:
         return f"{what} has its channels last", "transpose it to [N,C,H,W] and export the network again"
@@ -168,32 +168,29 @@ def _fault(
     return "", ""
 
 
-def _is_float_map(value: NDArray[Any]) -> bool:
-    return value.ndim == 4 and value.dtype.kind == "f"
+def _is_float_map(value: Seen) -> bool:
+    return len(value.shape) == 4 and value.dtype.kind == "f"
 
 
-def _lists_objects(name: str, value: NDArray[Any], size: Size) -> bool:
+def _lists_objects(name: str, value: Seen, size: Size) -> bool:
     """Boxes, or rows [1,objects,values] of queries or anchors: as of Mask R-CNN, Mask2Former, YOLO."""
-    rows = value.ndim == 3 and value.dtype.kind == "f" and not covers(value.shape[1:], size)
+    rows = len(value.shape) == 3 and value.dtype.kind == "f" and not covers(value.shape[1:], size)
     return rows or name.rpartition(".")[2] == "boxes"
 
 
-def _holds_ids(values: Sequence[NDArray[Any]]) -> bool:
+def _holds_ids(values: Sequence[Seen]) -> bool:
     """Whether one channel holds whole numbers that are not all zero (as those of an untrained head are)."""
     if values[0].dtype.kind in "biu":
         return True
-    if values[0].ndim == 4 and values[0].shape[1] != 1:
+    if len(values[0].shape) == 4 and values[0].shape[1] != 1:
         return False
-    seen = np.concatenate([v.ravel() for v in values])
-    return bool(
-        seen.size and seen.any() and (seen >= 0).all() and (seen < 2**16).all() and (seen % 1 == 0).all()
-    )
+    return any(value.any for value in values) and all(value.whole for value in values)
 
 
-def _channels_last(value: NDArray[Any], size: Size) -> bool:
+def _channels_last(value: Seen, size: Size) -> bool:
     return covers(value.shape[1:3], size) and not covers(value.shape[2:], size)
 
 
-def _pixels(value: NDArray[Any], size: Size) -> int:
+def _pixels(value: Seen, size: Size) -> int:
     height, width = value.shape[1:3] if _channels_last(value, size) else value.shape[2:]
     return int(height * width)

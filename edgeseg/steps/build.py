@@ -164,12 +164,14 @@ def _write(
     stored = as_stored(made.shipped, made.model, target, rest) or deploy
     if int8:
         stored, plain = dequantized(stored), dequantized(network)
-        arrays["confident"] = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)["confident"]
-    arrays["stored"] = arrays["class_map"] if stored is deploy else class_maps(stored, frames)
-    moved = float(arrays.pop("moved")[:-1].mean())
+        exact = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)
+        arrays |= {"confident": exact["confident"], "stored": exact["class_map"]}
+    else:
+        arrays["stored"] = arrays["class_map"] if stored is deploy else class_maps(stored, frames)
+    moved, right = float(arrays.pop("moved")[:-1].mean()), arrays.pop("plain")
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]
-    shows = smallest_shown(network, spec, frames, stable, golden.min_agreement)
+    shows = smallest_shown(network, spec, frames, right, stable, golden.min_agreement)
     return msgspec.structs.replace(golden, compared=float(stable.mean()), moved=moved, shows=shows), made.kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -86,7 +87,7 @@ def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto
     return graph, check_against_onnx(graph, original, _inputs(spec, batch, context))
 
 
-def _inputs(spec: ModelSpec, batch: int, context: Context) -> dict[str, Array]:
+def _inputs(spec: ModelSpec, batch: int, context: Context) -> Mapping[str, Array]:
     from edgeseg.graph.check import check_images
 
     frames = context.frames

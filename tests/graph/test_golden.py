@@ -11,7 +11,8 @@ from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.faults import smallest_shown
 from edgeseg.graph.fp16 import to_fp16
-from edgeseg.graph.golden import FULL_BITS, INT8_BITS, golden, stable_pixels
+from edgeseg.graph.golden import FULL_BITS, INT8_BITS, golden
+from edgeseg.graph.margins import margins, margins_as, stable_pixels
 from edgeseg.runtime.preprocess import preprocess
 
 NOISE = 1e-3
@@ -21,6 +22,12 @@ def noisy(scores: np.ndarray) -> np.ndarray:
     """What rounding that moves every score up or down by NOISE makes of them."""
     signs = np.random.default_rng(0).choice((-1.0, 1.0), scores.shape)
     return (scores + NOISE * signs).astype(np.float32)
+
+
+def stable(exact: np.ndarray, found: np.ndarray, spec, step: float = 0.0) -> np.ndarray:
+    """Of whole scores in two strips."""
+    before = margins((exact[:, :, :3], exact[:, :, 3:]), spec)
+    return stable_pixels(before.apart, margins_as(before, (found[:, :, :2], found[:, :, 2:]), spec), step)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
@@ -40,6 +47,7 @@ def test_stable_pixels_survive_half_precision(channels, upsample):
         "confident": ("bool", (1, 60, 70)),
         "stable": ("bool", (1, 60, 70)),
         "moved": ("float32", (1,)),
+        "plain": ("uint8", (1, 60, 70)),
     }
     assert 0.5 < result["stable"].mean() <= result["confident"].mean()
     half = outputs_of(to_fp16(deploy, {})[0], frames)["class_map"]
@@ -65,14 +73,14 @@ def test_a_margin_within_the_noise_is_not_stable():
     scores = np.zeros((1, 4, 32, 48), np.float32)
     scores[:, 0], scores[:, 1] = 1.0, 0.5
     scores[0, 1, 3, 5] = 1.0 - 2 * NOISE
-    stable = stable_pixels(scores, noisy(scores), spec_of())
-    assert not stable[0, 3, 5] and stable.sum() == stable.size - 1
+    kept = stable(scores, noisy(scores), spec_of())
+    assert not kept[0, 3, 5] and kept.sum() == kept.size - 1
 
 
 def test_every_threshold_of_a_bit_mask_counts():
     scores = np.ones((1, 4, 32, 48), np.float32)
     scores[0, 2, 7, 9] = -NOISE
-    assert not stable_pixels(scores, noisy(scores), spec_of(task="multilabel"))[0, 7, 9]
+    assert not stable(scores, noisy(scores), spec_of(task="multilabel"))[0, 7, 9]
 
 
 def test_noise_in_one_place_leaves_the_rest_of_the_frame_compared():
@@ -80,14 +88,14 @@ def test_noise_in_one_place_leaves_the_rest_of_the_frame_compared():
     scores[:, 0] = 0.1
     found = scores.copy()
     found[0, 0, :4, :4] += 1.0
-    stable = stable_pixels(scores, found, spec_of(classes=default_classes(2)))
-    assert not stable[0, :4, :4].any()
+    kept = stable(scores, found, spec_of(classes=default_classes(2)))
+    assert not kept[0, :4, :4].any()
 
 
 def test_two_scores_on_one_level_of_the_class_decision_are_a_tie():
     scores = np.zeros((1, 2, 8, 8), np.float32)
     scores[:, 0] = 0.05
-    same = stable_pixels(
+    same = stable(
         scores, scores, spec_of(classes=default_classes(2)), step=ScoreGrid(scale=0.1, zero_point=0).scale
     )
     assert not same.any()
@@ -98,7 +106,7 @@ def test_a_score_that_is_not_a_number_is_not_stable():
     scores[:, 0] = 1.0
     found = scores.copy()
     found[0, 0, 2, 2] = np.nan
-    assert not stable_pixels(scores, found, spec_of(classes=default_classes(2)))[0, 2, 2]
+    assert not stable(scores, found, spec_of(classes=default_classes(2)))[0, 2, 2]
 
 
 def test_the_frames_of_golden_are_the_input_of_the_plain_graph():
@@ -112,7 +120,8 @@ def test_a_check_on_fewer_pixels_shows_only_larger_faults():
     spec, frames = spec_of(), smooth_frames(2, (32, 48))
     everywhere = np.ones((2, 32, 48), bool)
     result = golden(compose(network(), spec, (32, 48)), network(), spec, frames, bits=8)
-    all_pixels = smallest_shown(network(), spec, frames, everywhere, 0.995)
+    right = result["plain"]
+    all_pixels = smallest_shown(network(), spec, frames, right, everywhere, 0.995)
     assert all_pixels == pytest.approx(0.005)
-    assert smallest_shown(network(), spec, frames, result["stable"], 0.995) > all_pixels
-    assert smallest_shown(network(), spec, frames, ~everywhere, 0.995) is None
+    assert smallest_shown(network(), spec, frames, right, result["stable"], 0.995) > all_pixels
+    assert smallest_shown(network(), spec, frames, right, ~everywhere, 0.995) is None

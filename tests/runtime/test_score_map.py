@@ -7,6 +7,7 @@ import pytest
 
 from edgeseg.errors import GraphError, ModelError
 from edgeseg.runtime.score_map import covers, find_score_map, noise, settled_task
+from edgeseg.runtime.seen import Seen, seen
 
 SIZE = (40, 56)
 
@@ -15,8 +16,12 @@ def drawn(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+def look(outputs: dict[str, np.ndarray]) -> dict[str, Seen]:
+    return {name: seen(value) for name, value in outputs.items()}
+
+
 def found(outputs: dict[str, np.ndarray], **options) -> str:
-    return find_score_map([outputs, outputs], options.pop("size", SIZE), **options)
+    return find_score_map([look(outputs), look(outputs)], options.pop("size", SIZE), **options)
 
 
 def test_the_only_float_map_counts_and_of_several_the_largest():
@@ -77,7 +82,7 @@ def test_a_detection_dictionary_is_refused_whatever_it_found():
     assert "--set output=NAME" in caught.value.hint and found(yolo, stated="output1") == "output1"
     assert found({"scores": drawn(1, 6, *SIZE), "max_prob": drawn(1, *SIZE)}) == "scores"
     with pytest.raises(ModelError, match="no one map per image"):
-        find_score_map([{"masks": drawn(1, 1, *SIZE)}, {"masks": drawn(0, 1, *SIZE)}], SIZE)
+        find_score_map([look({"masks": drawn(count, 1, *SIZE)}) for count in (1, 0)], SIZE)
 
 
 def test_zeros_of_an_untrained_head_are_scores_unless_the_graph_says_otherwise():

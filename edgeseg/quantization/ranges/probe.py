@@ -41,7 +41,7 @@ def opener(engine: str = ONNXRUNTIME, threads: int = 2, device: Device = LOCAL) 
 
 
 def _here(model: ModelProto, threads: int) -> Probe:
-    return partial(run, session(model, threads=threads))
+    return partial(run, session(model, threads=threads, keep=True))
 
 
 def _there(model: ModelProto, target: Target, device: Device) -> Probe:
