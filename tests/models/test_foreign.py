@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import CheckpointError, ModelError
@@ -317,6 +318,35 @@ def test_an_exported_program_needs_trust(program: Path, tmp_path: Path):
     write_safetensors(tmp_path / "w.safetensors", loaded.module)
     again = rebuild(loaded.spec, tmp_path / "w.safetensors", trusted=ModelChoice(name=str(program)))
     assert torch.equal(loaded.module.eval()(image), again(image))
+
+
+def test_an_exported_program_tells_its_channels(tmp_path: Path):
+    network = torch.nn.Conv2d(5, 4, 3, padding=1).eval()
+    file = tmp_path / "five.pt2"
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 5, *SIZE),)), file)
+    held = Frame(order="r,g,b,nir,depth", dtype="float32")
+    wide = Frame(order="gray", dtype="uint16", maximum=4095.0)
+    deep = Frame(order="5", dtype="uint16", maximum=4095.0)
+    for frame, found in ((None, Frame(order="5")), (wide, deep), (held, held)):
+        loaded = resolve(ModelChoice(name=str(file)), trust_file=True, frame=frame)
+        assert loaded.spec.preprocess.frame == found
+    with pytest.raises(ModelError) as caught:
+        resolve(ModelChoice(name=str(file), preprocess={"frame": "gray"}), trust_file=True)
+    assert "it takes 5 channel(s), and was given 1" in caught.value.hint
+
+
+def test_a_checkpoint_is_adapted_to_the_stated_frame_of_a_factory(tmp_path: Path):
+    file = tmp_path / "net.py"
+    file.write_text(HEAD + "def make(channels=1):\n    return nn.Conv2d(channels, 2, 1)\n")
+    weight = torch.tensor([[1.0, 2.0, 4.0], [-1.0, 0.5, 3.0]])[..., None, None]
+    torch.save({"weight": weight, "bias": torch.zeros(2)}, tmp_path / "w.pt")
+    choice = ModelChoice(name=f"{file}:make", weights=str(tmp_path / "w.pt"), input_size=SIZE)
+    with pytest.raises(CheckpointError, match=r"weight is \[2, 3, 1, 1\]") as caught:
+        resolve(choice, frame=Frame(order="gray"))
+    assert "state what its 1 channel(s) are, and the weights for 3 are adapted" in caught.value.hint
+    loaded = resolve(msgspec.structs.replace(choice, preprocess={"frame": "gray"}))
+    assert loaded.module.weight.flatten().tolist() == [7.0, 2.5]
+    assert "gray got the average of r, g, b, scaled to the same sum" in str(loaded.notes)
 
 
 def test_a_broken_exported_program(tmp_path: Path):

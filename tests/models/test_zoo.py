@@ -31,6 +31,14 @@ def test_listed_parameters_stride_and_output_size_are_true(name: str):
         assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 19, 64, 96)
 
 
+@pytest.mark.parametrize("channels", [1, 4, 5])
+@pytest.mark.parametrize("name", MODELS.names())
+def test_families_take_any_number_of_channels(name: str, channels: int):
+    with torch.inference_mode():
+        scores = family(name).create(3, channels).eval()(torch.zeros(1, channels, 32, 64))
+    assert scores.shape == (1, 3, 32, 64)
+
+
 def test_listing_needs_no_torch():
     code = "import sys; from edgeseg.flow.listing import models; models(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

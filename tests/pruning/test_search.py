@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import copy
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
-from edgeseg.core.model_spec import Pruned
+from edgeseg.core.frame import Frame
+from edgeseg.core.model_spec import ModelSpec, Pruned, Source, default_classes
+from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models import family
+from edgeseg.models.checkpoint import write_safetensors
+from edgeseg.models.load import rebuild
 from edgeseg.models.pruning import replay
 from edgeseg.pruning import Costs, find_units, score, shrink
 
@@ -57,6 +62,26 @@ def test_networks_of_the_zoo_shrink_and_history_gives_the_same_network(name, opt
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         assert torch.equal(module(image), small(image))
+
+
+def test_a_network_of_five_channels_is_pruned_and_rebuilt(tmp_path):
+    torch.manual_seed(0)
+    options = {"decoder_channels": (16, 16, 8, 8, 8)}
+    module = family("mobile-unet").create(2, 5, **options).eval()
+    spec = ModelSpec(
+        name="five",
+        source=Source(kind="zoo", ref="mobile-unet", options=options),
+        input_size=(32, 64),
+        classes=default_classes(2),
+        preprocess=Preprocess(frame=Frame(order="r,g,b,nir,depth", dtype="float32")),
+    )
+    small, history, _ = pruned(module, spec.input_shape, 0.5)
+    write_safetensors(tmp_path / "w.safetensors", small)
+    source = msgspec.structs.replace(spec.source, pruning=tuple(history))
+    again = rebuild(msgspec.structs.replace(spec, source=source), tmp_path / "w.safetensors")
+    image = torch.randn(1, *spec.input_shape)
+    with torch.inference_mode():
+        assert torch.equal(again(image), small(image))
 
 
 def test_removed_channels_are_those_that_matter_least(network, shape):

@@ -8,7 +8,7 @@ import torch
 from edgeseg.core.frame import Frame
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.training.augment import jitter, resize_label, training_sample
+from edgeseg.training.augment import jitter, lit, resize_label, training_sample
 from edgeseg.training.losses import IGNORE
 from edgeseg.training.settings import TrainSettings
 
@@ -78,6 +78,77 @@ def test_jitter_changes_colours_within_range():
     assert not np.allclose(changed, pixels)
     assert changed.min() >= 0.0 and changed.max() <= 255.0
     assert np.array_equal(jitter(pixels, Frame(), 0.0, np.random.default_rng(1)), pixels)
+
+
+class Stated:
+    """A generator that draws what it was told: brightness, contrast, saturation."""
+
+    def __init__(self, *drawn: float) -> None:
+        self.drawn = drawn
+
+    def uniform(self, low: float, high: float, size: int) -> np.ndarray:
+        assert size == len(self.drawn)
+        return np.array(self.drawn)
+
+
+def row(*pixels: tuple[float, ...]) -> np.ndarray:
+    return np.array([pixels], np.float32)
+
+
+GRAY = Frame(order="gray", dtype="uint16", maximum=4095.0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "drawn", "before", "after"),
+    [
+        # mean 2000; contrast 1.2: 800, 1400, 3800; brightness 1.1
+        (GRAY, (1.1, 1.2, 1.5), [(1000,), (1500,), (3500,)], [(880,), (1540,), (4095,)]),
+        # each channel about its own mean: 15 and 150
+        (Frame(order="2"), (1.0, 0.8, 1.0), [(10, 100), (20, 200)], [(11, 110), (19, 190)]),
+        # grey 0.299 * 100 = 29.9 and 58.7; saturation 0.5; mean 44.3; contrast 1; depth stays
+        (
+            Frame(order="r,g,b,depth", dtype="uint16"),
+            (2.0, 1.0, 0.5),
+            [(100, 0, 0, 7), (0, 100, 0, 70)],
+            [(129.9, 29.9, 29.9, 7), (58.7, 158.7, 58.7, 70)],
+        ),
+        # floats have no ends
+        (
+            Frame(order="gray,depth", dtype="float32"),
+            (2.0, 1.0, 1.0),
+            [(-0.5, -3), (0.9, 9)],
+            [(-1, -3), (1.8, 9)],
+        ),
+    ],
+)
+def test_jitter_by_hand(frame: Frame, drawn, before, after):
+    pixels = row(*before)
+    assert np.allclose(jitter(pixels, frame, 0.5, Stated(*drawn)), row(*after), atol=1e-3)
+    assert np.array_equal(pixels, row(*before))
+
+
+def test_what_is_no_light_is_not_jittered():
+    lit_of = {text: lit(Frame.parse(text)) for text in ("r,g,b,depth", "depth,gray", "5", "nir,swir", "bgr")}
+    assert lit_of == {
+        "r,g,b,depth": [0, 1, 2],
+        "depth,gray": [1],
+        "5": [0, 1, 2, 3, 4],
+        "nir,swir": [0, 1],
+        "bgr": [0, 1, 2],
+    }
+
+
+@pytest.mark.parametrize("text", ["gray:uint16:4095", "b,g,r,depth:float32", "5:uint16"])
+@pytest.mark.parametrize("resize", ["stretch", "none"])
+def test_samples_of_other_frames_are_what_the_device_shows(text: str, resize: str):
+    contract = Preprocess(
+        frame=Frame.parse(text), color="bgr", resize=resize, pad_space="pixel", pad_value=3.0
+    )
+    values = np.random.default_rng(0).random((20, 30, contract.channels)) * contract.frame.full
+    image, label = values.astype(contract.frame.dtype), np.zeros((20, 30), np.uint8)
+    pixels, _ = training_sample(image, label, contract, (32, 48), NONE, np.random.default_rng(0))
+    expected = preprocess(image[None], contract.of_images, (32, 48))[0]
+    assert np.allclose(pixels.numpy(), expected, atol=1e-4)
 
 
 def test_crops_come_from_everywhere(frame):
