@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeseg.core.frame import COLORS
+from edgeseg.core.frame import COLORS, Frame
 from edgeseg.core.preprocess import Preprocess
-from edgeseg.models.framing import frame_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,8 +47,8 @@ def adapted(kernel: Tensor, source: Sequence[str], target: Sequence[str]) -> Ten
 
     Inputs are normalised: a channel is about 0 with a deviation of 1, whatever it shows. Where all channels
     show the same, as red, green and blue do of what is gray, the new kernel gives what the old one gave. The
-    mean and deviation of gray are the averages of those of the colours, which differ by 2% of the deviation
-    and 0.2 deviations in the mean for ImageNet: that much is left, and BatchNorm or a training takes it.
+    mean and deviation of gray are the averages of those of the colours, which differ by 1% in the deviation
+    and by 0.2 deviations in the mean for ImageNet: that much is left.
     """
     import torch
 
@@ -73,7 +72,7 @@ def fitted(
 
     Args:
         state: under the names of the network.
-        source: channels that it reads; those of `frame_of` where so many do not fit it.
+        source: channels that it reads; those of `Frame.fitting` where it is another number.
     """
     name = first_convolution(network, pixels.channels)
     kernel = None if name is None else state.get(name)
@@ -82,7 +81,7 @@ def fitted(
     own, takes = network.state_dict()[name].shape, int(kernel.shape[1])
     if takes == pixels.channels or kernel.shape != (own[0], takes, *own[2:]):
         return state, ()
-    read = source if len(source) == takes else frame_of(takes).with_colors(pixels.color).names
+    read = source if len(source) == takes else Frame.fitting(takes, None).with_colors(pixels.color).names
     return {**state, name: adapted(kernel, read, pixels.names)}, (_note(read, pixels.names),)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.model_ref import ModelRef
 from edgeseg.core.model_spec import ModelSpec, Source, Weights, with_ignored
-from edgeseg.core.preprocess import Preprocess, assumed_normalisation
+from edgeseg.core.preprocess import Preprocess, assumed_frame, assumed_normalisation
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
 from edgeseg.models._common import (
@@ -30,7 +30,7 @@ from edgeseg.models._common import (
 from edgeseg.models.checkpoint import Checkpoint, State, aligned, head_channels, load_into, require_finite
 from edgeseg.models.feeding import Feeding
 from edgeseg.models.first_convolution import fitted
-from edgeseg.models.framing import candidates, preprocess_of, stated_frame, unstated
+from edgeseg.models.framing import candidates, preprocess_of, stated_frame
 from edgeseg.models.options import plain
 from edgeseg.models.outputs import one_output
 from edgeseg.models.user_code import (
@@ -132,8 +132,8 @@ def _foreign(
     _, classes = settle_classes(choice, classes, None, task=task, channels=channels)
     if weights:
         notes = (*assumed_normalisation(choice.preprocess), *notes)
-    if "frame" not in choice.preprocess:
-        notes = (*notes, *unstated(frame, held.frame))
+    pixels = preprocess_of(choice, Preprocess(), frame)
+    notes = (*notes, *assumed_frame(choice.preprocess, pixels))
     spec = ModelSpec(
         name=ModelRef.parse(source.ref).name,
         source=msgspec.structs.replace(source, output=path),
@@ -142,7 +142,7 @@ def _foreign(
         input_size=fed.size,
         classes=classes,
         ignore_index=held.ignore_index,
-        preprocess=preprocess_of(choice, Preprocess(), frame),
+        preprocess=pixels,
         postprocess=msgspec.structs.replace(contract, output="", activation=activation),
     )
     module = one_output(network, path, frozen=source.kind == "pt2")

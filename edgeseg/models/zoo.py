@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.frame import COLORS, Frame
 from edgeseg.core.model_spec import ModelSpec, Option, Source
-from edgeseg.core.preprocess import Preprocess
+from edgeseg.core.preprocess import Preprocess, assumed_frame
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.models import Family, family
 from edgeseg.models._common import (
@@ -25,7 +25,7 @@ from edgeseg.models._family import INITIAL_OPTIONS
 from edgeseg.models.card import Card, card_of
 from edgeseg.models.checkpoint import aligned, load_into, read_state_dict
 from edgeseg.models.first_convolution import channels_taken, fitted
-from edgeseg.models.framing import frame_of, preprocess_of, stated_frame, unstated
+from edgeseg.models.framing import preprocess_of, stated_frame
 from edgeseg.models.options import checked
 from edgeseg.runtime.score_map import settled_task
 
@@ -61,7 +61,7 @@ def from_zoo(choice: ModelChoice, held: Held) -> Loaded:
         state = aligned(network, state, file)
         takes = channels_taken(network, frame.channels, state) or frame.channels
         if known is None and takes != frame.channels:
-            frame = frame_of(takes)
+            frame = Frame.fitting(takes, held.frame)
             network = create(takes, architecture)
     pixels = preprocess_of(choice, card.preprocess if card else Preprocess(), frame)
     if checkpoint and state is not None:
@@ -83,7 +83,9 @@ def from_zoo(choice: ModelChoice, held: Held) -> Loaded:
         postprocess=contract,
     )
     spec.check_input_size()
-    return Loaded(spec, network.eval(), notes=notes if known else (*notes, *unstated(frame, held.frame)))
+    if known is None:
+        notes = (*notes, *assumed_frame(choice.preprocess, pixels))
+    return Loaded(spec, network.eval(), notes=notes)
 
 
 def known_contract(choice: ModelChoice, frame: Frame | None = None) -> Preprocess:

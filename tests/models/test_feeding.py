@@ -94,12 +94,12 @@ def test_the_frame_is_that_of_the_data_if_the_network_takes_it(tmp_path: Path):
     wide, deep = Frame(order="gray", dtype="uint16"), Frame(order="r,g,b,depth", dtype="float32")
     loaded = resolve(net(tmp_path, "grey"), frame=wide)
     assert loaded.spec.preprocess.frame == wide and loaded.spec.preprocess.mean == (0.449,)
-    assert "frames are gray:uint16, as the images of the data are; state others with --set frame=" in str(
+    assert "frames are gray:uint16 (order:dtype:maximum), as the network and the images tell" in str(
         loaded.notes
     )
     alone = resolve(net(tmp_path, "grey"), frame=deep)
-    assert alone.spec.preprocess.frame == Frame(order="gray")
-    assert "frames are gray, since the network takes 1 channel(s)" in str(alone.notes)
+    assert alone.spec.preprocess.frame == Frame(order="gray", dtype="float32")
+    assert "frames are gray:float32 (" in str(alone.notes)
     stated = resolve(net(tmp_path, "grey", preprocess={"frame": {"order": "gray"}}), frame=wide)
     assert stated.spec.preprocess.frame == Frame(order="gray")
 

@@ -105,7 +105,7 @@ def test_random_weights_follow_the_data():
     choice = ModelChoice(name="mobile-unet", options=SMALL, input_size=SIZE)
     loaded = resolve(choice, frame=Frame(order="gray", dtype="uint16"))
     assert loaded.spec.input_shape == (1, *SIZE)
-    assert "frames are gray:uint16, as the images of the data are" in str(loaded.notes)
+    assert "frames are gray:uint16 (order:dtype:maximum)" in str(loaded.notes)
 
 
 def encoder(tmp_path: Path, channels: int) -> tuple[ModelChoice, torch.Tensor]:

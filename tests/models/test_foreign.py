@@ -325,7 +325,9 @@ def test_an_exported_program_tells_its_channels(tmp_path: Path):
     file = tmp_path / "five.pt2"
     torch.export.save(torch.export.export(network, (torch.zeros(1, 5, *SIZE),)), file)
     held = Frame(order="r,g,b,nir,depth", dtype="float32")
-    for frame, found in ((None, Frame(order="5")), (Frame(order="gray"), Frame(order="5")), (held, held)):
+    wide = Frame(order="gray", dtype="uint16", maximum=4095.0)
+    deep = Frame(order="5", dtype="uint16", maximum=4095.0)
+    for frame, found in ((None, Frame(order="5")), (wide, deep), (held, held)):
         loaded = resolve(ModelChoice(name=str(file)), trust_file=True, frame=frame)
         assert loaded.spec.preprocess.frame == found
     with pytest.raises(ModelError) as caught:
