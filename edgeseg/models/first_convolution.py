@@ -38,7 +38,7 @@ def channels_taken(network: nn.Module, channels: int, state: State) -> int | Non
 
 
 def adapted(kernel: Tensor, source: Sequence[str], target: Sequence[str]) -> Tensor:
-    """A kernel [O,M,h,w] over the channels `source` as one [O,N,h,w] over `target`.
+    """A kernel [O,M,h,w] over the channels `source` as one float32 [O,N,h,w] over `target`.
 
     Channels of the same name keep their weights, others get the average of the colours' (of all, where there
     are none); then all are scaled by the channels read before over those read now, and the sum over the
@@ -60,7 +60,7 @@ def adapted(kernel: Tensor, source: Sequence[str], target: Sequence[str]) -> Ten
     parts = [whole[:, known[name]] if name in known else average for name in target]
     result = torch.stack(parts, 1) * (len(read) / len(target))
     missing = whole[:, read].sum(1, keepdim=True) - result.sum(1, keepdim=True)
-    return (result + missing / len(target)).to(kernel.dtype)
+    return result + missing / len(target)
 
 
 def fitted(
