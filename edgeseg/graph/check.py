@@ -14,6 +14,7 @@ from edgeseg.core.preprocess import Preprocess, Shape, Size
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import shape_of
 from edgeseg.graph.reference import run, session
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.preprocess import preprocess
 
 if TYPE_CHECKING:
@@ -33,17 +34,19 @@ Reference = Callable[[NDArray[np.float32]], Sequence[Array]]
 def check_images(
     frames: Array, kind: str, contract: Preprocess, input_size: Size
 ) -> dict[str, NDArray[np.float32]]:
-    """Inputs [N,C,*input_size] by kind: the frames [N,H,W,C], black and white ones, `constant` (zero, the
+    """Inputs [N,C,*input_size] by kind: the frames [N,...], black and white ones, `constant` (zero, the
     mean colour of most contracts), and `out of range`: pixels from minus the full value to twice it."""
     full = contract.frame.full
-    black, white = np.zeros_like(frames), np.full_like(frames, full)
+    of_images = contract.of_images
+    flat = of_images.frame.shape(len(frames), *frame_size(frames, contract.frame))
+    black, white = (np.full(flat, value, contract.frame.dtype) for value in (0, full))
     multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in contract.affine())
     shape = (len(frames), contract.channels, *input_size)
     pixels = np.random.default_rng(1).uniform(-full, 2 * full, shape).astype(np.float32)
     return {
         kind: preprocess(frames, contract, input_size),
-        "black": preprocess(black, contract, input_size),
-        "white": preprocess(white, contract, input_size),
+        "black": preprocess(black, of_images, input_size),
+        "white": preprocess(white, of_images, input_size),
         "constant": np.zeros(shape, np.float32),
         "out of range": pixels * multiplier + offset,
     }

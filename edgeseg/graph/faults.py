@@ -13,6 +13,7 @@ from edgeseg.core.ports import Array
 from edgeseg.graph.editor import Editor
 from edgeseg.graph.reference import run, session
 from edgeseg.graph.shapes import static_shapes
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 
@@ -47,7 +48,7 @@ def smallest_shown(
         return None
     opened, source = session(model), plain.graph.input[0]
     batch = source.type.tensor_type.shape.dim[0].dim_value
-    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     image = preprocess(frames, spec.preprocess, spec.input_size)
     output = spec.postprocess.output or plain.graph.output[0].name
 

@@ -15,6 +15,7 @@ from edgeseg.graph.deploy import CLASS_MAP
 from edgeseg.graph.reference import run, session
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.graph.wide_frames import as_input
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.resize import bilinear, nearest
@@ -50,7 +51,7 @@ def golden(
 
     Args:
         plain: the network in `deploy`, with a batch that divides the number of frames.
-        frames: [N,H,W,C].
+        frames: as `spec.preprocess.frame` says.
         bits: significant bits of what the engine computes with.
         full_bits: those that it keeps at full precision: INT8_BITS with levels of int8 between its nodes.
         grid: levels that the class decision of `deploy` reads.
@@ -60,7 +61,7 @@ def golden(
         `full_bits`, and `stable`, those of them that keep it in `bits`; `moved` float32 [N]: the share
         of the pixels of each frame whose class is another in `full_bits`.
     """
-    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     image = preprocess(frames, spec.preprocess, spec.input_size)
     output = spec.postprocess.output or plain.graph.output[0].name
     scores = _in_batches(plain, image)[output]
@@ -82,7 +83,7 @@ def golden(
 
 
 def class_maps(deploy: ModelProto, frames: Array) -> NDArray[np.uint8]:
-    """uint8 [N,H,W] of a deploy graph for frames [N,H,W,C], unoptimised in ONNX Runtime."""
+    """uint8 [N,H,W] of a deploy graph for frames [N,...], unoptimised in ONNX Runtime."""
     found: NDArray[np.uint8] = _in_batches(deploy, as_input(deploy, frames))[CLASS_MAP]
     return found
 
