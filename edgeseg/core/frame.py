@@ -7,6 +7,19 @@ from typing import Literal, get_args
 
 import msgspec
 
+from edgeseg.core.layouts import (
+    BAYER,
+    LAYOUTS,
+    OTHER_LAYOUTS,
+    PACKED_RAW,
+    YCBCR,
+    YUV,
+    Layout,
+    Ycbcr,
+    array_shape,
+    multiples,
+    picture_size,
+)
 from edgeseg.errors import InputError
 
 Dtype = Literal["uint8", "uint16", "float32"]
@@ -18,7 +31,7 @@ _ORDERS = {"rgb": COLORS, "bgr": COLORS[::-1], "gray": ("gray",)}
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one frame of a camera is: an array [H,W,C].
+    """What one frame of a camera is: an array [H,W,C], or one of another layout that is converted to RGB.
 
     Attributes:
         order: what the channels are: `rgb`, `bgr`, `gray`, their names joined by commas (`r,g,b,depth`), or
@@ -26,13 +39,18 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         dtype: of a value.
         maximum: the value of full light: 255, 65535 or 1.0 by the dtype unless stated, as 4095 of a camera
             with 12 bits in uint16.
+        layout: how the pixels lie in memory; other than `packed`, the network sees rgb.
+        ycbcr: of `nv12` and `yuyv`, how luma and chroma are made of colours; `bt601` unless stated.
     """
 
     order: str = "rgb"
     dtype: Dtype = "uint8"
     maximum: float | None = None
+    layout: Layout = "packed"
+    ycbcr: Ycbcr | None = None
 
     def __post_init__(self) -> None:
+        self._check_layout()
         names = self.names
         letters = len(names) == 1 and len(self.order) > 2 and set(self.order) <= set("rgbax")
         if letters or not all(names) or len(set(names)) < len(names) or not 1 <= len(names) <= MOST_CHANNELS:
@@ -47,15 +65,32 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             held = "a finite number" if math.isinf(most) else f"at most {most:.0f}"
             raise ValueError(f"maximum is {self.maximum}, expected a number above 0, {held} in {self.dtype}")
 
+    def _check_layout(self) -> None:
+        if self.layout != "packed" and self.order != "rgb":
+            raise ValueError(f"order is {self.order!r}, expected rgb: {self.layout} is converted to it")
+        if self.layout in YUV:
+            if self.dtype != "uint8" or self.maximum not in (None, 255):
+                raise ValueError(f"{self.layout} holds uint8 with full light at 255, as ycbcr says")
+            if self.ycbcr is None:
+                msgspec.structs.force_setattr(self, "ycbcr", YCBCR[0])
+        elif self.ycbcr is not None:
+            raise ValueError(f"ycbcr is {self.ycbcr!r}, expected none: {self.layout} has no luma and chroma")
+        elif self.layout != "packed" and self.dtype == "float32":
+            raise ValueError(f"the dtype of {self.layout} is float32, expected uint8 or uint16")
+
     @classmethod
     def parse(cls, text: str) -> Frame:
-        """`ORDER[:DTYPE[:MAXIMUM]]`, as in `gray`, `bgr:uint16` or `r,g,b,depth:float32:10`.
+        """`ORDER[:DTYPE[:MAXIMUM]]`, as in `gray`, `bgr:uint16` or `r,g,b,depth:float32:10`; a Bayer layout
+        in place of ORDER, as in `bayer_rggb:uint16:4095`; or `nv12[:YCBCR]` or `yuyv[:YCBCR]`, as in
+        `nv12:bt709-full`.
 
         Raises:
             InputError: another text.
         """
         order, _, rest = text.partition(":")
         dtype, _, maximum = rest.partition(":")
+        if order in (*LAYOUTS, *OTHER_LAYOUTS) or order.startswith("bayer"):
+            return cls._parse_layout(text, order, dtype, maximum)
         try:
             if dtype and dtype not in get_args(Dtype):
                 raise ValueError(f"the dtype is {dtype!r}, expected one of {', '.join(get_args(Dtype))}")
@@ -70,11 +105,39 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 expected="ORDER[:DTYPE[:MAXIMUM]], as in gray, bgr:uint16:4095 or r,g,b,depth:float32",
             ) from None
 
+    @classmethod
+    def _parse_layout(cls, text: str, layout: str, rest: str, maximum: str) -> Frame:
+        try:
+            if layout not in LAYOUTS[1:]:
+                raise ValueError(f"the layout is {layout!r}, expected one of {', '.join(LAYOUTS[1:])}")
+            if rest in PACKED_RAW:
+                raise ValueError(
+                    f"{rest} values share bytes, and no engine here takes them apart; let the driver or the "
+                    f"program unpack them to 16 bits, and say {layout}:uint16:{2 ** int(rest[3:]) - 1}"
+                )
+            if layout in YUV:
+                if maximum or rest not in ("", *YCBCR):
+                    raise ValueError(f"{layout} is followed by one of {', '.join(YCBCR)}, or by nothing")
+                return cls(layout=layout, ycbcr=rest or None)  # type: ignore[arg-type]
+            if rest not in ("", "uint8", "uint16"):
+                raise ValueError(f"the dtype is {rest!r}, expected uint8 or uint16")
+            return cls(
+                layout=layout,  # type: ignore[arg-type]
+                dtype=rest or "uint8",  # type: ignore[arg-type]
+                maximum=float(maximum) if maximum else None,
+            )
+        except ValueError as fault:
+            raise InputError(
+                f"the frame is {text!r}: {fault}", expected="as in nv12, yuyv:bt709 or bayer_rggb:uint16:4095"
+            ) from None
+
     def __str__(self) -> str:
         """Text that `parse` reads."""
+        if self.layout in YUV:
+            return self.layout if self.ycbcr == YCBCR[0] else f"{self.layout}:{self.ycbcr}"
         stated = "" if self.full == FULL_SCALE[self.dtype] else f":{self.full:g}"
         dtype = f":{self.dtype}" if stated or self.dtype != "uint8" else ""
-        return f"{self.order}{dtype}{stated}"
+        return f"{self.order if self.layout == 'packed' else self.layout}{dtype}{stated}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,17 +166,18 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return set(COLORS) <= set(self.names)
 
     def with_colors(self, order: str) -> Frame:
-        """The same channels, those of the colours in the order `rgb` or `bgr`."""
+        """The same channels, packed, those of the colours in the order `rgb` or `bgr`."""
         if not self.colored:
             return self
         colors = iter(_ORDERS[order])
         names = tuple(next(colors) if name in COLORS else name for name in self.names)
         known = {names: order for order, names in _ORDERS.items()}
-        return msgspec.structs.replace(self, order=known.get(names, ",".join(names)))
+        order = known.get(names, ",".join(names))
+        return msgspec.structs.replace(self, order=order, layout="packed", ycbcr=None)
 
     @property
     def shown(self) -> Frame:
-        """As edgeseg holds the pixels of images: colours in the order red, green, blue."""
+        """As edgeseg holds the pixels of images: packed, colours in the order red, green, blue."""
         return self.with_colors("rgb")
 
     def positions(self, wanted: Frame) -> tuple[int, ...]:
@@ -134,6 +198,28 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return cls(order=order)
         return cls(order=order, dtype=seen.dtype, maximum=seen.maximum)
 
+    @property
+    def pattern(self) -> str:
+        """Colours of the upper left 2x2 pixels of a Bayer mosaic, row by row; empty for other layouts."""
+        return self.layout[len(BAYER) :] if self.layout.startswith(BAYER) else ""
+
     def shape(self, *leading: int) -> tuple[int, ...]:
-        """Of an array of frames: `leading` are [H,W] or [N,H,W]."""
-        return (*leading, self.channels)
+        """Of an array of frames: `leading` are [H,W] or [N,H,W] of the picture."""
+        *count, height, width = leading
+        return (*count, *array_shape(self.layout, height, width, self.channels))
+
+    def picture_size(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """(height, width) of the picture in an array of this shape, with or without N."""
+        return picture_size(self.layout, shape)
+
+    def require_size(self, size: tuple[int, int]) -> None:
+        """
+        Raises:
+            InputError: no frame of this layout has this (height, width).
+        """
+        if any(side % step for side, step in zip(size, multiples(self.layout))):
+            raise InputError(
+                f"the camera size is {size[0]}x{size[1]} (height x width), the frames are {self.layout}",
+                expected=f"an even {'width' if self.layout == 'yuyv' else 'height and an even width'}",
+                hint="state the size that the camera delivers with --camera-size",
+            )

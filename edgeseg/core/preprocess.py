@@ -81,7 +81,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Camera frame (HWC) to network input (float CHW).
+    """Camera frame to network input (float CHW).
 
     The value of a pixel is `(x * scale - mean) / std`, per channel in the order of the network.
 
@@ -182,8 +182,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Lay a frame of (height, width) into the network input.
 
         Raises:
-            InputError: with `resize="none"` the frame is larger than the input.
+            InputError: with `resize="none"` the frame is larger than the input, or its layout has no such
+                size.
         """
+        self.frame.require_size(frame)
         if self.resize == "none":
             if frame[0] > network_input[0] or frame[1] > network_input[1]:
                 raise InputError(

@@ -130,11 +130,12 @@ def _check(path: Path, file: DatasetFile) -> None:
         )
     if file.encoding == "binary" and count != 2:
         raise DataError(f"{path}: binary masks with {count} classes", expected="2 classes, background first")
-    if file.frame and _frame(path, file.frame).order == "bgr":
+    stated = _frame(path, file.frame) if file.frame else Frame()
+    if stated.order == "bgr" or stated.layout != "packed":
         raise DataError(
             f"{path}: the frame is {file.frame}",
             expected="rgb: that is how images are read, whatever their file holds",
-            hint="state the order of the camera with --set frame=bgr",
+            hint=f"state what the camera delivers with --set frame={file.frame}",
         )
     if file.ignore_colors and (file.ignore_index is None or file.encoding != "colors"):
         raise DataError(

@@ -12,6 +12,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.datasets.split import Read, Split
+from edgeseg.runtime.frame_layouts import packed_as
 from edgeseg.runtime.preprocess import preprocess
 
 
@@ -75,8 +76,15 @@ class Inputs:
 
 
 def to_camera(images: Sequence[Array], frame: Frame) -> Array:
-    """Images [H,W,C], as `frame.shown` says, as one [N,H,W,C] in the order of the camera's channels."""
+    """Images [H,W,C], as `frame.shown` says, as frames [N,...] in the layout of the camera.
+
+    Raises:
+        InputError: images of a size that its layout cannot have.
+    """
     frames, positions = np.stack(images), frame.shown.positions(frame)
+    if frame.layout != "packed":
+        frame.require_size((frames.shape[1], frames.shape[2]))
+        return packed_as(frames, frame)
     return frames if frame == frame.shown else np.ascontiguousarray(frames[..., positions])
 
 

@@ -242,12 +242,12 @@ def _parser() -> argparse.ArgumentParser:
     command("check", _check, "open a bundle and compare its class maps with the golden ones")
 
     sub = command("infer", _infer, "class maps of a .npy of frames, as a .npy")
-    sub.add_argument("frames", type=Path, help="[N,H,W,C] as the bundle's frames")
+    sub.add_argument("frames", type=Path, help="[N,...] as the bundle's frames")
     sub.add_argument("--output", "-o", type=Path, required=True, help="uint8 [N,H,W]")
     sub.add_argument("--overwrite", action="store_true")
 
     sub = command("score", _score, "mIoU on a .npy of frames with a .npy of labels")
-    sub.add_argument("frames", type=Path, help="[N,H,W,C] as the bundle's frames")
+    sub.add_argument("frames", type=Path, help="[N,...] as the bundle's frames")
     sub.add_argument("labels", type=Path, help="class ids, uint8 [N,H,W]")
 
     sub = command("bench", _bench, "measure latency; a deferred bundle is built first")

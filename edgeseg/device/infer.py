@@ -42,7 +42,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
     """Class maps of a `.npy` of frames, written as a `.npy` that appears whole.
 
     Args:
-        frames: [N,H,W,C] as the bundle's frames are.
+        frames: [N,H,W,C], or of the layout of the bundle's frames.
 
     Returns:
         The shape of what was written: uint8 [N,H,W].
@@ -51,7 +51,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
         InputError: a file that is no such array.
     """
     given = _frames(session, frames)
-    shape = given.shape[:3]
+    shape = (len(given), *session.camera_size)
     with replacing(output) as draft:
         maps = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
         for start, found in _class_maps(session, given, progress):
@@ -64,7 +64,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
 def score(session: Session, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
     """
     Args:
-        frames: a `.npy`, [N,H,W,C]; `labels`: class ids, uint8 [N,H,W].
+        frames: a `.npy` as `infer` takes it; `labels`: class ids, uint8 [N,H,W].
 
     Raises:
         InputError: files that are no such arrays, ids that are no class, a network of bit masks.
@@ -75,7 +75,7 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
             f"{session.bundle.path} is a {spec.task} network", expected="one class per pixel, as labels have"
         )
     given = _frames(session, frames)
-    truth = read_array(labels, given.shape[:3])
+    truth = read_array(labels, (len(given), *session.camera_size))
     names, total = spec.class_names, np.zeros((len(spec.class_names),) * 2, np.int64)
     for start, found in _class_maps(session, given, progress):
         total += confusion(truth[start : start + len(found)], found, len(names), spec.ignore_index)
@@ -90,7 +90,7 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
 
 
 def _frames(session: Session, file: Path) -> Array:
-    return read_array(file, (None, *session.camera_size, session.frame.channels), session.frame.dtype)
+    return read_array(file, (None, *session.frame.shape(*session.camera_size)), session.frame.dtype)
 
 
 def read_array(file: Path, shape: tuple[int | None, ...], dtype: str = "uint8") -> Array:

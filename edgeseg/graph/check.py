@@ -15,6 +15,7 @@ from edgeseg.core.preprocess import Preprocess, Shape, Size
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import shape_of
 from edgeseg.graph.reference import run, session
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.strips import parts
 
@@ -49,13 +50,14 @@ class Inputs(Mapping[str, NDArray[np.float32]]):
 
 
 def check_images(frames: Array, kind: str, contract: Preprocess, input_size: Size) -> Inputs:
-    """Inputs [N,C,*input_size] by kind: the frames [N,H,W,C], black and white ones, `constant` (zero, the
+    """Inputs [N,C,*input_size] by kind: the frames [N,...], black and white ones, `constant` (zero, the
     mean colour of most contracts), and `out of range`: pixels from minus the full value to twice it."""
     shape = (len(frames), contract.channels, *input_size)
-    full = contract.frame.full
+    frame, full, of_images = contract.frame, contract.frame.full, contract.of_images
 
     def flat(value: float) -> NDArray[np.float32]:
-        return preprocess(np.full_like(frames, value), contract, input_size)
+        size = of_images.frame.shape(len(frames), *frame_size(frames, frame))
+        return preprocess(np.full(size, value, frame.dtype), of_images, input_size)
 
     def out_of_range() -> NDArray[np.float32]:
         multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in contract.affine())

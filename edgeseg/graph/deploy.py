@@ -1,6 +1,6 @@
 """The deploy graph: camera frames in, class map out, around the plain network.
 
-    frames [N,H,W,C] -> Cast, Transpose, order of channels, Resize, normalise, Pad
+    frames [N,H,W,C] -> Cast, layout to channels, order of channels, Resize, normalise, Pad
       -> plain network -> Resize, crop, Resize, decision -> class_map uint8 [N,H,W]
 
 It equals `runtime.preprocess` -> plain network -> `runtime.postprocess`. The forms chosen here are
@@ -20,6 +20,7 @@ from edgeseg.core.quantization import ScoreGrid
 from edgeseg.errors import GraphError
 from edgeseg.graph.cropping import crop
 from edgeseg.graph.editor import Editor, opset_of, shape_of
+from edgeseg.graph.frame_layouts import write_unpacked
 from edgeseg.graph.shapes import static_shapes, with_shapes
 from edgeseg.graph.writer import Writer
 from edgeseg.runtime.postprocess import require_classes
@@ -124,13 +125,13 @@ def _check(plain: ModelProto, spec: ModelSpec) -> tuple[tuple[int, ...], str, tu
 def _preprocess(write: Writer, contract: Preprocess, place: Placement) -> str:
     """Frames to the network input, float32. The last node written makes it."""
     tensor = write.cast(FRAMES, TensorProto.FLOAT, only_from=FRAME_TYPES[contract.frame.dtype], label="float")
-    tensor = write.op("Transpose", "channels_first", [tensor], perm=[0, 3, 1, 2])
+    batch = int(shape_of(write.editor.graph.input[0])[0])
+    tensor = write_unpacked(write, tensor, contract.frame, batch, place.frame)
     if contract.permuted:
         order = write.integers("channel_order", contract.permutation)
         tensor = write.op("Gather", "order_channels", [tensor, order], axis=1)
     if place.resized:
-        batch = shape_of(write.editor.graph.input[0])[0]
-        tensor = write.bilinear(tensor, (int(batch), contract.channels), place.scaled, "resize")
+        tensor = write.bilinear(tensor, (batch, contract.channels), place.scaled, "resize")
     if place.padded and contract.pad_space == "pixel":
         tensor = _pad(write, tensor, contract, place)
     multiplier, offset = (np.array(v, np.float32).reshape(1, -1, 1, 1) for v in contract.affine())

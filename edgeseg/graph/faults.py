@@ -13,6 +13,7 @@ from edgeseg.core.ports import Array
 from edgeseg.graph.editor import Editor
 from edgeseg.graph.reference import Scores, batch_of, output_of, session
 from edgeseg.graph.shapes import static_shapes
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 
@@ -48,7 +49,7 @@ def smallest_shown(
     if not signs:
         return None
     wrong, batch = Scores(session(model), output_of(plain, spec)), batch_of(plain)
-    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     unchanged = {name: np.ones_like(value) for name, value in signs.items()}
     moved = shown = 0
     for start in range(0, len(frames), batch):

@@ -15,6 +15,7 @@ from edgeseg.graph.margins import margins, margins_as, stable_pixels
 from edgeseg.graph.reference import Scores, batch_of, output_of, run, session
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.graph.wide_frames import as_input
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.postprocess import class_map, placed
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.resize import nearest
@@ -46,7 +47,7 @@ def golden(
 
     Args:
         plain: the network in `deploy`, with a batch that divides the number of frames.
-        frames: [N,H,W,C].
+        frames: as `spec.preprocess.frame` says.
         bits: significant bits of what the engine computes with.
         full_bits: those that it keeps at full precision: INT8_BITS with levels of int8 between its nodes.
         grid: levels that the class decision of `deploy` reads.
@@ -65,7 +66,7 @@ def _beside_rounding(
     plain: ModelProto, spec: ModelSpec, frames: Array, bits: int, full_bits: int, step: float
 ) -> dict[str, Array]:
     """All that `golden` returns but for what the deploy graph gives."""
-    place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     output, batch, bits = output_of(plain, spec), batch_of(plain), min(bits, full_bits)
     reference = Scores(session(plain), output)
     coarse = {count: session(rounded(plain, count, but=output)) for count in {full_bits, bits}}
@@ -88,7 +89,7 @@ def _beside_rounding(
 
 
 def class_maps(deploy: ModelProto, frames: Array) -> NDArray[np.uint8]:
-    """uint8 [N,H,W] of a deploy graph for frames [N,H,W,C], unoptimised in ONNX Runtime."""
+    """uint8 [N,H,W] of a deploy graph for frames [N,...], unoptimised in ONNX Runtime."""
     opened, batch, name = session(deploy), batch_of(deploy), deploy.graph.input[0].name
     given = as_input(deploy, frames)
     parts = (given[start : start + batch] for start in range(0, len(given), batch))

@@ -15,17 +15,17 @@ PREFIX = "preprocess/bytes/"
 
 
 def joined_bytes(deploy: ModelProto) -> ModelProto:
-    """The same deploy graph with `frames` as uint8 [N,H,W,2C] instead of uint16 [N,H,W,C]: each value as two
-    bytes, the low one first, joined in float32, which holds every one of them exactly."""
+    """The same deploy graph with `frames` as uint8 instead of uint16, the last axis twice as long: each value
+    as two bytes, the low one first, joined in float32, which holds every one of them exactly."""
     editor = Editor(deploy)
     shape = [int(side) for side in shape_of(editor.graph.input[0])]
     (reader,) = [node for node in editor.graph.node if FRAMES in node.input]
     write = Writer(editor, PREFIX)
     values = write.op("Cast", "float", [FRAMES], to=TensorProto.FLOAT)
-    places = range(0, 2 * shape[-1], 2)
-    low = write.op("Gather", "low", [values, write.integers("low_places", places)], axis=3)
+    places, last = range(0, 2 * shape[-1], 2), len(shape) - 1
+    low = write.op("Gather", "low", [values, write.integers("low_places", places)], axis=last)
     high = write.op(
-        "Gather", "high", [values, write.integers("high_places", [place + 1 for place in places])], axis=3
+        "Gather", "high", [values, write.integers("high_places", [place + 1 for place in places])], axis=last
     )
     weight = write.constant("weight", np.array(256.0, np.float32))
     write.op("Add", "joined", [low, write.op("Mul", "raised", [high, weight])])

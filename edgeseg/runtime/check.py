@@ -30,7 +30,7 @@ of the network."""
 class GoldenFrames(NamedTuple):
     """
     Attributes:
-        frames: [N,H,W,C] as the camera delivers them.
+        frames: [N,...] as the camera delivers them.
         class_map: uint8 [N,H,W], what the network gives for them, between its levels of int8 if it has such.
         stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
         confident: bool [N,H,W]: pixels that keep their class in float32 without levels, in any order of sums.
@@ -86,7 +86,7 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
         given = ", ".join(f"{name} {a.dtype} {list(a.shape)}" for name, a in zip(ARRAYS, found))
         raise BundleError(
             f"{file} holds {given}",
-            expected=f"{frame.dtype} frames [N,{height},{width},{frame.channels}], uint8 class_map and "
+            expected=f"{frame.dtype} frames [N,{','.join(map(str, wanted[0][0][1:]))}], uint8 class_map and "
             f"stored, bool confident and stable [N,{height},{width}]",
             hint="make the bundle again",
         )
@@ -107,7 +107,7 @@ def agreement(
     """Run the golden frames and compare the class maps.
 
     Args:
-        run: frames [N,H,W,C] -> uint8 [N,H,W], such as a Session.
+        run: frames [N,...] -> uint8 [N,H,W], such as a Session.
 
     Returns:
         None when the bundle carries no golden frames.

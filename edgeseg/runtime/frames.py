@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from edgeseg.core.bundle import TensorInfo
 from edgeseg.core.frame import Frame
+from edgeseg.core.ports import Array
 from edgeseg.errors import InputError
 
 Frames = NDArray[Any]
-"""[H,W,C] or [N,H,W,C], values and channels as the `Frame` of the bundle says."""
+"""[H,W,C] or [N,H,W,C], or the arrays of another layout: as the `Frame` of the bundle says."""
 Color = Literal["rgb", "bgr"]
+_SHAPES = {"packed": "[N,H,W,{}]", "nv12": "[N,H*3/2,W]", "yuyv": "[N,H,W,2]"}
 
 
 def given_frame(frame: Frame, color: str | None) -> Frame:
@@ -29,10 +31,10 @@ def given_frame(frame: Frame, color: str | None) -> Frame:
             f"color is {color!r}",
             expected="'rgb' (Pillow, imageio) or 'bgr' (OpenCV): the order of the channels in your frames",
         )
-    if not frame.colored:
+    if not frame.colored or frame.layout != "packed":
         raise InputError(
             f"color is {color!r} for frames of {frame}",
-            expected="no color: these frames have no red, green and blue",
+            expected="no color: these frames have no channels of red, green and blue",
         )
     return frame.with_colors(color)
 
@@ -46,6 +48,50 @@ def as_frames(given: object) -> NDArray[Any]:
             f"the frames are a {type(given).__name__} that is no array: {fault}",
             expected="an array [H,W,C] or [N,H,W,C]",
         ) from None
+
+
+def frame_size(frames: Array, frame: Frame) -> tuple[int, int]:
+    """(height, width) of the picture in each of [N,...].
+
+    Raises:
+        InputError: no frames of this dtype and rank.
+    """
+    size = frame.picture_size(frames.shape) if frames.ndim == len(frame.shape(1, 2, 2)) else (0, 0)
+    if frames.dtype != frame.dtype or frames.shape != frame.shape(len(frames) if frames.ndim else 0, *size):
+        raise InputError(
+            f"frames are {frames.dtype} {list(frames.shape)}",
+            expected=f"{frame.dtype} {_SHAPES.get(frame.layout, '[N,H,W]').format(frame.channels)}, {frame}",
+        )
+    return size
+
+
+def fitting(frames: Array, frame: Frame, size: tuple[int, int], name: str, *, single: bool = False) -> Array:
+    """Frames as arrays of `Frame.shape`, with N or without. Of one channel, C may be left out.
+
+    Args:
+        size: (height, width) of the picture; `name`: of the bundle.
+        single: without N.
+
+    Raises:
+        InputError: another dtype or shape.
+    """
+    wanted = frame.shape(*size)
+    gray = frame.layout == "packed" and frame.channels == 1
+    whole = frames[..., None] if gray and frames.ndim in (2, 3) and frames.shape[-2:] == size else frames
+    ranks = (len(wanted),) if single else (len(wanted), len(wanted) + 1)
+    if whole.dtype == frame.dtype and whole.shape[-len(wanted) :] == wanted and whole.ndim in ranks:
+        return whole
+    sides = ",".join(map(str, wanted))
+    about = f", channels in the order {frame.order.upper()} (load(color=...) sets another)"
+    if frame.layout != "packed":
+        about = f": pictures of {size[0]}x{size[1]} as {frame}"
+    elif not frame.colored:
+        about = ""
+    raise InputError(
+        f"the frame is {frames.dtype} {list(frames.shape)}",
+        expected=f"{frame.dtype} [{sides}] or [N,{sides}], as '{name}' was exported{about}",
+        hint="resize the frame, or export again with --camera-size of your camera",
+    )
 
 
 def copy_frames(frames: Frames, to: Frames, *, positions: tuple[int, ...]) -> None:

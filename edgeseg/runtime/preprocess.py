@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Placement, Preprocess, Size
-from edgeseg.errors import InputError
+from edgeseg.runtime.frame_layouts import unpacked
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.resize import bilinear
 
 
@@ -15,7 +16,7 @@ def preprocess(frames: Array, contract: Preprocess, input_size: Size) -> NDArray
     """Resize, normalise and pad.
 
     Args:
-        frames: [N,H,W,C] as `contract.frame` says.
+        frames: [N,H,W,C], or of the layout of `contract.frame`.
         input_size: (height, width) of the network input.
 
     Returns:
@@ -26,13 +27,9 @@ def preprocess(frames: Array, contract: Preprocess, input_size: Size) -> NDArray
         InputError: frames of another dtype or shape, or larger than the input with `resize="none"`.
     """
     frame = contract.frame
-    if frames.dtype != frame.dtype or frames.ndim != 4 or frames.shape[3] != frame.channels:
-        raise InputError(
-            f"frames are {frames.dtype} {list(frames.shape)}",
-            expected=f"{frame.dtype} [N,H,W,{frame.channels}]",
-        )
-    place = contract.place((frames.shape[1], frames.shape[2]), input_size)
-    channels = frames.transpose(0, 3, 1, 2)
+    size = frame_size(frames, frame)
+    place = contract.place(size, input_size)
+    channels = unpacked(frames, frame)
     if contract.permuted:
         channels = channels[:, contract.permutation]
     result = np.empty((len(frames), frame.channels, *input_size), np.float32)

@@ -30,6 +30,7 @@ from edgeseg.runtime.frames import (
     as_frames,
     copy_frames,
     engine_inputs,
+    fitting,
     for_engine,
     given_frame,
 )
@@ -133,7 +134,7 @@ class Session:
 
     def _prepare(self, streams: int, check: bool, warm_up: int) -> None:
         self._input = self.engine.inputs[0]
-        self._shape = self.frame.shape(*self._input.shape[:3])
+        self._shape = self.frame.shape(self.bundle.engine.batch, *self.camera_size)
         self._streams = streams
         self._process = os.getpid()
         self._closing = Lock()
@@ -162,15 +163,16 @@ class Session:
 
     @property
     def camera_size(self) -> tuple[int, int]:
-        """(height, width) of the frames in pixels."""
-        return self._shape[1], self._shape[2]
+        """(height, width) of the picture in a frame, in pixels."""
+        return self.bundle.engine.camera_size
 
     @property
     def streams(self) -> int:
         return self._streams
 
     def __call__(self, frames: Frames) -> NDArray[np.uint8]:
-        """[H,W,C] -> uint8 [H,W], or [N,H,W,C] -> [N,H,W] with any N. Of one channel, C may be left out.
+        """[H,W,C] -> uint8 [H,W], or [N,H,W,C] -> [N,H,W] with any N. Of one channel, C may be left out; for
+        other layouts, arrays as `frame.shape` tells.
 
         Raises:
             InputError: frames of another size or dtype, the session is closed, or was opened before a fork.
@@ -183,19 +185,20 @@ class Session:
 
     def timed(self, frames: Frames) -> tuple[Output, float]:
         """Like `predict`, with the device milliseconds of the runs it took."""
-        frames = self._checked(as_frames(frames))
+        frames = self._checked(frames)
+        single = frames.ndim < len(self._shape)
         try:
             given = frames
             if self._swaps:
                 given = np.empty(frames.shape, frames.dtype)
                 copy_frames(frames, given, positions=self._positions)
-            outputs, elapsed = self._runs(given[None] if frames.ndim == 3 else given)
+            outputs, elapsed = self._runs(given[None] if single else given)
         except MemoryError:
             raise InputError(
                 f"the memory is not enough for {list(frames.shape)} frames", hint="give fewer in one call"
             ) from None
         class_map, confidence = outputs["class_map"], outputs.get("confidence")
-        if frames.ndim == 3:
+        if single:
             return Output(class_map[0], None if confidence is None else confidence[0]), elapsed
         return Output(class_map, confidence), elapsed
 
@@ -210,7 +213,7 @@ class Session:
         it) stops the threads; one that waits in the source ends with the source's next frame.
 
         Args:
-            frames: [H,W,C] each.
+            frames: one each, without N.
             queue: groups that may be waiting, running or ready at a time.
             copy: take each frame out of the source's memory before the source is asked for the next, so that
                 a camera may fill one buffer again and again. False saves that copy: each frame must then keep
@@ -255,28 +258,18 @@ class Session:
     def _swaps(self) -> bool:
         return self._positions != tuple(range(len(self._positions)))
 
-    def _checked(self, frames: Array, ranks: tuple[int, ...] = (3, 4)) -> Array:
-        """Frames with their channels as last axis. Raises InputError for others than those of the bundle."""
-        whole = frames
-        if self.frame.channels == 1 and frames.ndim in (2, 3) and frames.shape[-2:] == self.camera_size:
-            whole = frames[..., None]
-        if whole.dtype == self.frame.dtype and whole.shape[-3:] == self._shape[1:] and whole.ndim in ranks:
-            return whole
-        height, width, channels = self._shape[1:]
-        order = f", channels in the order {self.frame.order.upper()} (load(color=...) sets another)"
-        raise InputError(
-            f"the frame is {frames.dtype} {list(frames.shape)}",
-            expected=f"{self.frame.dtype} [{height},{width},{channels}] or [N,{height},{width},{channels}], "
-            f"as '{self.bundle.manifest.name}' was exported{order if self.frame.colored else ''}",
-            hint="resize the frame, or export again with --camera-size of your camera",
+    def _checked(self, frames: Frames, *, single: bool = False) -> Array:
+        """Raises InputError for others than those of the bundle."""
+        return fitting(
+            as_frames(frames), self.frame, self.camera_size, self.bundle.manifest.name, single=single
         )
 
     def _class_maps(self, frames: Array) -> Array:
-        """[N,H,W] of frames [N,H,W,C] in the bundle's own channel order."""
+        """[N,H,W] of frames [N,...] in the bundle's own channel order."""
         return self._runs(frames)[0]["class_map"]
 
     def _runs(self, frames: Array) -> tuple[dict[str, Array], float]:
-        """Outputs and device milliseconds of frames [N,H,W,C] in the bundle's own channel order."""
+        """Outputs and device milliseconds of frames [N,...] in the bundle's own channel order."""
         return self._run(frames) if len(frames) == self.batch else self._split(frames)
 
     def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
@@ -319,11 +312,11 @@ class Session:
         return result, total
 
     def _groups(self, frames: Iterable[Frames], copy: bool) -> Iterator[Frames]:
-        """Batches [n,H,W,C] of consecutive frames, n = `batch` but for the last, in the bundle's order."""
+        """Batches [n,...] of consecutive frames, n = `batch` but for the last, in the bundle's order."""
         borrows = self.batch == 1 and not copy and not self._swaps
         count = 0
         for frame in frames:
-            array = self._checked(as_frames(frame), ranks=(3,))
+            array = self._checked(frame, single=True)
             if borrows:
                 yield array[None]
                 continue

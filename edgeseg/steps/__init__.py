@@ -38,7 +38,7 @@ class Frames:
 
     Attributes:
         kind: `real` (the user's images) or `synthetic`.
-        take: gives the first n frames as [n,H,W,C], as `Preprocess.frame` says.
+        take: gives the first n frames as [n,...], as `Preprocess.frame` says.
     """
 
     kind: str

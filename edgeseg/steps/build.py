@@ -132,6 +132,7 @@ def _write(
 
     from edgeseg.datasets.framed import imitated
     from edgeseg.datasets.patterns import colour_bars
+    from edgeseg.datasets.pictures import to_camera
     from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.engine_graph import Deployment, engine_graph
     from edgeseg.graph.faults import smallest_shown
@@ -157,7 +158,8 @@ def _write(
     deploy = deployment.around(network)
     context.progress(f"{target}: golden frames")
     images = context.frames.take(golden_count(_batch(network)))
-    frames = np.concatenate([images, imitated(colour_bars(context.camera_size), spec.preprocess.frame)[None]])
+    bars = imitated(colour_bars(context.camera_size), spec.preprocess.frame)
+    frames = np.concatenate([images, to_camera([bars], spec.preprocess.frame)])
     arrays: Any = golden_arrays(
         deploy, network, spec, frames, significant_bits(target, rest), full_bits=full_bits, grid=grid
     )

@@ -35,7 +35,7 @@ def training_sample(
         float32 [C,h,w] as the network reads it and int64 [h,w], of the size `settings.crop`, or
         `input_size`.
     """
-    height, width = contract.place((image.shape[0], image.shape[1]), input_size).scaled
+    height, width = contract.of_images.place((image.shape[0], image.shape[1]), input_size).scaled
     factor = rng.uniform(*settings.scale)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     pixels = resize(image, size)
