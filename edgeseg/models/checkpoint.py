@@ -357,14 +357,14 @@ def _suggestion(
     if len({k.rpartition(".")[0] for k in shapes}) == 1 and all(
         state[k].shape[1:] == own[k].shape[1:] for k in shapes
     ):
-        there, here = (int(tensors[shapes[0]].shape[0]) for tensors in (state, own))
-        said = f"the checkpoint has {there} classes, --classes (or the data) says {here}"
-        return said, f"use --classes {there}, or a checkpoint with {here} classes"
-    if len(shapes) == 1 and all(tensors[shapes[0]].ndim == 4 for tensors in (state, own)):
-        there, here = (int(tensors[shapes[0]].shape[1]) for tensors in (state, own))
+        stored, wanted = (int(tensors[shapes[0]].shape[0]) for tensors in (state, own))
+        said = f"the checkpoint has {stored} classes, --classes (or the data) says {wanted}"
+        return said, f"use --classes {stored}, or a checkpoint with {wanted} classes"
+    there, here = (tensors[shapes[0]].shape for tensors in (state, own))
+    if len(shapes) == 1 and len(there) == len(here) == 4 and there[1] != here[1] and there[2:] == here[2:]:
         return "", (
-            f"if '{shapes[0]}' reads the image, state what its {here} channel(s) are, and the weights for "
-            f"{there} are adapted: --set frame=ORDER:DTYPE"
+            f"if '{shapes[0]}' reads the image, state what its {here[1]} channel(s) are, and the weights for "
+            f"{there[1]} are adapted: --set frame=ORDER:DTYPE"
         )
     return "", built if factory else "choose the encoder and decoder_channels it was trained with"
 

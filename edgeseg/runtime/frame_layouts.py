@@ -31,7 +31,7 @@ def unpacked(frames: Array, frame: Frame) -> Array:
         return _demosaiced(frames.astype(np.float32), frame.pattern)
     luma, chroma = _nv12(frames, size) if frame.layout == "nv12" else _yuyv(frames, size)
     scale, weights, offset = rgb_of_ycbcr(frame)
-    colors = np.einsum("cp,nphw->nchw", weights, chroma.astype(np.float32)) + offset[:, None, None]
+    colors: Array = np.einsum("cp,nphw->nchw", weights, chroma.astype(np.float32)) + offset[:, None, None]
     for axis in (2, 3):
         colors = np.repeat(colors, luma.shape[axis - 1] // colors.shape[axis], axis=axis)
     colors += luma[:, None].astype(np.float32) * scale

@@ -21,8 +21,8 @@ def test_the_largest_float_map_counts_and_equals_are_asked_for():
     with pytest.raises(ModelError, match=r"2 outputs are equally large: 'fused'.*'side'"):
         find_output(network, (3, 64, 64))
     assert find_output(network, (3, 64, 64), stated="side")[0] == "side"
-    path, scores = find_output(lambda image: {**network(image), "side": None}, (3, 64, 64))
-    assert path == "fused" and scores.shape == (2, 3, 32, 32)
+    path, runs = find_output(lambda image: {**network(image), "side": None}, (3, 64, 64))
+    assert path == "fused" and [run.shape for run in runs] == [(1, 3, 32, 32)] * 2
 
 
 def test_no_score_map():
