@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from edgeseg.runtime.postprocess import class_map
 from PIL import Image
 
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets.synthetic import SyntheticStreets
 from edgeseg.metrics import confusion, iou, labelled, mean_iou, paired_drop
 from edgeseg.models.load import Loaded, resolve
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 
 SCENES, FRAMES, BITS = 300, 8, 5

@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 import onnx
 import torch
+from edgeseg.runtime.postprocess import class_map
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.recipe import ModelChoice
@@ -36,7 +37,6 @@ from edgeseg.models.load import resolve
 from edgeseg.quantization.bias_correction import bias_shifts
 from edgeseg.quantization.ptq import Calibrated, PtqSettings, apply, calibrate
 from edgeseg.quantization.schemes import scheme_named
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.steps import Context, Frames
 from edgeseg.steps.qat import Settings, splits, train_graph

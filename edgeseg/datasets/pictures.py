@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.datasets.split import Read, Split
+from edgeseg.datasets.tasks import labels_of
 from edgeseg.runtime.preprocess import preprocess
 
 
@@ -22,21 +24,28 @@ def seen_by(split: Split, camera: Size) -> Split:
     """
     return replace(
         split,
-        read_image=_Resized(split.read_image, camera, nearest=False),
-        read_label=_Resized(split.read_label, camera, nearest=True),
+        read_image=_Resized(split.read_image, camera),
+        read_label=_Resized(split.read_label, camera, split.task),
     )
 
 
 @dataclass(frozen=True)
 class _Resized:
-    """Equal for an equal split, so that hashes of images are found again."""
+    """Equal for an equal split, so that hashes of images are found again.
+
+    Attributes:
+        labels_of: the task of what is read; empty: it is images.
+    """
 
     read: Read
     size: Size
-    nearest: bool
+    labels_of: str = ""
 
-    def __call__(self, name: str) -> Array:
-        return _resize(self.read(name), self.size, nearest=self.nearest)
+    def __call__(self, name: str) -> Any:
+        read = self.read(name)
+        if self.labels_of:
+            return labels_of(self.labels_of).resized(read, self.size)
+        return resize_frame(read, self.size)
 
 
 class Inputs:
@@ -79,18 +88,8 @@ def to_frame_color(rgb: Sequence[Array], contract: Preprocess) -> Array:
 
 def resize_frame(image: Array, size: Size) -> Array:
     """uint8 [H,W,3] to (height, width), bilinear with antialias; the same array when it fits."""
-    return _resize(image, size, nearest=False)
-
-
-def resize_class_map(class_map: Array, size: Size) -> Array:
-    """uint8 [H,W] to (height, width), nearest neighbour; the same array when it fits."""
-    return _resize(class_map, size, nearest=True)
-
-
-def _resize(array: Array, size: Size, *, nearest: bool) -> Array:
-    if array.shape[:2] == size:
-        return array
+    if image.shape[:2] == size:
+        return image
     from PIL import Image
 
-    method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-    return np.array(Image.fromarray(array).resize((size[1], size[0]), method))
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))

@@ -1,27 +1,27 @@
-"""A function from camera frames to class maps, fitted to images of any size and in RGB."""
+"""A function from camera frames to what is found in them, fitted to images of any size and in RGB."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
-from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_frame_color
+from edgeseg.datasets.pictures import resize_frame, to_frame_color
+from edgeseg.datasets.tasks import labels_of
 
-Call = Callable[[Array], Array]
-"""Frames uint8 [N,H,W,3] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
+Call = Callable[[Array], Any]
+"""Frames uint8 [N,H,W,3] at camera size, in the camera's channel order, to N results, as in uint8 [N,H,W]."""
 
 T = TypeVar("T")
 
 
 class Resizing:
-    """RGB images of any size in, class maps of the same sizes out.
+    """RGB images of any size in, results of the same sizes out.
 
-    An image of another size than the camera is resized to it (bilinear), its class map back (nearest
-    neighbour).
+    An image of another size than the camera is resized to it (bilinear), its result back.
 
     Attributes:
         resized: how many images were resized so far; `seen`: how many there were.
@@ -34,13 +34,14 @@ class Resizing:
         self.resized = 0
         self.seen = 0
 
-    def __call__(self, images: Sequence[Array]) -> list[Array]:
-        """Each uint8 [H,W,3] RGB to uint8 [H,W]."""
+    def __call__(self, images: Sequence[Array]) -> list[Any]:
+        """Each uint8 [H,W,3] RGB to a result, as in uint8 [H,W]."""
         resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)
-        maps = self._call(to_frame_color(resized, self._spec.preprocess))
-        return [resize_class_map(found, image.shape[:2]) for found, image in zip(maps, images)]
+        results = self._call(to_frame_color(resized, self._spec.preprocess))
+        marks = labels_of(self._spec.task)
+        return [marks.resized(found, image.shape[:2]) for found, image in zip(results, images)]
 
     def notes(self) -> tuple[str, ...]:
         if not self.resized:
@@ -48,7 +49,7 @@ class Resizing:
         height, width = self._camera
         return (
             f"{self.resized} of {self.seen} frame(s) were resized to the camera size {height}x{width} and "
-            "their class maps back; build the bundle with --camera-size of the data to avoid it",
+            "their results back; build the bundle with --camera-size of the data to avoid it",
         )
 
 

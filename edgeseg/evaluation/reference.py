@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from edgeseg.datasets.resizing import Call, Resizing
 from edgeseg.devices import Device
 from edgeseg.errors import BundleError, InputError, MissingDependency
 from edgeseg.runtime.session import Session
+from edgeseg.runtime.tasks import Outputs, task_of
 
 NAME = "its own FP32 graph in ONNX Runtime"
 NEEDED_FOR = "the FP32 reference"
@@ -53,7 +55,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
     Nothing is fused: what an optimiser does wrongly to a graph, the engine that is judged may do as well.
 
     Returns:
-        uint8 [N,H,W,3] at the bundle's camera size to uint8 [N,H,W], for any N.
+        From uint8 [N,H,W,3] at the bundle's camera size, for any N, to what its task finds in them.
 
     Raises:
         BundleError: the bundle keeps no plain graph.
@@ -80,16 +82,19 @@ def fp32_reference(bundle: Bundle, threads: int | None = None) -> Call:
         deploy.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
     )
     batch = session.get_inputs()[0].shape[0]
+    task = task_of(bundle.manifest.model)
 
-    def call(frames: Array) -> Array:
+    def call(frames: Array) -> Any:
         starts = range(0, len(frames), batch)
-        return np.concatenate([_run(session, frames[i : i + batch], batch) for i in starts])
+        parts = [_run(session, frames[i : i + batch], batch) for i in starts]
+        return task.found({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     return call
 
 
-def _run(session: object, frames: Array, batch: int) -> Array:
+def _run(session: Any, frames: Array, batch: int) -> Outputs:
     """One call of a static batch; missing frames are filled up with the last one."""
     padded = np.concatenate([frames, np.repeat(frames[-1:], batch - len(frames), axis=0)])
-    (found,) = session.run(["class_map"], {"frames": padded})  # type: ignore[attr-defined]
-    return np.asarray(found[: len(frames)])
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(names, {"frames": padded})
+    return {name: array[: len(frames)] for name, array in zip(names, found)}

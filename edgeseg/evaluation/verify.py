@@ -1,4 +1,4 @@
-"""Is the engine that ships still right? Scores the uint8 class maps it returns."""
+"""Is the engine that ships still right? Scores what it returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -27,7 +27,7 @@ from edgeseg.evaluation.flicker import FlickerCounts
 from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
 from edgeseg.evaluation.reference import open_reference, session_on
-from edgeseg.evaluation.scoring import Comparison, Tally, drops
+from edgeseg.evaluation.scoring import Comparison, Tally
 from edgeseg.evaluation.slices import read_tags, slices
 from edgeseg.evaluation.verification import (
     IDLE,
@@ -45,7 +45,7 @@ from edgeseg.evaluation.verification import (
     trust_verdict,
     worst_slice,
 )
-from edgeseg.metrics import known, mean_iou
+from edgeseg.metrics.tasks import metric_of
 from edgeseg.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def verify(
         device: where the engines run; the FP32 graph runs here. `reference_device`: that of `reference`.
 
     Raises:
-        InputError: an unknown class in the budget, a limit on drops without labels, a multi-label network
-            with labels, or not exactly one of `dataset` and `images`.
+        InputError: an unknown class in the budget, a limit on drops without labels, labels of another task,
+            or not exactly one of `dataset` and `images`.
         DataError: images or labels that cannot be read, or classes that are not the network's.
         BundleError, EngineMismatch: a bundle that is broken, without engine, or made for another device.
         MissingDependency: the FP32 reference needs a package that is not installed.
@@ -135,6 +135,7 @@ def verify(
         labelled=labelled is not None,
         reference=str(reference) if reference else OWN,
         reference_id=Bundle.open(reference, check_files=False).id if reference else "",
+        metric=metric_of(spec).metric,
         limit=limit,
         size_mb=size_mb,
         budget=budget,
@@ -146,7 +147,7 @@ def verify(
         if session is None:
             absent = Verdict(status="unmeasured", reasons=(reason,))
             limits = (
-                *drop_verdicts(None, {}, budget, IDLE),
+                *drop_verdicts(base.metric, None, {}, budget, IDLE),
                 *floor_verdicts(None, budget, IDLE),
                 *size_verdict(size_mb, budget),
             )
@@ -173,18 +174,18 @@ def verify(
 def verify_call(
     call: Call, spec: ModelSpec, camera_size: Size, split: Split, *, progress: Progress = silent
 ) -> float | None:
-    """mIoU (0-1) of any function from frames to class maps on a split; None if no pixel is labelled.
+    """The metric (0-1) of any function from frames to results on a split; None if no pixel is labelled.
 
     Args:
-        call: uint8 [N,H,W,3] at `camera_size`, in the network's frame colour order, to uint8 [N,H,W].
+        call: uint8 [N,H,W,3] at `camera_size`, in the network's frame colour order, to N results.
     """
     resizing = Resizing(call, spec, camera_size)
-    tally = Tally(spec.class_names, split.ignore_index)
+    tally = Tally(spec, split.ignore_index)
     for index in range(len(split)):
         progress("scoring", index, len(split))
-        tally.add(split.label(index), resizing([split.image(index)])[0])
+        tally.add(split.label(index), resizing([split.image(index)])[0], full=False)
     progress("scoring", len(split), len(split))
-    return known(mean_iou(tally.total()))
+    return tally.value()
 
 
 @dataclass(frozen=True)
@@ -206,13 +207,14 @@ class _Proof:
 
     def score(self, base: Verification) -> tuple[Verification, list[float]]:
         """Run both sides over all frames once, holding one batch of pixels; also the score of each frame."""
-        engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
-        comparison, flicker = Comparison(self.spec), FlickerCounts()
+        engine, fp32 = (Tally(self.spec, self.ignore_index) for _ in range(2))
+        comparison, flicker = Comparison(self.spec), FlickerCounts(self.spec)
         sequences = self.samples.sequences
         fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
         for index, image, found, expected in self._frames():
             label = self.labelled.label(index) if self.labelled is not None else None
-            fingerprint.add(self.samples.ids[index], pixel_sha256(image), label)
+            content = self.labelled.marks.content(label) if self.labelled is not None else b""
+            fingerprint.add(self.samples.ids[index], pixel_sha256(image), content)
             comparison.add(expected, found)
             flicker.add(sequences[index] if sequences else "", image, found, expected)
             if label is not None:
@@ -227,8 +229,7 @@ class _Proof:
         )
         if self.labelled is None:
             return result, comparison.frame_scores
-        names = self.spec.class_names
-        drop, class_drop = drops(fp32.matrices(), engine.matrices(), names, sequences)
+        drop, class_drop = fp32.drops(engine, sequences)
         rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
         result = msgspec.structs.replace(
             result,
@@ -236,14 +237,14 @@ class _Proof:
             fp32=fp32.scores(),
             drop=drop,
             class_drop=class_drop,
-            slices=slices(fp32, engine, names, sequences, self.tags),
+            slices=slices(fp32, engine, sequences, self.tags),
             sequences=len(set(sequences)),
             notes=(*result.notes, *engine.notes(), *rough),
         )
         return result, engine.frame_scores()
 
-    def _frames(self) -> Iterator[tuple[int, Array, Array, Array]]:
-        """(index, image, class map of the engine, of the reference)."""
+    def _frames(self) -> Iterator[tuple[int, Array, Any, Any]]:
+        """(index, image, what the engine finds, what the reference finds)."""
         count = len(self.samples)
         for indexes in chunks(range(count), self.batch):
             self.progress("scoring", indexes[0], count)
@@ -268,12 +269,12 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
     without = ("no budget was given: nothing was held against a limit",) if budget == NO_LIMITS else ()
     verdicts = (
         *trust_verdict(bundle, budget),
-        *drop_verdicts(result.drop, result.class_drop, budget),
+        *drop_verdicts(result.metric, result.drop, result.class_drop, budget),
         *floor_verdicts(result.engine, budget),
         *size_verdict(result.size_mb, budget),
     )
     judged = combine(verdicts or (Verdict(status="pass", reasons=without),))
-    named = (*fallen(result.class_drop, budget), *worst_slice(result.slices))
+    named = (*fallen(result.class_drop, budget), *worst_slice(result.metric, result.slices))
     return msgspec.structs.replace(judged, reasons=(*judged.reasons, *named))
 
 

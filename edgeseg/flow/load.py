@@ -15,6 +15,7 @@ from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.versions import versions
 from edgeseg.errors import ModelError
 from edgeseg.flow.data import Data
+from edgeseg.runtime.tasks import task_named
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -72,7 +73,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     with about(path):
         static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
         contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
-    task = settled_task(choice.task, contract.activation, scores)
+    task = settled_task(choice.task, contract, scores)
     digest = content_sha256(path)
     spec = ModelSpec(
         name=path.stem,
@@ -80,7 +81,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         weights=Weights(file=path.name, sha256=digest),
         task=task,
         input_size=_input_size(static),
-        classes=_classes(choice, data, scores, path),
+        classes=_classes(task, data, scores, path),
         ignore_index=data.ignore_index,
         preprocess=convert(choice.preprocess, Preprocess, where="preprocess"),
         postprocess=contract,
@@ -102,12 +103,12 @@ def _input_size(static: ModelProto) -> Size:
     return dims[2].dim_value, dims[3].dim_value
 
 
-def _classes(choice: ModelChoice, data: Data, channels: int, path: Path) -> tuple[ClassInfo, ...]:
-    count = max(2, channels)
+def _classes(task: str, data: Data, channels: int, path: Path) -> tuple[ClassInfo, ...]:
+    count = task_named(task).classes(channels)
     classes = with_ignored(data.classes, data.ignore_index, channels)
     if classes is None:
         return default_classes(count)
-    if len(classes) != count and not (choice.task == "multilabel" and len(classes) == channels):
+    if len(classes) != count:
         more = f"say --classes {count} if the last ones are never labelled"
         raise ModelError(
             f"{path.name} has an output of {channels} channel(s), the data has {len(classes)} classes",

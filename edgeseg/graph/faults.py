@@ -13,8 +13,8 @@ from edgeseg.core.ports import Array
 from edgeseg.graph.editor import Editor
 from edgeseg.graph.reference import run, session
 from edgeseg.graph.shapes import static_shapes
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import Outputs, task_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -30,14 +30,15 @@ def smallest_shown(
     compared: NDArray[np.bool_],
     limit: float,
 ) -> float | None:
-    """The smallest share of all pixels a fault moves when fewer than `limit` of the compared ones agree.
+    """The smallest share of pixels (or what else the task compares) that a fault moves when fewer than
+    `limit` of the compared ones agree.
 
     Faults rarely move the pixels a network is sure of. How many of the moved pixels are compared is measured
     on TRIED wrong networks.
 
     Args:
         frames: uint8 [N,H,W,3]; N is a multiple of the batch of `plain`.
-        compared: bool [N,H,W].
+        compared: bool, as `RuntimeTask.same` gives it.
 
     Returns:
         None where none of them moved a pixel that is compared.
@@ -49,17 +50,19 @@ def smallest_shown(
     batch = source.type.tensor_type.shape.dim[0].dim_value
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
     image = preprocess(frames, spec.preprocess, spec.input_size)
-    output = spec.postprocess.output or plain.graph.output[0].name
 
-    def classes(changed: dict[str, Array]) -> NDArray[np.uint8]:
+    task = task_of(spec)
+
+    def decided(changed: dict[str, Array]) -> Outputs:
         starts = range(0, len(image), batch)
         feeds = ({source.name: image[at : at + batch], **changed} for at in starts)
-        return np.concatenate([class_map(run(opened, feed)[output], spec, place) for feed in feeds])
+        parts = [task.decode(task.scores(run(opened, feed), spec), spec, place) for feed in feeds]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    right = classes({})
+    right = decided({})
     moved = shown = 0
     for name, value in signs.items():
-        differs = classes({name: value}) != right
+        differs = ~task.same(decided({name: value}), right)
         moved += int(differs.sum())
         shown += int((differs & compared).sum())
     return min(1.0, (1 - limit) * float(compared.mean()) * moved / shown) if shown else None

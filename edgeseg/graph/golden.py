@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.core.preprocess import Placement
 from edgeseg.core.quantization import ScoreGrid
-from edgeseg.graph.deploy import CLASS_MAP
 from edgeseg.graph.reference import run, session
 from edgeseg.graph.rounding import round_to, rounded
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.runtime.resize import bilinear, nearest
+from edgeseg.runtime.tasks import Outputs, task_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -55,35 +52,38 @@ def golden(
         grid: levels that the class decision of `deploy` reads.
 
     Returns:
-        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `confident`, the pixels that keep their class in
-        `full_bits`, and `stable`, those of them that keep it in `bits`; `moved` float32 [N]: the share
-        of the pixels of each frame whose class is another in `full_bits`.
+        `frames`; the outputs of `deploy` by name; bool [N,...] of what `RuntimeTask.same` compares, such as
+        pixels: `confident`, those that keep their class in `full_bits`, and `stable`, those of them that keep
+        it in `bits`; `moved` float32 [N]: the share of them in each frame whose class is another in
+        `full_bits`.
     """
     place = spec.preprocess.place((frames.shape[1], frames.shape[2]), spec.input_size)
+    task = task_of(spec)
     image = preprocess(frames, spec.preprocess, spec.input_size)
-    output = spec.postprocess.output or plain.graph.output[0].name
-    scores = _in_batches(plain, image)[output]
-    exact = _placed(scores, spec, place)
+    scores = task.scores(_in_batches(plain, image), spec)
+    exact = task.placed(scores, spec, place)
 
     def scores_in(bits: int) -> Float:
-        return round_to(_in_batches(rounded(plain, bits), round_to(image, bits))[output], bits)
+        network = _in_batches(rounded(plain, bits), round_to(image, bits))
+        return round_to(task.scores(network, spec), bits)
 
     def unmoved(scores: Float) -> NDArray[np.bool_]:
-        found = _placed(scores, spec, place)
-        return nearest(stable_pixels(exact, found, spec, grid.scale if grid else 0.0), place.frame)
+        found = task.placed(scores, spec, place)
+        return task.compared(stable_pixels(exact, found, spec, grid.scale if grid else 0.0), place)
 
     full = scores_in(full_bits)
-    moved = (class_map(full, spec, place) != class_map(scores, spec, place)).mean((1, 2), np.float32)
+    same = task.same(*(task.decode(values, spec, place) for values in (full, scores)))
+    moved = (~same).reshape(len(same), -1).mean(axis=1, dtype=np.float32)
     confident = unmoved(full)
     stable = confident if bits >= full_bits else confident & unmoved(scores_in(bits))
-    maps = class_maps(deploy, frames)
-    return {"frames": frames, "class_map": maps, "confident": confident, "stable": stable, "moved": moved}
+    found = outputs_of(deploy, frames)
+    outputs = {info.name: found[info.name] for info in task.outputs(spec, len(frames), place.frame)}
+    return {"frames": frames, **outputs, "confident": confident, "stable": stable, "moved": moved}
 
 
-def class_maps(deploy: ModelProto, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [N,H,W] of a deploy graph for [N,H,W,3], unoptimised in ONNX Runtime."""
-    found: NDArray[np.uint8] = _in_batches(deploy, frames)[CLASS_MAP]
-    return found
+def outputs_of(deploy: ModelProto, frames: NDArray[np.uint8]) -> Outputs:
+    """What a deploy graph returns for uint8 [N,H,W,3], unoptimised in ONNX Runtime."""
+    return _in_batches(deploy, frames)
 
 
 def stable_pixels(exact: Float, found: Float, spec: ModelSpec, step: float = 0.0) -> NDArray[np.bool_]:
@@ -94,28 +94,11 @@ def stable_pixels(exact: Float, found: Float, spec: ModelSpec, step: float = 0.0
         exact, found: scores [N,C,H,W] without and with rounding.
         step: distance of two scores that the decision still tells apart.
     """
-    if spec.task == "semantic" and exact.shape[1] > 1:
-        best = np.argpartition(exact, -2, axis=1)[:, -2:]
-        second, first = np.split(np.take_along_axis(exact, best, 1), 2, 1)
-        second_found, first_found = np.split(np.take_along_axis(found, best, 1), 2, 1)
-        apart, apart_found = first - second, first_found - second_found
-    else:
-        threshold = np.float32(spec.postprocess.score_threshold())
-        apart, apart_found = exact - threshold, found - threshold
+    apart, apart_found = task_of(spec).margins(exact, found, spec)
     moved = (apart_found - apart).astype(np.float64) ** 2
     noise = np.sqrt(np.maximum(_around(moved), moved.mean((2, 3), keepdims=True)))
     stable: NDArray[np.bool_] = (np.abs(apart) > DEVIATIONS * noise + step).all(axis=1)
     return stable
-
-
-def _placed(scores: Float, spec: ModelSpec, place: Placement) -> Float:
-    """Scores [N,C,h,w] of the network where the class is decided: without padding, at camera size where they
-    are resized first."""
-    if scores.shape[2:] != place.input:
-        scores = bilinear(scores, place.input)
-    (top, bottom), (left, right) = place.window
-    scores = scores[:, :, top:bottom, left:right]
-    return bilinear(scores, place.frame) if spec.postprocess.upsample == "scores" else scores
 
 
 def _around(values: Array) -> Array:

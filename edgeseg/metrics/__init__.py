@@ -9,14 +9,14 @@ from __future__ import annotations
 from edgeseg.metrics.agreement import agreement
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
 from edgeseg.metrics.confusion import confusion
-from edgeseg.metrics.drop import Interval, paired_drop
+from edgeseg.metrics.counts import mean_present
+from edgeseg.metrics.drop import Interval, drop_of_counts, paired_drop
 from edgeseg.metrics.scores import (
     dice,
     iou,
     known,
     labelled,
     mean_iou,
-    mean_present,
     pixel_accuracy,
     precision,
     recall,
@@ -31,6 +31,7 @@ __all__ = [
     "boundary_width",
     "confusion",
     "dice",
+    "drop_of_counts",
     "iou",
     "known",
     "labelled",

@@ -27,6 +27,15 @@ def confusion(label: Labels, prediction: Labels, classes: int, ignore_index: int
     array([[1, 1],
            [0, 1]])
     """
+    flat, guess = counted(label, prediction, classes, ignore_index)
+    joint = flat.astype(np.intp) * classes + guess
+    return np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def counted(
+    label: Labels, prediction: Labels, classes: int, ignore_index: int | None
+) -> tuple[Labels, Labels]:
+    """The ids of the pixels that count, [P] each; arguments and errors as of `confusion`."""
     require_same_shape(label, prediction, "label", "prediction")
     flat, guess = label.reshape(-1), prediction.reshape(-1)
     if ignore_index is not None:
@@ -36,8 +45,7 @@ def confusion(label: Labels, prediction: Labels, classes: int, ignore_index: int
         if ids.size and (int(ids.max()) >= classes or int(ids.min()) < 0):
             outside = int(ids.max()) if int(ids.max()) >= classes else int(ids.min())
             raise InputError(f"the {name} holds the class id {outside}", expected=f"ids 0-{classes - 1}")
-    joint = flat.astype(np.intp) * classes + guess
-    return np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+    return flat, guess
 
 
 def require_same_shape(a: Labels, b: Labels, name_a: str, name_b: str) -> None:

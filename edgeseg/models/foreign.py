@@ -124,7 +124,8 @@ def _foreign(
             raise ModelError(f"{read}: {fault.message}", expected=fault.expected, hint=fault.hint) from None
     known = "activation" in choice.postprocess
     activation = contract.activation if known else activation_of(scores)
-    task = settled_task(choice.task, activation, scores.shape[1])
+    contract = msgspec.structs.replace(contract, output="", activation=activation)
+    task = settled_task(choice.task, contract, scores.shape[1])
     classes = with_ignored(classes, ignore_index, scores.shape[1])
     _, classes = settle_classes(choice, classes, None, task=task, channels=scores.shape[1])
     if weights:
@@ -138,7 +139,7 @@ def _foreign(
         classes=classes,
         ignore_index=ignore_index,
         preprocess=preprocess_of(choice, Preprocess()),
-        postprocess=msgspec.structs.replace(contract, output="", activation=activation),
+        postprocess=contract,
     )
     module = one_output(network, path, frozen=source.kind == "pt2")
     return Loaded(spec, module, notes=(*notes, _describe(path, scores.shape, activation, known)))

@@ -50,7 +50,7 @@ def from_zoo(choice: ModelChoice, classes: tuple[ClassInfo, ...] | None, ignore_
         name=entry.name,
         source=Source(kind="zoo", ref=entry.name, options={**_defaults(entry), **architecture}),
         weights=weights_of(file, choice.weights_key),
-        task=settled_task(choice.task, contract.activation, channels),
+        task=settled_task(choice.task, contract, channels),
         input_size=choice.input_size or (card.input_size if card else entry.input_size),
         stride=_stride(network, entry),
         classes=classes,

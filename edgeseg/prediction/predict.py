@@ -1,4 +1,4 @@
-"""Class maps of images, folders and videos, as overlays to look at and masks to work with."""
+"""What is found in images, folders and videos, as overlays to look at and masks to work with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -59,9 +60,10 @@ def predict(
 ) -> Prediction:
     """Segment `source` with the engine of a bundle.
 
-    Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks,
-    with the colours as palette) for each image, `<name>.overlay.mp4` for a video. The files appear in
-    `output` when all is done; a failure leaves nothing there.
+    Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks, with
+    the colours as palette; bit masks of more than 16 classes as `<name>.mask.npy`) for each image, and
+    `<name>.overlay.mp4` for a video. The files appear in `output` when all is done; a failure leaves nothing
+    there.
 
     Args:
         source: an image, a folder of images (flat), or a video (needs OpenCV).
@@ -121,11 +123,10 @@ class _Job:
         self.progress("segmenting", len(files), len(files))
         return tuple(results)
 
-    def _image(self, source: str, name: str, image: Array, found: Array, masks: bool) -> Predicted:
-        overlay, mask = f"{name}.overlay.png", f"{name}.mask.png" if masks else ""
+    def _image(self, source: str, name: str, image: Array, found: Any, masks: bool) -> Predicted:
+        overlay = f"{name}.overlay.png"
         write_picture(self.folder / overlay, blend(image, found, self.spec, self.alpha))
-        if mask:
-            write_mask(self.folder / mask, found, self.spec)
+        mask = write_mask(self.folder, f"{name}.mask", found, self.spec) if masks else ""
         return Predicted(source=source, overlay=overlay, mask=mask, fractions=fractions(found, self.spec))
 
     def video(self, source: Path) -> tuple[Predicted, tuple[str, ...]]:
