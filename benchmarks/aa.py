@@ -37,6 +37,7 @@ from edgeseg.device.statistics import paired_ratio
 from edgeseg.flow.bench import bench
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.quantization.planner.trial_engine import Built, in_turn
+from edgeseg.runtime.tasks import task_of
 
 WORK = Path("runs/aa")
 CAMERA = (240, 320)
@@ -202,7 +203,7 @@ def by_planner(target: str) -> tuple[PairedRatio, ...]:
         engines = []
         for one in map(Bundle.open, bundles(target)):
             deploy = onnx.load(str(one.file(one.engine.graph)))
-            engines.append(Built(deploy, Target.parse(target), CAMERA))
+            engines.append(Built(deploy, task_of(one.manifest.model), Target.parse(target), CAMERA))
             stack.callback(engines[-1].close)
         names = [node.name for node in deploy.graph.node]
         first, second = in_turn(engines, frame, names)

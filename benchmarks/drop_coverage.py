@@ -28,8 +28,8 @@ from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets.synthetic import SyntheticStreets
 from edgeseg.metrics import confusion, iou, labelled, mean_iou, paired_drop
 from edgeseg.models.load import Loaded, resolve
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import decided
 
 SCENES, FRAMES, BITS = 300, 8, 5
 CLOSER = 0.04
@@ -106,7 +106,7 @@ def class_maps(network: torch.nn.Module, loaded: Loaded, images: Any) -> Any:
     spec = loaded.spec
     contract = spec.preprocess
     pixels = torch.from_numpy(preprocess(images, contract, spec.input_size))
-    return class_map(network(pixels).numpy(), spec, contract.place(images.shape[1:3], spec.input_size))
+    return decided(network(pixels).numpy(), spec, contract.place(images.shape[1:3], spec.input_size))
 
 
 def covered(frames: Any, count: int) -> dict[str, Any]:

@@ -90,8 +90,8 @@ def compared(pruned: Bundle, folder: Path, runs: int) -> Row:
     return Row(
         target=pruned.engine.target,
         baseline=baseline.engine.target,
-        miou=100.0 * proof.engine.miou,
-        baseline_miou=100.0 * proof.fp32.miou,
+        miou=100.0 * proof.engine.value,
+        baseline_miou=100.0 * proof.fp32.value,
         drop=proof.drop,
         ms=fast.device.p50,
         baseline_ms=slow.device.p50,

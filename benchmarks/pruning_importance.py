@@ -25,7 +25,6 @@ from edgeseg.core.model_spec import Pruned
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets import open_dataset
 from edgeseg.datasets.calibration import spread
-from edgeseg.metrics import mean_iou
 from edgeseg.models.load import resolve
 from edgeseg.models.pruning import replay
 from edgeseg.pruning import Costs, find_units, score, shrink
@@ -34,7 +33,7 @@ from edgeseg.pruning.importance import Scores, per_cost
 from edgeseg.pruning.search import PLENTY
 from edgeseg.training.average import refresh_statistics
 from edgeseg.training.data import Samples, Share, loader
-from edgeseg.training.evaluate import confusion_of, loss_of
+from edgeseg.training.evaluate import figures_of, loss_of
 from edgeseg.training.settings import TrainSettings
 
 SIZE = (384, 480)
@@ -110,7 +109,7 @@ class Trial:
         return self.miou(small)
 
     def miou(self, module: nn.Module) -> float:
-        return 100.0 * float(mean_iou(confusion_of(module.eval(), self.held_out, self.spec)))
+        return 100.0 * figures_of(module.eval(), self.held_out, self.spec).value
 
     def losses(self, module: nn.Module) -> Iterator[torch.Tensor]:
         plain = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)

@@ -36,8 +36,8 @@ from edgeseg.models.load import resolve
 from edgeseg.quantization.bias_correction import bias_shifts
 from edgeseg.quantization.ptq import Calibrated, PtqSettings, apply, calibrate
 from edgeseg.quantization.schemes import scheme_named
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import decided
 from edgeseg.steps import Context, Frames
 from edgeseg.steps.qat import Settings, splits, train_graph
 
@@ -191,7 +191,7 @@ def _matrices(model: onnx.ModelProto, split: Split, spec: ModelSpec) -> np.ndarr
         image = split.image(index)
         scores = request.infer({"image": preprocess(image[None], spec.preprocess, spec.input_size)})[0]
         place = spec.preprocess.place(image.shape[:2], spec.input_size)
-        classes = class_map(scores, spec, place)[0]
+        classes = decided(scores, spec, place)[0]
         found.append(confusion(split.label(index), classes, len(spec.classes), split.ignore_index))
     return np.stack(found)
 

@@ -33,6 +33,7 @@ from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.trial_engine import Built, in_turn
 from edgeseg.quantization.ptq import quantize
 from edgeseg.quantization.schemes import scheme_for
+from edgeseg.runtime.tasks import task_of
 
 TARGET = Target.parse("openvino-int8")
 LAPS = 4
@@ -67,10 +68,10 @@ def measured(material: Material) -> dict[str, Any]:
         engines = []
         for grid in (None, int8.scores):
             deploy = compose(int8.model, loaded.spec, CAMERA, score_grid=grid)
-            engines.append(Built(deploy, TARGET, CAMERA))
+            engines.append(Built(deploy, task_of(loaded.spec), TARGET, CAMERA))
             stack.callback(engines[-1].close)
-        before, after = (judge.loss(engine.class_map).drop for engine in engines)
-        maps = [np.stack([engine.class_map(frame) for frame in judge.frames]) for engine in engines]
+        before, after = (judge.loss(engine.found).drop for engine in engines)
+        maps = [np.stack([engine.found(frame) for frame in judge.frames]) for engine in engines]
         laps = [in_turn(engines, judge.frames[0]) for _ in range(LAPS)]
         scores, levels = ([one for lap in laps for one in lap[index].openings] for index in range(2))
         ratio = paired_ratio(levels, scores, a="levels", b="scores")

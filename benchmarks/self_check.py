@@ -31,16 +31,17 @@ from _random_networks import KINDS
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.drafts import BundleDraft
-from edgeseg.core.ports import Array, BuildSettings
+from edgeseg.core.ports import BuildSettings
 from edgeseg.core.target import Target
 from edgeseg.device.build import make_engine
 from edgeseg.device.environment import read_environment
 from edgeseg.device.opening import WrongEngine
 from edgeseg.graph.dequantize import dequantized
-from edgeseg.graph.golden import class_maps
+from edgeseg.graph.golden import outputs_of
 from edgeseg.graph.widen import widened
 from edgeseg.quantization.schemes import scheme_named
 from edgeseg.runtime.check import golden_frames
+from edgeseg.runtime.tasks import Outputs, task_of
 from edgeseg.steps._proof import compared
 
 TARGETS = (
@@ -199,7 +200,7 @@ def tried(how: list[str], target: str, faults: int) -> dict[str, Any]:
         assert golden is not None
         agreed = [c.agreement for c in bundle.manifest.checks if c.agreement is not None]
         right = onnx.load(str(bundle.file(bundle.engine.graph)))
-        before = class_maps(as_float(right), golden_frames(bundle).frames)
+        before = outputs_of(as_float(right), golden_frames(bundle).frames)
         found = [_fault(bundle, right, before, seed) for seed in range(faults)]
         return {
             "agreement": agreed,
@@ -221,13 +222,14 @@ def command(*words: str) -> tuple[str, Any]:
     return "", json.loads(done.stdout)
 
 
-def _fault(bundle: Bundle, right: ModelProto, before: Array, seed: int) -> dict[str, Any]:
+def _fault(bundle: Bundle, right: ModelProto, before: Outputs, seed: int) -> dict[str, Any]:
     """What one wrong channel moves, and whether the engine made of it is refused: of those that count."""
     record, promised = bundle.engine, bundle.manifest.golden
     model, place = negated(right, seed)
     golden = golden_frames(bundle)
     assert promised is not None and golden is not None
-    moved = float((before != class_maps(as_float(model), golden.frames)).mean())
+    same = task_of(bundle.manifest.model).same(before, outputs_of(as_float(model), golden.frames))
+    moved = float((~same).mean())
     if moved <= COUNTS:
         return {"at": place, "moved": moved}
     target, int8 = Target.parse(record.target), bundle.manifest.quantization

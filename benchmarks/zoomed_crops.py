@@ -25,6 +25,7 @@ from edgeseg.graph.deploy import compose
 from edgeseg.metrics import confusion, mean_iou
 from edgeseg.quantization.planner.trial_engine import Simulated
 from edgeseg.runtime import load
+from edgeseg.runtime.tasks import task_of
 
 IMAGES = 40
 
@@ -52,14 +53,14 @@ def main() -> None:
 def measured(bundle: Bundle, splits: dict[str, Split]) -> dict[str, object]:
     spec, camera = bundle.manifest.model, bundle.engine.camera_size
     plain = onnx.load(str(bundle.file(bundle.manifest.graph)))
-    reference = Simulated(compose(plain, spec, camera))
+    reference = Simulated(compose(plain, spec, camera), task_of(spec))
     row: dict[str, object] = {"notes": bundle.manifest.notes}
     with load(bundle.path, threads=2, check=False) as engine:
         for name, split in splits.items():
             found = [np.zeros((len(split.classes), len(split.classes)), np.int64) for _ in range(2)]
             for index in range(len(split)):
                 image, label = split.image(index), split.label(index)
-                for total, mask in zip(found, (reference.class_map(image), engine(image))):
+                for total, mask in zip(found, (reference.found(image), engine(image))):
                     total += confusion(label, mask, len(split.classes), split.ignore_index)
             before, after = (100 * float(mean_iou(total)) for total in found)
             row[name] = round(before - after, 2)

@@ -68,7 +68,7 @@ def prove(
         engine_version=bundle.engine.engine_version,
         seconds=seconds,
         gpu_memory_growth_mb=growth,
-        miou=verified.miou,
+        score=verified.value,
         drop=verified.drop,
         agreement=verified.agreement.pixels if verified.agreement else None,
         measurement=measurement,

@@ -22,7 +22,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         seconds: from the network or the deferred bundle to a checked engine.
         gpu_memory_growth_mb: memory in use on the GPU while the engine is open, less before; None on a CPU,
             and where `nvidia-smi` does not tell.
-        miou: of the class maps, 0-1; `drop`: against FP32, in points.
+        score: the metric of the task, 0-1; `drop`: against FP32, in points.
         gate: what the race of int8 against its float fallback told, of a bundle that was made elsewhere.
         agreement: share of the pixels that have FP32's class.
     """
@@ -34,7 +34,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     engine_version: str = ""
     seconds: float | None = None
     gpu_memory_growth_mb: float | None = None
-    miou: float | None = None
+    score: float | None = None
     drop: Drop | None = None
     agreement: float | None = None
     measurement: Measurement | None = None

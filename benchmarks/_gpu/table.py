@@ -35,7 +35,7 @@ def _row(proof: Proof, rivals: list[str], pairs: tuple[Pair, ...]) -> tuple[str,
     return (
         proof.target,
         proof.status if proof.built in ("", proof.target) else f"{proof.status}, as {proof.built}",
-        "-" if proof.miou is None else f"{100 * proof.miou:.2f}",
+        "-" if proof.score is None else f"{100 * proof.score:.2f}",
         "-"
         if proof.drop is None
         else f"{proof.drop.value:.2f} [{proof.drop.low:.2f}, {proof.drop.high:.2f}]",

@@ -90,8 +90,8 @@ def open_bundle(material: Material, folder: Path) -> Opened:
     last = [0.0]
 
     def frame(image):
-        output, last[0] = session.timed(image)
-        return output.class_map
+        outputs, last[0] = session.timed(image)
+        return session.task.found(outputs)
 
     quantization = bundle.manifest.quantization
     hint = "" if quantization else "bf16"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -12,9 +12,9 @@ from edgeseg.calibration.network import Network
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import Preprocess
-from edgeseg.datasets.pictures import resize_class_map
-from edgeseg.metrics import confusion, mean_iou
-from edgeseg.runtime.postprocess import class_map
+from edgeseg.datasets.tasks import labels_of
+from edgeseg.metrics.tasks import metric_of
+from edgeseg.runtime.tasks import decided, task_of
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Split
@@ -40,15 +40,15 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         change: what differs from the contract, in words; `settings`: the same for `--set`.
-        miou: against the labels, in points; None without labels.
+        score: the metric of the task against the labels, in points; None without labels.
         certainty: mutual information between pixel and predicted class, 0 to 100 (all of log C): high when
             predictions are sure and differ from pixel to pixel.
-        agreement: pixels with the class that the contract gives, in percent.
+        agreement: what is found as by the contract, such as pixels with the same class, in percent.
     """
 
     change: str
     settings: str
-    miou: float | None
+    score: float | None
     certainty: float
     agreement: float
 
@@ -57,10 +57,12 @@ class ContractTest(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
         trials: the contract as stated, then the others, best first.
+        metric: its name, as in `mIoU`.
         labelled: labels decided; else `fits` only means that nothing speaks against the contract.
     """
 
     images: int
+    metric: str
     trials: tuple[Trial, ...]
     labelled: bool
     fits: bool
@@ -104,7 +106,7 @@ def _normalised(
 
 def scorable(spec: ModelSpec, images: Split) -> bool:
     """Whether the labels of the images, if there are any, say what this network should have found."""
-    return spec.task == "semantic" and 0 < len(images.classes) <= len(spec.classes)
+    return spec.task == images.task and 0 < len(images.classes) <= len(spec.classes)
 
 
 def contract_test(network: Network, images: Split, progress: Progress) -> ContractTest:
@@ -118,37 +120,39 @@ def contract_test(network: Network, images: Split, progress: Progress) -> Contra
         progress("trying the pixel contract", index, len(images))
         image = images.image(index)
         label = images.label(index) if scored else None
-        first: Array | None = None
+        first: Any = None
         for (_, _, contract), tally in zip(tried, tallies):
             scores, found = runner(image, contract)
             first = found if first is None else first
             tally.add(scores, found, first, label)
     trials = [tally.trial(change, text) for (change, text, _), tally in zip(tried, tallies)]
     stated, others = trials[0], sorted(trials[1:], key=_merit, reverse=True)
-    fits, verdict = _judge(stated, others)
+    metric = metric_of(spec).metric
+    fits, verdict = _judge(stated, others, metric)
     return ContractTest(
         images=len(images),
+        metric=metric,
         trials=(stated, *others),
-        labelled=stated.miou is not None,
+        labelled=stated.score is not None,
         fits=fits,
         verdict=verdict,
     )
 
 
-def _judge(stated: Trial, others: list[Trial]) -> tuple[bool, str]:
+def _judge(stated: Trial, others: list[Trial], metric: str) -> tuple[bool, str]:
     best = others[0]
     swap = next((t for t in others if t.change == SWAPPING), None)
-    if stated.miou is not None and best.miou is not None:
-        if best.miou > stated.miou + MARGIN:
+    if stated.score is not None and best.score is not None:
+        if best.score > stated.score + MARGIN:
             return False, (
-                f"the contract does not fit: mIoU {stated.miou:.1f} on these images; {best.change} would "
-                f"give {best.miou:.1f} (--set {' --set '.join(best.settings.split())})"
+                f"the contract does not fit: {metric} {stated.score:.1f} on these images; {best.change} "
+                f"would give {best.score:.1f} (--set {' --set '.join(best.settings.split())})"
             )
         rest = next(t for t in others if t is not swap)
         return True, (
-            f"the contract fits: mIoU {stated.miou:.1f} on these images; "
-            + (f"{SWAPPING} would give {swap.miou:.1f}, " if swap else "")
-            + f"{rest.change} {rest.miou:.1f}"
+            f"the contract fits: {metric} {stated.score:.1f} on these images; "
+            + (f"{SWAPPING} would give {swap.score:.1f}, " if swap else "")
+            + f"{rest.change} {rest.score:.1f}"
         )
     if best.certainty > stated.certainty + MARGIN:
         return False, (
@@ -164,7 +168,7 @@ def _judge(stated: Trial, others: list[Trial]) -> tuple[bool, str]:
 
 
 def _merit(trial: Trial) -> float:
-    return trial.certainty if trial.miou is None else trial.miou
+    return trial.certainty if trial.score is None else trial.score
 
 
 class _Runner:
@@ -174,47 +178,47 @@ class _Runner:
         self._network = network
         self._session = session(network.graph, keep=True)
 
-    def __call__(self, image: Array, contract: Preprocess) -> tuple[Array, Array]:
-        """Scores [1,C,h,w] and the class map uint8 [H,W] at the size of the image."""
+    def __call__(self, image: Array, contract: Preprocess) -> tuple[Array, Any]:
+        """Scores [1,C,h,w] and what is found in the image."""
         from edgeseg.graph.reference import run
 
         network = self._network
         found = run(self._session, network.feed(image, contract))
-        name = network.spec.postprocess.output or next(iter(found))
-        scores = np.asarray(found[name][:1], np.float32)
+        scores = np.asarray(task_of(network.spec).scores(found, network.spec)[:1], np.float32)
         place = contract.place(network.camera_size, network.spec.input_size)
-        decided = class_map(scores, network.spec, place)[0]
-        return scores, resize_class_map(decided, (image.shape[0], image.shape[1]))
+        first = decided(scores, network.spec, place)[0]
+        marks = labels_of(network.spec.task)
+        return scores, marks.resized(first, (image.shape[0], image.shape[1]))
 
 
 class _Tally:
     def __init__(self, network: Network, labels: Split | None) -> None:
         self._spec = network.spec
-        self._ignore = None if labels is None else labels.ignore_index
-        classes = len(network.spec.classes)
-        self._matrix = None if labels is None else np.zeros((classes, classes), np.int64)
+        self._metric = metric_of(network.spec, None if labels is None else labels.ignore_index)
+        self._kept: list[Any] = []
         self._marginal: list[Array] = []
         self._entropy: list[float] = []
         self._same: list[float] = []
 
-    def add(self, scores: Array, found: Array, first: Array, label: Array | None) -> None:
-        binary = self._spec.task == "multilabel" or scores.shape[1] == 1
+    def add(self, scores: Array, found: Any, first: Any, label: Any) -> None:
+        binary = not task_of(self._spec).exclusive(scores.shape[1])
         part = scores[0, :, ::STRIDE, ::STRIDE].astype(np.float64)
         chances = _chances(part, self._spec.postprocess.activation, binary)
         self._marginal.append(chances.mean(axis=(2, 3)))
         self._entropy.append(float(_entropy(chances).mean()))
-        self._same.append(float((found == first).mean()))
-        if self._matrix is not None and label is not None:
-            self._matrix += confusion(label, found, len(self._matrix), self._ignore)
+        equal, compared = self._metric.equal(found, first)
+        self._same.append(equal / compared)
+        if label is not None:
+            self._kept.append(self._metric.keep(label, found))
 
     def trial(self, change: str, settings: str) -> Trial:
         marginal = np.mean(self._marginal, axis=0)
         known = float(_entropy(marginal).mean()) - float(np.mean(self._entropy))
-        miou = None if self._matrix is None else float(mean_iou(self._matrix)) * 100
+        score = 100 * self._metric.figures(self._kept).value if self._kept else None
         return Trial(
             change=change,
             settings=settings,
-            miou=None if miou is None or math.isnan(miou) else miou,
+            score=None if score is None or math.isnan(score) else score,
             certainty=100 * known / math.log(len(marginal)),
             agreement=100 * float(np.mean(self._same)),
         )

@@ -45,10 +45,10 @@ def shares_of(split: Split, progress: Progress) -> Array:
     result = np.zeros((len(split), count))
     for index in range(len(split)):
         progress("reading labels", index, len(split))
-        pixels = np.bincount(split.label(index).reshape(-1), minlength=256)[:count].astype(np.float64)
+        pixels = split.marks.shares(split.label(index), count)
         if split.ignore_index is not None and split.ignore_index < count:
             pixels[split.ignore_index] = 0
-        result[index] = pixels / max(1.0, pixels.sum())
+        result[index] = pixels / (pixels.sum() or 1.0)
     return result
 
 

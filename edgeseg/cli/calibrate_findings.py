@@ -74,7 +74,9 @@ def checked(result: ListCheck, json: bool) -> int:
 
 def _contract(test: ContractTest) -> None:
     rows = [
-        (t.change, number(t.miou, 1), number(t.certainty, 1), number(t.agreement, 1)) for t in test.trials
+        (t.change, number(t.score, 1), number(t.certainty, 1), number(t.agreement, 1)) for t in test.trials
     ]
-    table(f"pixel contract on {test.images} images", ("pixels", "mIoU", "certainty", "same pixels"), rows)
+    table(
+        f"pixel contract on {test.images} images", ("pixels", test.metric, "certainty", "same pixels"), rows
+    )
     line(test.verdict)

@@ -62,7 +62,7 @@ def verified(result: Verification, json: bool) -> int:
     if result.engine and result.fp32:
         _accuracy(result)
     if result.slices:
-        columns = ("", "frames", "mIoU", "FP32", "drop", "95% interval")
+        columns = ("", "frames", result.metric, "FP32", "drop", "95% interval")
         table("by tag, in points of 100", columns, [_slice(*each) for each in result.slices.items()])
     if result.calibration_error:
         errors = [*result.class_calibration_error.items(), ("all", result.calibration_error)]
@@ -70,9 +70,8 @@ def verified(result: Verification, json: bool) -> int:
         heads = ("", "engine", "reference", "rise", "95% interval")
         table(title, heads, [_calibration(*each) for each in errors])
     if result.agreement:
-        line(
-            f"agreement: {percent(result.agreement.pixels)}% of pixels, mIoU {percent(result.agreement.miou)}"
-        )
+        same = result.agreement
+        line(f"agreement: {percent(same.pixels)}% of pixels, {same.metric} {percent(same.value)}")
     if result.flicker:
         one = result.flicker
         line(
@@ -89,22 +88,22 @@ def verified(result: Verification, json: bool) -> int:
 def _accuracy(result: Verification) -> None:
     engine, fp32 = result.engine, result.fp32
     assert engine is not None and fp32 is not None
-    columns = ("", "IoU", "FP32", "drop", "95% interval", "recall", "precision", "Dice", "boundary IoU")
-    classes = (engine.class_recall, engine.class_precision, engine.class_dice, engine.class_boundary_iou)
+    columns = ("", engine.class_metric, "FP32", "drop", "95% interval", *engine.tables)
     rows = [
-        _row(name, iou, fp32.class_iou[name], result.class_drop.get(name), *(one[name] for one in classes))
-        for name, iou in engine.class_iou.items()
+        _row(name, value, fp32.classes[name], result.class_drop.get(name))
+        + tuple(percent(values[name]) for values in engine.tables.values())
+        for name, value in engine.classes.items()
     ]
-    rows.append(
-        _row("mean", engine.miou, fp32.miou, result.drop, None, None, engine.dice, engine.boundary_iou)
-    )
+    means = tuple(percent(engine.means.get(name)) for name in engine.tables)
+    rows.append(_row("mean", engine.value, fp32.value, result.drop) + means)
     table("in points of 100", columns, rows)
-    line(f"pixel accuracy {percent(engine.pixel_accuracy)}, FP32 {percent(fp32.pixel_accuracy)}")
+    for name in engine.means.keys() - engine.tables.keys():
+        line(f"{name} {percent(engine.means[name])}, FP32 {percent(fp32.means.get(name))}")
 
 
 def _slice(tag: str, one: Slice) -> tuple[object, ...]:
     lost = number(one.drop.value) if one.drop else None
-    return tag, one.frames, percent(one.miou), percent(one.fp32), lost, marked(one.drop)
+    return tag, one.frames, percent(one.value), percent(one.fp32), lost, marked(one.drop)
 
 
 def _calibration(name: str, one: CalibrationError) -> tuple[object, ...]:
@@ -112,11 +111,9 @@ def _calibration(name: str, one: CalibrationError) -> tuple[object, ...]:
     return name, number(one.engine), number(one.reference), rise, marked(one.rise)
 
 
-def _row(
-    name: str, iou: float | None, fp32: float | None, drop: Drop | None, *others: float | None
-) -> tuple[object, ...]:
+def _row(name: str, value: float | None, fp32: float | None, drop: Drop | None) -> tuple[object, ...]:
     lost = number(drop.value) if drop else None
-    return name, percent(iou), percent(fp32), lost, marked(drop), *map(percent, others)
+    return name, percent(value), percent(fp32), lost, marked(drop)
 
 
 def predicted(result: Prediction, json: bool) -> None:

@@ -40,7 +40,7 @@ def doctor(device: o.Device = "local", json: o.Json = False) -> None:
 
 def schema(
     noun: Annotated[
-        str, typer.Argument(help="recipe, manifest, train, datasets or steps.", show_default=False)
+        str, typer.Argument(help="recipe, manifest, train, datasets, tasks or steps.", show_default=False)
     ],
 ) -> None:
     """Print the JSON Schema of recipes, bundle manifests or training settings, or list plug-ins."""

@@ -66,7 +66,9 @@ def verify(
     split: Annotated[str, typer.Option(help="Split of the data.")] = "val",
     images: Annotated[str, typer.Option(help="Folder of images without labels: agreement with FP32.")] = "",
     limit: Annotated[int, typer.Option(help="Score only the first N images; 0: all.", min=0)] = 0,
-    max_drop: Annotated[float | None, typer.Option(help="Fail above this loss of mIoU, in points.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Fail above this loss of mIoU (or mean Dice), in points.")
+    ] = None,
     max_class_drop: Annotated[
         list[str], typer.Option(metavar="CLASS=POINTS", help="The same for one class. Repeatable.")
     ] = [],  # noqa: B006

@@ -22,7 +22,7 @@ def quantize(
         str,
         typer.Option(
             metavar="NAME[=ROOT]",
-            help="Images to calibrate with and to compare plans on; with labels, the drop of mIoU counts, "
+            help="Images to calibrate with and to compare plans on; with labels, the drop counts, "
             "without (images=FOLDER) the agreement with the float masks.",
             show_default=False,
         ),
@@ -38,7 +38,9 @@ def quantize(
     budget_drop: Annotated[
         float | None,
         typer.Option(
-            help="Largest loss of mIoU against the FP32 network, in points.", min=0.0, show_default="0.5"
+            help="Largest loss of mIoU (or mean Dice) against the FP32 network, in points.",
+            min=0.0,
+            show_default="0.5",
         ),
     ] = None,
     budget_class: Annotated[

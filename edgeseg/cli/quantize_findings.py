@@ -47,7 +47,7 @@ def _tables(planned: PlannedPrecision) -> None:
         "float ms",
         "int8 ms",
         "won ms",
-        "mIoU lost alone",
+        f"{planned.metric} lost alone",
         "masks changed",
         "plan",
     )
@@ -66,7 +66,7 @@ def _tables(planned: PlannedPrecision) -> None:
     plans = [_plan(row, len(planned.blocks)) for row in planned.plans]
     table(f"plans that were built, latency {planned.latency}", columns, plans)
     if not planned.labelled:
-        line("no labels: mIoU is the agreement with the masks of the FP32 network")
+        line(f"no labels: {planned.metric} is the agreement with the masks of the FP32 network")
     line(f"planned in {planned.seconds:.0f} s")
 
 

@@ -27,9 +27,10 @@ def as_json(noun: Any) -> None:
 def trained(result: Any, json: bool) -> None:
     if json:
         return as_json(result)
-    rows = [(name, percent(value)) for name, value in result.card.iou.items()]
-    table("", ("class", "IoU"), rows)
-    line(f"best mIoU {percent(result.card.miou)} at step {result.card.step} of {result.steps}")
+    card = result.card
+    rows = [(name, percent(value)) for name, value in card.class_scores.items()]
+    table("", ("class", card.class_metric), rows)
+    line(f"best {card.metric} {percent(card.score)} at step {result.card.step} of {result.steps}")
     line(f"weights: {result.weights}")
     notes(result.notes)
 
@@ -48,14 +49,17 @@ def bundles(made: Sequence[Bundle], json: bool) -> None:
 
 def contract(bundle: Bundle) -> None:
     """The contract of the pixels in one line each: what goes in, which output counts, what comes out."""
+    from edgeseg.runtime.tasks import task_of
+
     record, spec = bundle.engine, bundle.manifest.model
     height, width = record.camera_size
     pre, post = spec.preprocess, spec.postprocess
     shape = ",".join(map(str, pre.frame.shape(record.batch, height, width)))
     line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, resize {pre.resize}")
     line(f"net: {spec.input_size[0]}x{spec.input_size[1]} {pre.color}, mean {pre.mean}, std {pre.std}")
-    shape = f"[{record.batch},{height},{width}]"
-    line(f"out: uint8 {shape}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")
+    outputs = task_of(spec).outputs(spec, record.batch, record.camera_size)
+    told = ", ".join(f"{o.name} {o.dtype} {str(list(o.shape)).replace(' ', '')}" for o in outputs)
+    line(f"out: {told}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")
 
 
 def notes(texts: Any) -> None:
@@ -76,7 +80,7 @@ def ran(result: RunResult, json: bool) -> int:
         "target",
         "bundle",
         "MB",
-        "mIoU",
+        result.metric,
         "drop",
         "95% interval",
         "device ms",
@@ -106,7 +110,7 @@ def _run_row(row: Row, base: Measurement | None) -> tuple[object, ...]:
         row.target,
         row.made if row.made != "engine" or m else "built",
         number(row.size_mb, 1),
-        percent(row.miou),
+        percent(row.score),
         number(drop.value) if drop else None,
         marked(drop),
         number(m.device.p50) if m else None,

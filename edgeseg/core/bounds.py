@@ -5,8 +5,8 @@ from __future__ import annotations
 MOST_PIXELS = 1 << 26
 """Of all frames of one call: 8192x8192, or 32 frames of 1080p. With the 32 channels of a usual first layer a
 tensor then has 2^31 elements, more than engines index."""
-MOST_CLASSES = 256
-"""A class map is uint8."""
+MOST_CLASSES = 1 << 14
+"""Scores of so many classes take 1 GB at 128x128 pixels."""
 MOST_THREADS = 1024
 MOST_STREAMS = 256
 """Requests of one session: each has its own memory."""

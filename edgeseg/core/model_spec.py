@@ -13,7 +13,7 @@ from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Shape, Size
 from edgeseg.errors import ModelError
 
-Task = Literal["semantic", "multilabel"]
+DEFAULT_TASK = "semantic"
 Option = str | int | float | bool | tuple[int, ...] | None
 
 
@@ -100,17 +100,18 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         name: short name, used for bundle folders.
         weights: None means random weights: latency is true, accuracy is meaningless.
+        task: what it decides, the name of a file in `runtime/tasks/`.
         input_size: (height, width) of the network input in pixels.
         stride: both sides of `input_size` must be divisible by it.
-        classes: in the order of the output channels; a one-channel output has two classes,
-            background and foreground.
+        classes: in the order of the output channels; a semantic network of one channel has two, background
+            and foreground.
         ignore_index: label value that is not scored, or None.
     """
 
     name: str
     source: Source
     weights: Weights | None = None
-    task: Task = "semantic"
+    task: str = DEFAULT_TASK
     input_size: Size
     stride: int = 1
     classes: tuple[ClassInfo, ...]
@@ -128,11 +129,6 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def input_shape(self) -> Shape:
         return (self.preprocess.channels, *self.input_size)
-
-    @property
-    def map_values(self) -> int:
-        """How many values a pixel of the class map can have: one per class, or one bit per class."""
-        return 1 << len(self.classes) if self.task == "multilabel" else len(self.classes)
 
     def check_input_size(self) -> None:
         """Raise ModelError, with the size to use, when the input does not fit the stride."""
@@ -154,7 +150,7 @@ def default_classes(count: int) -> tuple[ClassInfo, ...]:
 def with_unlabelled(classes: tuple[ClassInfo, ...], count: int) -> tuple[ClassInfo, ...]:
     """The classes of labels, and behind them those that only a network of `count` classes has."""
     taken = {info.color for info in classes}
-    spare = (info.color for info in default_classes(256) if info.color not in taken)
+    spare = (info.color for info in default_classes(len(taken) + count) if info.color not in taken)
     more = (ClassInfo(info.name, next(spare)) for info in default_classes(count)[len(classes) :])
     return (*classes, *more)
 

@@ -1,4 +1,4 @@
-"""The one contract for pixels out: from the network's output to a class map at camera size."""
+"""The one contract for pixels out: from the network's scores to what is decided at camera size."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.errors import ModelError
+
 
 class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Network output (float NCHW scores) to a uint8 class map or bit mask (NHW) at camera size.
+    """Network output (float NCHW scores) to class maps or bit masks at camera size.
 
     Attributes:
         output: name of the network output that counts; empty: the only one.
         activation: what the network already applied to that output.
         threshold: probability from which a pixel is foreground, for one-channel and multi-label
-            outputs.
+            outputs; of the latter also one for each class.
         upsample: `scores`: class scores are resized to camera pixels, then decided (smooth
             borders); `labels`: the decision is made at network size and resized by nearest
             neighbour (cheaper for large cameras).
@@ -25,16 +27,33 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     output: str = ""
     activation: Literal["logits", "sigmoid", "softmax"] = "logits"
-    threshold: float = 0.5
+    threshold: float | tuple[float, ...] = 0.5
     upsample: Literal["scores", "labels"] = "scores"
     stretch: bool = False
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.threshold < 1.0:
+        each = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
+        if not each or not all(0.0 < one < 1.0 for one in each):
             raise ValueError(f"threshold is {self.threshold}, expected between 0 and 1")
 
-    def score_threshold(self) -> float:
-        """`threshold` in units of the network's own output: no sigmoid is needed to decide."""
-        if self.activation == "logits":
-            return math.log(self.threshold / (1.0 - self.threshold))
+    def thresholds(self, channels: int) -> tuple[float, ...]:
+        """`threshold` of each channel.
+
+        Raises:
+            ModelError: as many are stated as there are no channels.
+        """
+        if not isinstance(self.threshold, tuple):
+            return (self.threshold,) * channels
+        if len(self.threshold) != channels:
+            raise ModelError(
+                f"{len(self.threshold)} thresholds are stated for {channels} channel(s) of scores",
+                expected="one threshold, or one for each class of a multi-label network",
+            )
         return self.threshold
+
+    def score_thresholds(self, channels: int) -> tuple[float, ...]:
+        """The same in units of the network's own output: no sigmoid is needed to decide."""
+        found = self.thresholds(channels)
+        if self.activation == "logits":
+            return tuple(math.log(one / (1.0 - one)) for one in found)
+        return found

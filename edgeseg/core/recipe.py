@@ -10,7 +10,6 @@ import msgspec
 
 from edgeseg.core.bounds import FITTING, MOST_CLASSES, fits
 from edgeseg.core.model_ref import ModelRef
-from edgeseg.core.model_spec import Task
 from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
 
@@ -19,7 +18,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the result may cost. None: no limit.
 
     Attributes:
-        max_drop: loss of mIoU against the FP32 network, in points (1 point = 0.01).
+        max_drop: loss of the metric of the task (mIoU, mean Dice) against the FP32 network, in points of
+            0.01.
         max_class_drop: the same per class name.
         any_class: the same for every class that has no limit of its own, as far as the images show it.
         any_slice: loss of mIoU on the images of each tag; `verify --tags` reads tags, a recipe does not.
@@ -86,8 +86,9 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         name: a zoo name, `file.py:factory`, `file.onnx` or `file.pt2`.
         weights: a checkpoint; relative paths are relative to the recipe.
         weights_key: which weights of a checkpoint that holds several, as in `ema`: its keys, joined by dots.
-        task: `semantic` (one class per pixel) or `multilabel` (one bit per class); None: `semantic`, but of a
-            network that ends in a sigmoid over several channels the task must be stated.
+        task: `semantic` (one class per pixel), `multilabel` (one bit per class) or another of
+            `edgeseg schema tasks`; None: `semantic`, but of a network that ends in a sigmoid over several
+            channels the task must be stated.
         classes: how many, or the name of a dataset layout or a classes TOML that names them; None:
             the classes of the data, else of the network.
         options: zoo options such as `encoder`, or keywords of the factory.
@@ -97,7 +98,7 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str
     weights: str = ""
     weights_key: str = ""
-    task: Task | None = None
+    task: str | None = None
     classes: int | str | None = None
     input_size: Size | None = None
     options: dict[str, Any] = {}

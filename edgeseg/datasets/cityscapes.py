@@ -13,7 +13,8 @@ import numpy as np
 from edgeseg.core.model_spec import ClassInfo
 from edgeseg.datasets._files import file_split, folders_in, images_in, paired, require_any, require_root
 from edgeseg.datasets.masks import read_ids
-from edgeseg.datasets.split import Pixels, Split, check_ids, require_split
+from edgeseg.datasets.split import Pixels, Split, require_split
+from edgeseg.datasets.tasks.semantic import check_ids
 from edgeseg.errors import DataError
 
 NAMES = ("cityscapes",)

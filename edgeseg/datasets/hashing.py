@@ -56,8 +56,12 @@ class Fingerprint:
     def __init__(self, meaning: str = "") -> None:
         self._digest = hashlib.sha256(meaning.encode())
 
-    def add(self, identity: str, image_sha256: str, label: NDArray[Any] | None = None) -> None:
-        parts = [identity, image_sha256, "" if label is None else pixel_sha256(label)]
+    def add(self, identity: str, image_sha256: str, label: bytes = b"") -> None:
+        """
+        Args:
+            label: all that it says; empty: there is none.
+        """
+        parts = [identity, image_sha256, hashlib.sha256(label).hexdigest() if label else ""]
         self._digest.update(("\0".join(parts) + "\n").encode())
 
     def hexdigest(self) -> str:

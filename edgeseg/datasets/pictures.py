@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.datasets.split import Read, Split
+from edgeseg.datasets.tasks import labels_of
 from edgeseg.runtime.frame_layouts import packed_as
 from edgeseg.runtime.preprocess import preprocess
 
@@ -24,22 +26,29 @@ def seen_by(split: Split, camera: Size) -> Split:
     """
     return replace(
         split,
-        read_image=_Resized(split.read_image, camera, nearest=False),
+        read_image=_Resized(split.read_image, camera),
         stored=None,
-        read_label=_Resized(split.read_label, camera, nearest=True),
+        read_label=_Resized(split.read_label, camera, split.task),
     )
 
 
 @dataclass(frozen=True)
 class _Resized:
-    """Equal for an equal split, so that hashes of images are found again."""
+    """Equal for an equal split, so that hashes of images are found again.
+
+    Attributes:
+        labels_of: the task of what is read; empty: it is images.
+    """
 
     read: Read
     size: Size
-    nearest: bool
+    labels_of: str = ""
 
-    def __call__(self, name: str) -> Array:
-        return _resize(self.read(name), self.size, nearest=self.nearest)
+    def __call__(self, name: str) -> Any:
+        read = self.read(name)
+        if self.labels_of:
+            return labels_of(self.labels_of).resized(read, self.size)
+        return resize_frame(read, self.size)
 
 
 class Inputs:
@@ -90,28 +99,16 @@ def to_camera(images: Sequence[Array], frame: Frame) -> Array:
 
 def resize_frame(image: Array, size: Size) -> Array:
     """[H,W,C] to (height, width), bilinear with antialias; the same array when it fits."""
-    return _resize(image, size, nearest=False)
-
-
-def resize_class_map(class_map: Array, size: Size) -> Array:
-    """uint8 [H,W], or its confidence float32 [H,W], to (height, width), nearest neighbour; the same array
-    when it fits."""
-    return _resize(class_map, size, nearest=True)
-
-
-def _resize(array: Array, size: Size, *, nearest: bool) -> Array:
-    if array.shape[:2] == size:
-        return array
+    if image.shape[:2] == size:
+        return image
     from PIL import Image
 
     shape = (size[1], size[0])
-    if nearest:
-        return np.array(Image.fromarray(array).resize(shape, Image.Resampling.NEAREST))
-    if array.dtype == np.uint8 and array.shape[2] == 3:
-        return np.array(Image.fromarray(array).resize(shape, Image.Resampling.BILINEAR))
-    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(array, 2, 0)]
-    if array.dtype != np.uint8:
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return np.array(Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR))
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, 2, 0)]
+    if image.dtype != np.uint8:
         planes = [plane.astype(np.float32) for plane in planes]
     resized = [np.asarray(Image.fromarray(p).resize(shape, Image.Resampling.BILINEAR)) for p in planes]
     result = np.stack(resized, axis=2)
-    return np.rint(result).astype(array.dtype) if array.dtype == np.uint16 else result
+    return np.rint(result).astype(image.dtype) if image.dtype == np.uint16 else result

@@ -1,34 +1,46 @@
-"""A function from camera frames to class maps, fitted to images of any size."""
+"""A function from camera frames to what is found in them, fitted to images of any size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
-from edgeseg.datasets.pictures import resize_class_map, resize_frame, to_camera
-from edgeseg.runtime.session import Output
+from edgeseg.datasets.pictures import resize_frame, to_camera
+from edgeseg.datasets.tasks import labels_of
+from edgeseg.runtime.resize import nearest
+from edgeseg.runtime.session import Session
+from edgeseg.runtime.tasks import CONFIDENCE
 
-Call = Callable[[Array], Array]
-"""Frames [N,H,W,C] at camera size, in the camera's channel order, to class maps uint8 [N,H,W]."""
-Predict = Callable[[Array], Output]
-"""The same frames to class maps and their confidence, as `Session.predict`."""
+Call = Callable[[Array], Any]
+"""Frames [N,...] at camera size, in the camera's channel order, to N results, as in uint8 [N,H,W]."""
+Predict = Callable[[Array], tuple[Any, Any]]
+"""The same frames to N results and their confidence, float32 [N,H,W] or None."""
 
 T = TypeVar("T")
 
 
 def unsure(call: Call) -> Predict:
     """A function that tells no confidence."""
-    return lambda frames: Output(call(frames), None)
+    return lambda frames: (call(frames), None)
+
+
+def told_by(session: Session) -> Predict:
+    def predict(frames: Array) -> tuple[Any, Any]:
+        outputs = session.outputs(frames)
+        return session.task.found(outputs), outputs.get(CONFIDENCE)
+
+    return predict
 
 
 class Resizing:
-    """Images of any size in, class maps of the same sizes out, with their confidence if there is one.
+    """Images of any size in, results of the same sizes out, with their confidence if there is one.
 
-    An image of another size than the camera is resized to it (bilinear), its maps back (nearest neighbour).
+    An image of another size than the camera is resized to it (bilinear), its result back, and its confidence
+    (nearest neighbour).
 
     Attributes:
         resized: how many images were resized so far; `seen`: how many there were.
@@ -41,21 +53,22 @@ class Resizing:
         self.resized = 0
         self.seen = 0
 
-    def __call__(self, images: Sequence[Array]) -> list[Array]:
-        """Each [H,W,C], as `Frame.shown`, to uint8 [H,W]."""
-        return [found.class_map for found in self.predict(images)]
+    def __call__(self, images: Sequence[Array]) -> list[Any]:
+        """Each [H,W,C], as `Frame.shown`, to a result, as in uint8 [H,W]."""
+        return [found for found, _ in self.predict(images)]
 
-    def predict(self, images: Sequence[Array]) -> list[Output]:
-        """Each [H,W,C], as `Frame.shown`, to uint8 [H,W], and float32 [H,W] or None."""
+    def predict(self, images: Sequence[Array]) -> list[tuple[Any, Any]]:
+        """Each to a result, and float32 [H,W] or None."""
         resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)
-        maps, sure = self._predict(to_camera(resized, self._spec.preprocess.frame))
+        results, sure = self._predict(to_camera(resized, self._spec.preprocess.frame))
+        marks = labels_of(self._spec.task)
         found = []
         for index, image in enumerate(images):
-            size = image.shape[:2]
-            confidence = None if sure is None else resize_class_map(sure[index], size)
-            found.append(Output(resize_class_map(maps[index], size), confidence))
+            size = (image.shape[0], image.shape[1])
+            confidence = None if sure is None else nearest(sure[index], size)
+            found.append((marks.resized(results[index], size), confidence))
         return found
 
     def notes(self) -> tuple[str, ...]:
@@ -64,7 +77,7 @@ class Resizing:
         height, width = self._camera
         return (
             f"{self.resized} of {self.seen} frame(s) were resized to the camera size {height}x{width} and "
-            "their class maps back; build the bundle with --camera-size of the data to avoid it",
+            "their results back; build the bundle with --camera-size of the data to avoid it",
         )
 
 

@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.frame import Frame
-from edgeseg.core.model_spec import ClassInfo
+from edgeseg.core.model_spec import DEFAULT_TASK, ClassInfo, ModelSpec
 from edgeseg.core.plugins import unknown
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.samples import Sample, SampleList
 from edgeseg.datasets.hashing import Fingerprint, difference_hash, pixel_sha256
-from edgeseg.errors import DataError
+from edgeseg.datasets.tasks import LabelTask, labels_of
+from edgeseg.errors import DataError, InputError
 
 Pixels = NDArray[Any]
-Read = Callable[[str], Pixels]
+Read = Callable[[str], Any]
 
 HELD_OUT_SHARE = 4
 """At most one of so many images is held out from training."""
@@ -33,11 +33,12 @@ class Split:
         dataset: name of the layout; `name`: of the split.
         ids: one per image, in a fixed order.
         classes, ignore_index: what the values of a label mean; no classes: images without labels.
-        read_image: id -> [H,W,C], uint8, uint16 or float32; three channels are RGB. `read_label`: id ->
-            uint8 [H,W].
+        read_image: id -> [H,W,C], uint8, uint16 or float32; three channels are RGB. `read_label`: id -> what
+            `task` says, as in uint8 [H,W].
         where: id -> the file a label comes from, for errors.
         sequence: id -> the video it comes from; None: nothing tells, so each image stands for itself.
         threads: so many may read images at once.
+        task: of which labels are; a network of another cannot be scored with them.
         frame: what the images are, where the layout states it.
         stored: id -> the pixels by which an image is identified; None: those of `read_image`.
     """
@@ -52,6 +53,7 @@ class Split:
     where: Callable[[str], str] = field(default=str, repr=False)
     sequence: Callable[[str], str] | None = field(default=None, repr=False)
     threads: int = 1
+    task: str = DEFAULT_TASK
     frame: Frame | None = None
     stored: Read | None = field(default=None, repr=False)
     _samples: dict[tuple[Read, str], Sample] = field(default_factory=dict, repr=False, compare=False)
@@ -63,8 +65,14 @@ class Split:
         """Pixels [H,W,C]. Raises DataError for a file that cannot be decoded."""
         return self.read_image(self.ids[index])
 
-    def label(self, index: int) -> Pixels:
-        """Class ids, uint8 [H,W]: below `len(classes)`, or `ignore_index`.
+    @property
+    def marks(self) -> LabelTask:
+        """What is known of its labels."""
+        return labels_of(self.task)
+
+    def label(self, index: int) -> Any:
+        """Of `semantic` data class ids [H,W], below `len(classes)` or `ignore_index`: uint8, int32 where
+        there are higher ones. Of `multilabel` data bit masks, uint8 [H,W,B].
 
         Raises:
             DataError: the mask is missing or broken, has another size than its image, or holds
@@ -72,7 +80,7 @@ class Split:
         """
         identity = self.ids[index]
         label = self.read_label(identity)
-        check_ids(label, len(self.classes), self.ignore_index, where=self.where(identity))
+        self.marks.check(label, len(self.classes), self.ignore_index, where=self.where(identity))
         return label
 
     def limit(self, count: int) -> Split:
@@ -105,14 +113,14 @@ class Split:
     @property
     def meaning(self) -> str:
         """What the values of the labels stand for, and which images are of one video, as text."""
-        return repr((self.classes, self.ignore_index, *self.sequences))
+        return repr((self.task, self.classes, self.ignore_index, *self.sequences))
 
     def fingerprint(self, progress: Progress = silent) -> str:
         """sha256 over all pixels and labels: another one where anything that is learnt or scored differs."""
         found = Fingerprint(self.meaning)
         for index, identity in enumerate(self.ids):
             progress(f"reading {self.dataset}/{self.name}", index, len(self.ids))
-            label = self.label(index) if self.classes else None
+            label = self.marks.content(self.label(index)) if self.classes else b""
             found.add(identity, self._sample(identity).sha256, label)
         return found.hexdigest()
 
@@ -137,22 +145,19 @@ class Split:
         return self._samples[key]
 
 
-def check_ids(label: NDArray[Any], classes: int, ignore_index: int | None, *, where: str) -> None:
-    """Raise DataError, with the value and a pixel that holds it, when a label holds a foreign id."""
-    known = np.zeros(256, bool)
-    known[:classes] = True
-    if ignore_index is not None:
-        known[ignore_index] = True
-    good = known[label]
-    if good.all():
-        return
-    row, column = (int(v) for v in np.argwhere(~good)[0])
-    ignored = "" if ignore_index is None else f", or {ignore_index} (ignored)"
-    raise DataError(
-        f"{where}: the label holds the value {int(label[row, column])} at row {row}, column {column}",
-        expected=f"class ids 0-{classes - 1}{ignored}",
-        hint="correct the mask, or the classes, ignore_index and encoding of the dataset",
-    )
+def require_task(split: Split, spec: ModelSpec) -> None:
+    """Raise InputError for labels that a network cannot be trained on, nor scored with."""
+    if split.task != spec.task:
+        raise InputError(
+            f"'{spec.name}' is a {spec.task} network, the labels of '{split.dataset}' are {split.task}",
+            expected=f"{spec.task} labels",
+            hint="compare it with FP32 on images without labels: --images FOLDER",
+        )
+    if not split.marks.partial and len(split.classes) != len(spec.classes):
+        raise InputError(
+            f"'{spec.name}' has {len(spec.classes)} classes, '{split.dataset}' has {len(split.classes)}",
+            expected="the same classes",
+        )
 
 
 def require_split(name: str, splits: Sequence[str], *, where: str) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from edgeseg.core.preprocess import Size
 from edgeseg.datasets.split import Pixels, Split
+from edgeseg.datasets.tasks import LabelTask
 
 ZOOMED = "@nearer"
 """Behind the id of an image: its enlarged part. It seeds where the part lies: another gives other plans."""
@@ -28,8 +31,8 @@ def with_zoomed_crops(split: Split) -> Split:
         split,
         name=f"{split.name} and zoomed crops",
         ids=(*split.ids, *(f"{name}{ZOOMED}" for name in split.ids)),
-        read_image=lambda name: _view(split.read_image(picture_of(name)), name, Image.Resampling.BILINEAR),
-        read_label=lambda name: _view(split.read_label(picture_of(name)), name, Image.Resampling.NEAREST),
+        read_image=lambda name: _image(split.read_image(picture_of(name)), name),
+        read_label=lambda name: _label(split.marks, split.read_label(picture_of(name)), name),
         where=lambda name: split.where(picture_of(name)),
         sequence=lambda name: video(picture_of(name)),
     )
@@ -40,14 +43,27 @@ def picture_of(name: str) -> str:
     return name.removesuffix(ZOOMED)
 
 
-def _view(pixels: Pixels, name: str, how: Image.Resampling) -> Pixels:
+def _image(pixels: Pixels, name: str) -> Pixels:
     """The image `name` out of the whole."""
     if not name.endswith(ZOOMED):
         return pixels
+    height, width = pixels.shape[:2]
+    part = Image.fromarray(pixels[_part(name, (height, width))])
+    return np.asarray(part.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _label(marks: LabelTask, label: Any, name: str) -> Any:
+    if not name.endswith(ZOOMED):
+        return label
+    size = marks.size(label)
+    return marks.resized(marks.part(label, *_part(name, size)), size)
+
+
+def _part(name: str, size: Size) -> tuple[slice, slice]:
+    """Rows and columns of the enlarged part."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     share = rng.uniform(*SHARE)
-    height, width = pixels.shape[:2]
+    height, width = size
     rows, columns = max(1, round(share * height)), max(1, round(share * width))
-    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-    part = Image.fromarray(pixels[top : top + rows, left : left + columns])
-    return np.asarray(part.resize((width, height), how))
+    top, left = int(rng.integers(0, height - rows + 1)), int(rng.integers(0, width - columns + 1))
+    return slice(top, top + rows), slice(left, left + columns)

@@ -114,7 +114,7 @@ def _option(text: str) -> tuple[str, str | int | float | bool]:
 
 def _check(options: argparse.Namespace) -> int:
     with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache), check=False) as session:
-        result = self_check(session, session.bundle)
+        result = self_check(session.outputs, session.bundle)
         target, notes = str(session.target), session.notes
     said = f"{target}: opens and runs; the bundle has no golden frames to compare"
     checked = _Checked(_Checked.SCHEMA_VERSION, target, None, 0, None, notes)
@@ -139,9 +139,9 @@ def _infer(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> int:
     with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache)) as session:
         found = score(session, options.frames, options.labels, _teller(options))
-    miou = "no labelled pixel" if found.miou is None else f"mIoU {found.miou:.2%}"
-    classes = (f"  {n}: {'-' if iou is None else format(iou, '.2%')}" for n, iou in found.class_iou.items())
-    _show(options, found, "\n".join((f"{miou} on {found.frames} frames", *classes)))
+    value = "no labelled pixel" if found.value is None else f"{found.metric} {found.value:.2%}"
+    classes = (f"  {n}: {'-' if one is None else format(one, '.2%')}" for n, one in found.classes.items())
+    _show(options, found, "\n".join((f"{value} on {found.frames} frames", *classes)))
     return 0
 
 
@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", "-o", type=Path, required=True, help="uint8 [N,H,W]")
     sub.add_argument("--overwrite", action="store_true")
 
-    sub = command("score", _score, "mIoU on a .npy of frames with a .npy of labels")
+    sub = command("score", _score, "how right the engine is on a .npy of frames with a .npy of labels")
     sub.add_argument("frames", type=Path, help="[N,...] as the bundle's frames")
     sub.add_argument("labels", type=Path, help="class ids, uint8 [N,H,W]")
 

@@ -1,10 +1,10 @@
-"""Frames through an engine on this device: class maps, and how right they are."""
+"""Frames through an engine on this device: what it finds, and how right that is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -12,20 +12,22 @@ import numpy as np
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.whole import replacing
 from edgeseg.errors import InputError
-from edgeseg.metrics import confusion, iou, known, labelled, mean_present
+from edgeseg.metrics import known
+from edgeseg.metrics.tasks import metric_of
 from edgeseg.runtime.session import Session
+from edgeseg.runtime.tasks import Outputs
 
 PART = 16
 """Frames that are in memory together."""
 
 
 class DeviceScore(msgspec.Struct, frozen=True, kw_only=True):
-    """How right the class maps of an engine are on frames with labels.
+    """How right an engine is on frames with labels.
 
     Attributes:
-        confusion: [C][C] pixels of all frames, row = label.
-        class_iou: by name; None: no pixel is labelled so.
-        miou: over the classes that are; None: there are none.
+        metric: name of the figure of its task, as in `mIoU`; `value`: over the classes that are labelled,
+            0-1; None: there are none.
+        classes: its terms by class name; None: no pixel is labelled so.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -33,59 +35,73 @@ class DeviceScore(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = 1
     bundle_id: str
     frames: int
-    confusion: list[list[int]]
-    class_iou: dict[str, float | None]
-    miou: float | None
+    metric: str
+    value: float | None
+    classes: dict[str, float | None]
 
 
 def infer(session: Session, frames: Path, output: Path, progress: Progress = silent) -> tuple[int, ...]:
-    """Class maps of a `.npy` of frames, written as a `.npy` that appears whole.
+    """What an engine returns for a `.npy` of frames, written as a `.npy` that appears whole; of a task with
+    several outputs as a `.npz`.
 
     Args:
         frames: [N,H,W,C], or of the layout of the bundle's frames.
 
     Returns:
-        The shape of what was written: uint8 [N,H,W].
+        The shape of what was written, as in [N,H,W]; of the first output, where there are several.
 
     Raises:
         InputError: a file that is no such array.
     """
     given = _frames(session, frames)
-    shape = (len(given), *session.camera_size)
+    infos = session.task.outputs(session.spec, len(given), session.camera_size)
     with replacing(output) as draft:
-        maps = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
-        for start, found in _class_maps(session, given, progress):
-            maps[start : start + len(found)] = found
-        maps.flush()
-        del maps
-    return shape
+        arrays: dict[str, Any] = {}
+        for info in infos:
+            if len(infos) == 1:
+                arrays[info.name] = np.lib.format.open_memmap(draft, "w+", info.dtype, info.shape)
+            else:
+                arrays[info.name] = np.empty(info.shape, info.dtype)
+        for start, found in _outputs(session, given, progress):
+            for name, array in arrays.items():
+                array[start : start + len(found[name])] = found[name]
+        if len(infos) > 1:
+            with draft.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+    return infos[0].shape
 
 
 def score(session: Session, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
     """
     Args:
-        frames: a `.npy` as `infer` takes it; `labels`: class ids, uint8 [N,H,W].
+        frames: a `.npy` as `infer` takes it.
+        labels: a `.npy` as the engine returns it: class ids [N,H,W], or bit masks [N,H,W,B], in which the bit
+            that is ignored may take a byte more.
 
     Raises:
-        InputError: files that are no such arrays, ids that are no class, a network of bit masks.
+        InputError: files that are no such arrays, values that are no class, a task whose outputs are no map.
     """
-    spec = session.spec
-    if spec.task != "semantic":
-        raise InputError(
-            f"{session.bundle.path} is a {spec.task} network", expected="one class per pixel, as labels have"
-        )
+    spec, task = session.spec, metric_of(session.spec, session.spec.ignore_index)
     given = _frames(session, frames)
-    truth = read_array(labels, (len(given), *session.camera_size))
-    names, total = spec.class_names, np.zeros((len(spec.class_names),) * 2, np.int64)
-    for start, found in _class_maps(session, given, progress):
-        total += confusion(truth[start : start + len(found)], found, len(names), spec.ignore_index)
-    overlap = iou(total, labelled(total))
+    info, *more = session.task.outputs(spec, len(given), session.camera_size)
+    if more:
+        raise InputError(
+            f"{session.bundle.path} is a {spec.task} network",
+            expected="a task with one output, as labels have",
+        )
+    shape = (len(given), *session.camera_size, *(None for _ in info.shape[3:]))
+    truth = read_array(labels, shape, info.dtype)
+    kept = []
+    for start, outputs in _outputs(session, given, progress):
+        found = session.task.found(outputs)
+        kept += [task.keep(truth[start + place], one) for place, one in enumerate(found)]
+    figures = task.figures(kept)
     return DeviceScore(
         bundle_id=session.bundle.id,
         frames=len(given),
-        confusion=total.tolist(),
-        class_iou={name: known(value) for name, value in zip(names, overlap)},
-        miou=known(mean_present(overlap)),
+        metric=task.metric,
+        value=known(figures.value),
+        classes={name: known(value) for name, value in zip(spec.class_names, figures.classes)},
     )
 
 
@@ -104,17 +120,17 @@ def read_array(file: Path, shape: tuple[int | None, ...], dtype: str = "uint8") 
         found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
         raise InputError(f"{file} cannot be read: {fault}", expected=expected) from None
-    fits = isinstance(found, np.ndarray) and found.dtype == dtype and len(found.shape) == len(shape)
+    fits = isinstance(found, np.ndarray) and found.dtype == np.dtype(dtype) and len(found.shape) == len(shape)
     if not fits or any(side not in (None, have) for side, have in zip(shape, found.shape)) or not len(found):
         about = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "several arrays"
         raise InputError(f"{file} holds {about}", expected=expected)
     return found
 
 
-def _class_maps(session: Session, frames: Array, progress: Progress) -> Iterator[tuple[int, Array]]:
-    """The place of the first frame of each part, and its class maps."""
+def _outputs(session: Session, frames: Array, progress: Progress) -> Iterator[tuple[int, Outputs]]:
+    """The place of the first frame of each part, and what the engine returns for it."""
     count = max(PART, session.batch)
     for start in range(0, len(frames), count):
         progress("running the engine", start, len(frames))
-        yield start, session(np.ascontiguousarray(frames[start : start + count]))
+        yield start, session.outputs(np.ascontiguousarray(frames[start : start + count]))
     progress("running the engine", len(frames), len(frames))

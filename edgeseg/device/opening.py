@@ -71,7 +71,7 @@ def at_full_precision(bundle: Bundle, backends: Backends = backend_for) -> Bundl
 def _compared(bundle: Bundle, cache: Path | None, computed: Computed, backends: Backends) -> Check | None:
     options = OpenSettings(cache=cache)
     with Session(bundle, options, check=False, warm_up=0, backends=backends) as session:
-        found = agreement(session, bundle, computed)
+        found = agreement(session.outputs, bundle, computed)
         name = str(session.target)
     if found is None:
         return None

@@ -139,7 +139,7 @@ class Subject:
             session(blank)
             self._first_frame_ms = (time.perf_counter() - start) * 1e3
             if self._settings.check:
-                self_check(session, session.bundle)
+                self_check(session.outputs, session.bundle)
             self._frame = _frame(session.bundle, blank)
             self._memory_mb = memory.growth_mb()
         except BaseException:

@@ -21,8 +21,10 @@ from edgeseg.metrics import (
     known,
     paired_rise,
 )
-from edgeseg.runtime.session import Output
+from edgeseg.metrics.tasks import metric_of
 
+Sure = tuple[Array, Array | None]
+"""Class ids [H,W] and the probability of each, float32 [H,W]; None: it is not told."""
 UNTOLD = "no labelled pixel tells it, or the confidence is no probability"
 """Why an engine that returns a confidence has no calibration error."""
 
@@ -34,8 +36,8 @@ class Confidences:
         self._names = tuple(names)
         self._engine, self._reference = (_Side(len(self._names), ignore_index) for _ in range(2))
 
-    def add(self, label: Array, found: Output, expected: Output) -> None:
-        """Count one frame: its label uint8 [H,W], what the engine and what the reference returned for it."""
+    def add(self, label: Array, found: Sure, expected: Sure) -> None:
+        """Count one frame: its class ids [H,W], what the engine and what the reference returned for it."""
         self._engine.add(label, found)
         self._reference.add(label, expected)
 
@@ -81,16 +83,16 @@ class _Side:
         self._sums: list[Array] = []
         self.fault = ""
 
-    def add(self, label: Array, found: Output) -> None:
+    def add(self, label: Array, found: Sure) -> None:
         if self.fault:
             return
-        if found.confidence is None:
+        class_map, confidence = found
+        if confidence is None:
             self.fault = "it returns no confidence"
-        elif not are_probabilities(found.confidence):
+        elif not are_probabilities(confidence):
             self.fault = "its confidence holds values that are no probabilities"
         else:
-            maps = found.class_map, found.confidence
-            self._sums.append(calibration_sums(label, *maps, self._classes, self._ignore))
+            self._sums.append(calibration_sums(label, class_map, confidence, self._classes, self._ignore))
 
     def sums(self) -> Array:
         """[frames, ...] as `calibration_sums`."""
@@ -109,7 +111,16 @@ def require_confidence(budget: Budget, bundle: Bundle) -> None:
 
     What a deferred bundle will return is not known; the limit has no answer before it is built.
     """
-    if budget.max_calibration_error is None or bundle.manifest.kind != "engine":
+    if budget.max_calibration_error is None:
+        return
+    spec = bundle.manifest.model
+    if not metric_of(spec).one_decision:
+        raise InputError(
+            f"--max-calibration-error was given, and {bundle.path} is a {spec.task} network",
+            expected="a network that decides for one class per pixel, whose probability its confidence is",
+            hint="leave the limit out",
+        )
+    if bundle.manifest.kind != "engine":
         return
     if not bundle.engine.returns_confidence:
         raise InputError(

@@ -1,11 +1,15 @@
-"""Temporal flicker: pixels that change their class from frame to frame where the picture stands still."""
+"""Temporal flicker: pixels that change what they say from frame to frame where the picture stands still."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.evaluation.verification import Flicker
+from edgeseg.metrics.tasks import metric_of
 
 STILL = 3
 """Levels of 255 by which every channel of a still pixel may differ: the noise of a camera and of JPEG."""
@@ -16,16 +20,16 @@ LEAST = 0.02
 class FlickerCounts:
     """Of an engine and its reference, over the frames in their order."""
 
-    def __init__(self, full: float = 255.0) -> None:
-        """`full`: the largest value of a pixel."""
-        self._still_levels = STILL * full / 255.0
-        self._before: tuple[str, Array, Array, Array] | None = None
+    def __init__(self, spec: ModelSpec) -> None:
+        self._task = metric_of(spec)
+        self._still_levels = STILL * spec.preprocess.frame.full / 255.0
+        self._before: tuple[str, Array, Any, Any] | None = None
         self._pixels = 0
         self._still = 0
         self._changed = np.zeros(2, np.int64)
 
-    def add(self, sequence: str, image: Array, engine: Array, reference: Array) -> None:
-        """The next frame, [H,W,C], and its class maps, uint8 [H,W].
+    def add(self, sequence: str, image: Array, engine: Any, reference: Any) -> None:
+        """The next frame, [H,W,C], and what is found in it.
 
         Args:
             sequence: the video that it is of; a frame of another one follows none.
@@ -35,10 +39,14 @@ class FlickerCounts:
             return
         difference = np.abs(image.astype(np.float32) - before[1])
         still = difference.max(axis=-1) <= self._still_levels
+        pairs = ((before[2], engine), (before[3], reference))
+        changed = [self._task.differs(*pair) for pair in pairs]
         self._pixels += still.size
+        for number, pixels in enumerate(changed):
+            if pixels is None:
+                return
+            self._changed[number] += int((pixels & still).sum())
         self._still += int(still.sum())
-        for number, (then, now) in enumerate(((before[2], engine), (before[3], reference))):
-            self._changed[number] += int(((then != now) & still).sum())
 
     def result(self) -> Flicker | None:
         """None where hardly anything stands still: no video, or one whose camera moves."""

@@ -10,7 +10,8 @@ from edgeseg.core.model_spec import ModelSpec, default_classes
 from edgeseg.core.recipe import DataChoice
 from edgeseg.datasets.choice import split_of
 from edgeseg.datasets.framed import framed
-from edgeseg.errors import DataError, InputError
+from edgeseg.datasets.split import require_task
+from edgeseg.errors import DataError
 from edgeseg.evaluation.verification import has_random_weights
 
 if TYPE_CHECKING:
@@ -25,19 +26,17 @@ def labelled_split(dataset: Dataset, split: str, limit: int, spec: ModelSpec) ->
 
     Raises:
         DataError: no labels, other classes, another ignore index, or no such split.
-        InputError: a multi-label network, which labels of one class per pixel cannot score.
+        InputError: a network of another task than the labels.
     """
-    if spec.task != "semantic":
-        raise InputError(
-            f"'{spec.name}' is a {spec.task} network, labels of '{dataset.name}' hold one class per pixel",
-            hint="compare it with FP32 on images without labels: --images FOLDER",
-        )
     if not dataset.classes:
         raise DataError(
             f"'{dataset.name}' has no labels to score with",
             expected="labelled images: --data NAME[=ROOT]",
             hint="compare class maps with those of FP32 instead: --images FOLDER",
         )
+    frames = framed(dataset, spec.preprocess.frame)
+    found = split_of(frames, DataChoice(name=dataset.name, validation=split, limit=limit))
+    require_task(found, spec)
     ours, theirs = spec.class_names, tuple(c.name for c in dataset.classes)
     if not _fit(ours, theirs):
         raise DataError(
@@ -53,8 +52,6 @@ def labelled_split(dataset: Dataset, split: str, limit: int, spec: ModelSpec) ->
             expected="the same ignore_index",
             hint="correct the dataset's ignore_index, or export the bundle again",
         )
-    frames = framed(dataset, spec.preprocess.frame)
-    found = split_of(frames, DataChoice(name=dataset.name, validation=split, limit=limit))
     return replace(found, ignore_index=spec.ignore_index) if found.ignore_index is None else found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from edgeseg.backends.onnxruntime import package
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.cache import engine_cache
 from edgeseg.core.ports import Array, OpenSettings
-from edgeseg.datasets.resizing import Predict, Resizing
+from edgeseg.datasets.resizing import Predict, Resizing, told_by
 from edgeseg.devices import Device
 from edgeseg.errors import BundleError, InputError, MissingDependency
-from edgeseg.runtime.session import Output, Session
+from edgeseg.runtime.session import Session
+from edgeseg.runtime.tasks import CONFIDENCE, Outputs, task_of
 
 NAME = "its own FP32 graph in ONNX Runtime"
 NEEDED_FOR = "the FP32 reference"
@@ -56,7 +56,7 @@ def open_reference(
             f"{bundle.path} a {ours.task} network of {len(ours.classes)}",
             expected="a reference with the same task and classes",
         )
-    return Resizing(session.predict, theirs, session.bundle.engine.camera_size)
+    return Resizing(told_by(session), theirs, session.bundle.engine.camera_size)
 
 
 def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bool = False) -> Predict:
@@ -65,8 +65,8 @@ def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bo
     Nothing is fused: what an optimiser does wrongly to a graph, the engine that is judged may do as well.
 
     Returns:
-        uint8 [N,H,W,3] at the bundle's camera size to uint8 [N,H,W], for any N, and where it is asked for the
-        confidence, float32 [N,H,W].
+        From frames [N,...] at the bundle's camera size, for any N, to what its task finds in them, and where
+        it is asked for the confidence, float32 [N,H,W].
 
     Raises:
         BundleError: the bundle keeps no plain graph.
@@ -77,7 +77,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bo
     except ImportError:
         raise MissingDependency("onnx", "train", needed_for=NEEDED_FOR) from None
     ort = package(needed_for=NEEDED_FOR)
-    from edgeseg.graph.deploy import CLASS_MAP, CONFIDENCE, compose
+    from edgeseg.graph.deploy import compose
 
     if not bundle.manifest.graph:
         raise BundleError(
@@ -93,18 +93,20 @@ def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bo
         deploy.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
     )
     batch = session.get_inputs()[0].shape[0]
-    names = (CLASS_MAP, CONFIDENCE) if confidence else (CLASS_MAP,)
+    task = task_of(bundle.manifest.model)
 
-    def predict(frames: Array) -> Output:
+    def predict(frames: Array) -> tuple[Any, Any]:
         starts = range(0, len(frames), batch)
-        parts = zip(*(_run(session, names, frames[i : i + batch], batch) for i in starts))
-        class_map, *sure = map(np.concatenate, parts)
-        return Output(class_map, sure[0] if sure else None)
+        parts = [_run(session, frames[i : i + batch], batch) for i in starts]
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return task.found(whole), whole.get(CONFIDENCE)
 
     return predict
 
 
-def _run(session: Any, names: Sequence[str], frames: Array, batch: int) -> list[Array]:
+def _run(session: Any, frames: Array, batch: int) -> Outputs:
     """One call of a static batch; missing frames are filled up with the last one."""
     padded = np.concatenate([frames, np.repeat(frames[-1:], batch - len(frames), axis=0)])
-    return [np.asarray(found[: len(frames)]) for found in session.run(names, {"frames": padded})]
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(names, {"frames": padded})
+    return {name: array[: len(frames)] for name, array in zip(names, found)}

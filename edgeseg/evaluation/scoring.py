@@ -1,88 +1,60 @@
-"""Counts that grow frame by frame, and the scores they give: pixels are forgotten at once."""
+"""What is kept of each frame, and the scores it gives: pixels are forgotten at once."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
+from typing import Any
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.datasets.drawing import VALUES, bits_of
 from edgeseg.evaluation.verification import Agreement, Drop, Scores
-from edgeseg.metrics import (
-    BoundaryCounts,
-    Interval,
-    boundary_counts,
-    boundary_iou,
-    confusion,
-    dice,
-    iou,
-    known,
-    labelled,
-    mean_iou,
-    mean_present,
-    paired_drop,
-    pixel_accuracy,
-    precision,
-    recall,
-)
+from edgeseg.metrics import Interval, known
+from edgeseg.metrics.tasks import metric_of
 
 
 class Tally:
-    """One engine against labels: a confusion matrix [C,C] per frame and the sums of the boundary counts."""
+    """One engine against labels.
 
-    def __init__(self, names: Sequence[str], ignore_index: int | None) -> None:
-        self._names = tuple(names)
-        self._ignore = ignore_index
-        self._matrices: list[Array] = []
-        self._boundary: BoundaryCounts | None = None
+    Attributes:
+        kept: of each frame, as `MetricTask.keep` gives it.
+    """
 
-    def add(self, label: Array, found: Array) -> None:
-        """Count one frame: label and class map, uint8 [H,W]."""
-        classes = len(self._names)
-        self._matrices.append(confusion(label, found, classes, self._ignore))
-        counts = boundary_counts(label, found, classes, self._ignore)
-        self._boundary = counts if self._boundary is None else self._boundary + counts
+    def __init__(self, spec: ModelSpec, ignore_index: int | None) -> None:
+        self._names = spec.class_names
+        self._task = metric_of(spec, ignore_index)
+        self.kept: list[Any] = []
 
-    def matrices(self) -> Array:
-        """int64 [frames,C,C], row = label."""
-        return np.stack(self._matrices)
+    def add(self, label: Any, found: Any, *, full: bool = True) -> None:
+        """Count one frame. `full`: for all that `scores` tells, not for the metric alone."""
+        self.kept.append(self._task.keep(label, found, full=full))
 
-    def total(self) -> Array:
-        """int64 [C,C] of all frames together."""
-        return np.asarray(self.matrices().sum(axis=0))
+    def value(self, frames: Sequence[int] | None = None) -> float | None:
+        """The metric of all frames together, 0-1, or of some; None: no pixel is labelled."""
+        chosen = self.kept if frames is None else [self.kept[i] for i in frames]
+        return known(self._task.figures(chosen).value)
 
     def frame_scores(self) -> list[float]:
-        """mIoU of each frame alone, over the classes that are labelled in any; NaN for a frame that is
+        """The metric of each frame alone, over the classes that are labelled in any; NaN for a frame that is
         ignored altogether."""
-        among = labelled(self.total())
-        return [float(mean_iou(matrix, among)) for matrix in self._matrices]
+        return self._task.each(self.kept)
 
     def scores(self) -> Scores:
         """Scores of all frames together."""
-        total = self.total()
-        among = labelled(total)
-        assert self._boundary is not None
-        borders = np.where(among, boundary_iou(self._boundary), np.nan)
-        overlap, twice = iou(total, among), dice(total, among)
+        found = self._task.figures(self.kept)
         return Scores(
-            miou=known(mean_present(overlap)),
-            dice=known(mean_present(twice)),
-            pixel_accuracy=known(pixel_accuracy(total)),
-            boundary_iou=known(mean_present(borders)),
-            class_iou=self._named(overlap),
-            class_dice=self._named(twice),
-            class_boundary_iou=self._named(borders),
-            class_recall=self._named(recall(total, among)),
-            class_precision=self._named(precision(total, among)),
+            metric=self._task.metric,
+            class_metric=self._task.class_metric,
+            value=known(found.value),
+            classes=self._named(found.classes),
+            means={name: known(value) for name, value in found.means.items()},
+            tables={name: self._named(values) for name, values in found.tables.items()},
         )
 
     def notes(self) -> tuple[str, ...]:
         """The classes that no label shows, and what this means for the scores."""
-        shown = labelled(self.total())
-        if shown.all() or not shown.any():
+        shown = [value is not None for value in self.scores().classes.values()]
+        if all(shown) or not any(shown):
             return ()
         names = ", ".join(name for name, there in zip(self._names, shown) if not there)
         return (
@@ -90,52 +62,55 @@ class Tally:
             "count against the classes they belong to",
         )
 
+    def drops(
+        self,
+        engine: Tally,
+        sequences: Sequence[str] = (),
+        frames: Sequence[int] | None = None,
+    ) -> tuple[Drop | None, dict[str, Drop]]:
+        """What an engine loses against this one, its reference: of the metric, and of each labelled class, in
+        points.
+
+        Args:
+            engine: of the same frames.
+            sequences: the video that each frame comes from; empty: nothing tells.
+            frames: only these; None: all.
+        """
+        places = range(len(self.kept)) if frames is None else frames
+        before, after = ([tally.kept[i] for i in places] for tally in (self, engine))
+        videos = [sequences[i] for i in places] if sequences else ()
+        return told(self._task.drop(before, after, videos, confidence=0.95), self._names)
+
     def _named(self, values: Array) -> dict[str, float | None]:
         return {name: known(value) for name, value in zip(self._names, values)}
 
 
 class Comparison:
-    """Two engines on the same frames: pixels by (value of the reference, value of the engine)."""
+    """Two engines on the same frames.
+
+    Attributes:
+        frame_scores: of each frame, the share that is equal, as of its pixels.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._spec = spec
-        self._joint = np.zeros((VALUES, VALUES), np.int64)
+        self._task = metric_of(spec)
+        self._kept: list[Any] = []
+        self._equal = self._compared = 0
         self.frame_scores: list[float] = []
-        """Share of equal pixels of each frame."""
 
-    def add(self, expected: Array, found: Array) -> None:
-        self._joint += confusion(expected, found, VALUES)
-        self.frame_scores.append(float((expected == found).mean()))
+    def add(self, expected: Any, found: Any) -> None:
+        self._kept.append(self._task.keep(expected, found))
+        equal, compared = self._task.equal(expected, found)
+        self._equal += equal
+        self._compared += compared
+        self.frame_scores.append(equal / compared if compared else 1.0)
 
     def agreement(self) -> Agreement:
-        classes = len(self._spec.classes)
-        if self._spec.task == "semantic":
-            joint = self._joint[:classes, :classes]
-            ious = iou(joint, labelled(joint))
-        else:
-            ious = self._bit_iou(classes)
         return Agreement(
-            pixels=float(np.trace(self._joint) / self._joint.sum()), miou=known(mean_present(ious))
+            pixels=self._equal / self._compared if self._compared else 1.0,
+            metric=self._task.metric,
+            value=known(self._task.figures(self._kept).value),
         )
-
-    def _bit_iou(self, classes: int) -> Array:
-        bits = bits_of(np.arange(VALUES, dtype=np.uint8), classes)
-        both = np.einsum("vw,vc,wc->c", self._joint, bits, bits, optimize=True)
-        expected = self._joint.sum(axis=1) @ bits
-        union = expected + self._joint.sum(axis=0) @ bits - both
-        return np.asarray(np.divide(both, union, out=np.full(classes, np.nan), where=expected > 0))
-
-
-def drops(
-    reference: Array, engine: Array, names: Sequence[str], sequences: Sequence[str] = ()
-) -> tuple[Drop | None, dict[str, Drop]]:
-    """What the engine loses against the reference: mIoU, and IoU of each labelled class, in points.
-
-    Args:
-        reference, engine: int64 [frames,C,C], of the same frames.
-        sequences: the video that each frame comes from; empty: nothing tells.
-    """
-    return told(paired_drop(reference, engine, sequences), names)
 
 
 def told(found: Interval, names: Sequence[str]) -> tuple[Drop | None, dict[str, Drop]]:

@@ -6,13 +6,10 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from edgeseg.core.files import read_whole
 from edgeseg.errors import DataError
-from edgeseg.evaluation.scoring import Tally, drops
+from edgeseg.evaluation.scoring import Tally
 from edgeseg.evaluation.verification import Slice
-from edgeseg.metrics import known, mean_iou
 
 MOST_BYTES = 64 << 20
 IMAGE = "image"
@@ -61,16 +58,14 @@ def read_tags(path: Path, ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
 def slices(
     reference: Tally,
     engine: Tally,
-    names: Sequence[str],
     sequences: Sequence[str],
     tags: Mapping[str, Sequence[int]],
 ) -> dict[str, Slice]:
     """What the engine scores and loses on the frames of each tag alone."""
     found = {}
     for tag, frames in tags.items():
-        index = np.array(frames)
-        before, after = reference.matrices()[index], engine.matrices()[index]
-        drop, _ = drops(before, after, names, [sequences[i] for i in frames] if sequences else ())
-        miou = [known(mean_iou(matrices.sum(axis=0))) for matrices in (after, before)]
-        found[tag] = Slice(frames=len(frames), miou=miou[0], fp32=miou[1], drop=drop)
+        drop, _ = reference.drops(engine, sequences, frames)
+        found[tag] = Slice(
+            frames=len(frames), value=engine.value(frames), fp32=reference.value(frames), drop=drop
+        )
     return found

@@ -15,9 +15,10 @@ from edgeseg.core.recipe import Budget
 from edgeseg.core.target import Target
 from edgeseg.core.verdict import Verdict
 from edgeseg.errors import InputError
+from edgeseg.metrics.tasks import PRECISION, RECALL
 
 FALL = 1.0
-"""Points of IoU: a class that lost more for certain is named beside the verdict."""
+"""Points of the metric: a class that lost more for certain is named beside the verdict."""
 IDLE = "the engine did not run"
 """Why nothing was measured for a limit."""
 
@@ -27,17 +28,19 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
     A class without a labelled pixel in the whole set has None, and does not count in the means; pixels that
     are wrongly given to it count against the others.
+
+    Attributes:
+        metric: name of the figure that budgets limit, as in `mIoU`; `value`: its value.
+        class_metric: name of what it is the mean of, as in `IoU`; `classes`: of each class.
+        means: further figures by name; `tables`: further ones by name and class.
     """
 
-    miou: float | None
-    dice: float | None
-    pixel_accuracy: float | None
-    boundary_iou: float | None
-    class_iou: dict[str, float | None]
-    class_dice: dict[str, float | None]
-    class_boundary_iou: dict[str, float | None]
-    class_recall: dict[str, float | None]
-    class_precision: dict[str, float | None]
+    metric: str
+    class_metric: str
+    value: float | None
+    classes: dict[str, float | None]
+    means: dict[str, float | None] = {}
+    tables: dict[str, dict[str, float | None]] = {}
 
 
 class Drop(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +70,12 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """The frames of one tag.
 
     Attributes:
-        miou, fp32: of the engine and of the reference, 0-1; None: no pixel is labelled.
+        value, fp32: the metric of the engine and of the reference, 0-1; None: no pixel is labelled.
         drop: None: nothing shows it.
     """
 
     frames: int
-    miou: float | None
+    value: float | None
     fp32: float | None
     drop: Drop | None
 
@@ -104,18 +107,20 @@ class Flicker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How far two engines give the same class maps: share of equal pixels, and mIoU between them over the
-    classes that the reference shows."""
+    """How far two engines find the same: share of what they say that is equal, such as pixels, and the metric
+    between them over the classes that the reference shows."""
 
     pixels: float
-    miou: float | None
+    metric: str
+    value: float | None
 
 
 class WorstFrame(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
         id: of the image within the data; `frame`: its position.
-        score: mIoU of this frame against its label; without labels, share of pixels equal to the reference.
+        score: the metric of this frame against its label; without labels, the share, as of pixels, that is
+            equal to the reference.
         picture: the file with frame, label (or reference), engine and difference; empty if not saved.
     """
 
@@ -126,7 +131,7 @@ class WorstFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """Accuracy of the class maps that the engine of a bundle returns.
+    """Accuracy of what the engine of a bundle returns.
 
     Attributes:
         data: dataset and split, or the folder of images; `labelled`: whether there were labels.
@@ -135,11 +140,12 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         sample_list: sha256 over ids, decoded pixels and labels of the frames, in their order.
         reference: what the drop and the agreement are measured against; `reference_id`: of its bundle.
         engine, fp32: scores of the engine and of the reference; None without labels or unmeasured.
-        drop, class_drop: mIoU and IoU per class lost against the reference.
+        metric: name of the figure that counts, as in `mIoU`.
+        drop, class_drop: of it, and of each class, lost against the reference.
         slices: the same for the frames of each tag, as in `light=night`.
         calibration_error, class_calibration_error: of the confidence, on all labelled pixels and on those
             that were taken for each class; None and empty where the engine returns no confidence.
-        agreement: of the class maps with the reference's.
+        agreement: with what the reference returns.
         flicker: None where hardly a pixel stands still from frame to frame.
         size_mb: of the engine's files in 10^6 bytes; None for a deferred bundle.
     """
@@ -159,6 +165,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     sample_list: str = ""
     reference: str = ""
     reference_id: str = ""
+    metric: str
     engine: Scores | None = None
     fp32: Scores | None = None
     drop: Drop | None = None
@@ -175,9 +182,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     @property
-    def miou(self) -> float | None:
-        """mIoU of the engine, 0-1."""
-        return self.engine.miou if self.engine else None
+    def value(self) -> float | None:
+        """The metric of the engine, 0-1."""
+        return self.engine.value if self.engine else None
 
 
 def check_budget(budget: Budget, spec: ModelSpec) -> None:
@@ -203,7 +210,7 @@ def require_labels(budget: Budget, *, labelled: bool, where: str) -> None:
         raise InputError(
             f"{name} was given, and {where} has no labels to hold it against",
             expected="labelled images: --data NAME[=ROOT]",
-            hint="leave the limit out to compare class maps with those of FP32",
+            hint="leave the limit out to compare what is found with FP32",
         )
 
 
@@ -220,9 +227,9 @@ def trust_verdict(bundle: Bundle, budget: Budget) -> tuple[Verdict, ...]:
     """Where scores say nothing about a network, the reason: `unjudged` if a limit needs labels, else
     `unmeasured`. Nothing can pass then."""
     if not backend_for(Target.parse(bundle.engine.target)).computes:
-        reason = f"{bundle.engine.target} computes nothing: its class maps mean nothing"
+        reason = f"{bundle.engine.target} computes nothing: what it returns means nothing"
     elif has_random_weights(bundle.manifest.model):
-        reason = "the network has random weights: its class maps mean nothing; give it some with --weights"
+        reason = "the network has random weights: what it finds means nothing; give it some with --weights"
     else:
         return ()
     return (Verdict(status="unjudged" if budget.needs_labels else "unmeasured", reasons=(reason,)),)
@@ -246,6 +253,7 @@ def size_verdict(size_mb: float | None, budget: Budget) -> tuple[Verdict, ...]:
 
 
 def drop_verdicts(
+    metric: str,
     drop: Drop | None,
     class_drop: dict[str, Drop],
     budget: Budget,
@@ -256,9 +264,10 @@ def drop_verdicts(
     A class that is in the budget but not in the data cannot be judged: `unjudged`, never a pass.
 
     Args:
+        metric: name of what `drop` is of.
         missing: why there is no loss, where there is none.
     """
-    limits = [("mIoU", budget.max_drop, drop)]
+    limits = [(metric, budget.max_drop, drop)]
     classes = budget.class_limits(class_drop)
     limits += [(name, limit, class_drop.get(name)) for name, limit in classes.items()]
     if budget.any_class is not None and not class_drop:
@@ -267,7 +276,10 @@ def drop_verdicts(
 
 
 def slice_verdicts(
-    slices: dict[str, Slice], budget: Budget, missing: str = "no pixel of its frames is labelled"
+    metric: str,
+    slices: dict[str, Slice],
+    budget: Budget,
+    missing: str = "no pixel of its frames is labelled",
 ) -> tuple[Verdict, ...]:
     """The losses on the frames of each tag against their limit, one verdict each, the largest loss first.
 
@@ -279,14 +291,14 @@ def slice_verdicts(
         return ()
     lost: dict[str, Drop | None] = {tag: one.drop for tag, one in slices.items()} or {"any tag": None}
     ranked = sorted(lost.items(), key=lambda item: -item[1].value if item[1] else -math.inf)
-    return tuple(_judge(f"mIoU of {tag}", limit, drop, missing) for tag, drop in ranked)
+    return tuple(_judge(f"{metric} of {tag}", limit, drop, missing) for tag, drop in ranked)
 
 
 def floor_verdicts(
     engine: Scores | None, budget: Budget, missing: str = "the data does not show it"
 ) -> tuple[Verdict, ...]:
     """Recall and precision of classes against the least that the budget asks for: one verdict each."""
-    kinds = (("recall", budget.min_recall), ("precision", budget.min_precision))
+    kinds = ((RECALL, budget.min_recall), (PRECISION, budget.min_precision))
     return tuple(
         _floor(f"{kind} of {name}", least, _score(engine, kind, name), missing)
         for kind, limits in kinds
@@ -295,8 +307,7 @@ def floor_verdicts(
 
 
 def _score(engine: Scores | None, kind: str, name: str) -> float | None:
-    scores: dict[str, float | None] = getattr(engine, f"class_{kind}") if engine else {}
-    return scores.get(name)
+    return engine.tables.get(kind, {}).get(name) if engine else None
 
 
 def _floor(what: str, least: float, found: float | None, missing: str) -> Verdict:
@@ -319,7 +330,7 @@ def fallen(class_drop: dict[str, Drop], budget: Budget) -> tuple[str, ...]:
     )
 
 
-def worst_slice(slices: dict[str, Slice], budget: Budget) -> tuple[str, ...]:
+def worst_slice(metric: str, slices: dict[str, Slice], budget: Budget) -> tuple[str, ...]:
     """A sentence for the tag whose frames lose most; none without tags.
 
     Nor where they have a limit: the verdict tells.
@@ -330,7 +341,7 @@ def worst_slice(slices: dict[str, Slice], budget: Budget) -> tuple[str, ...]:
     tag = max(lost, key=lambda tag: lost[tag].value)
     drop, frames = lost[tag], slices[tag].frames
     return (
-        f"worst slice: {tag} drops {drop.value:.2f} points of mIoU (95% interval {drop.interval}) on "
+        f"worst slice: {tag} drops {drop.value:.2f} points of {metric} (95% interval {drop.interval}) on "
         f"{frames} frame{'s' * (frames != 1)}",
     )
 

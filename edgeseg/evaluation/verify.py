@@ -1,4 +1,4 @@
-"""Is the engine that ships still right? Scores the uint8 class maps it returns."""
+"""Is the engine that ships still right? Scores what it returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -19,7 +19,7 @@ from edgeseg.core.verdict import Verdict, combine
 from edgeseg.datasets.framed import as_picture, framed_split
 from edgeseg.datasets.hashing import Fingerprint, pixel_sha256
 from edgeseg.datasets.images import image_files, unlabelled
-from edgeseg.datasets.resizing import Call, Resizing, chunks, unsure
+from edgeseg.datasets.resizing import Call, Resizing, chunks, told_by, unsure
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError, MissingDependency, MissingDevice
@@ -29,7 +29,7 @@ from edgeseg.evaluation.flicker import FlickerCounts
 from edgeseg.evaluation.labels import labelled_split, spec_notes
 from edgeseg.evaluation.reference import NAME as OWN
 from edgeseg.evaluation.reference import open_reference, session_on
-from edgeseg.evaluation.scoring import Comparison, Tally, drops
+from edgeseg.evaluation.scoring import Comparison, Tally
 from edgeseg.evaluation.slices import read_tags, slices
 from edgeseg.evaluation.verification import (
     IDLE,
@@ -49,8 +49,8 @@ from edgeseg.evaluation.verification import (
     trust_verdict,
     worst_slice,
 )
-from edgeseg.metrics import known, mean_iou
-from edgeseg.runtime.session import Output, Session
+from edgeseg.metrics.tasks import metric_of
+from edgeseg.runtime.session import Session
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Dataset, Split
@@ -109,7 +109,7 @@ def verify(
 
     Raises:
         InputError: an unknown class in the budget, a limit that needs labels, tags or a confidence where
-            there are none, a multi-label network with labels, or not exactly one of `dataset` and `images`.
+            there are none, labels of another task, or not exactly one of `dataset` and `images`.
         DataError: images or labels that cannot be read, or classes that are not the network's.
         BundleError, EngineMismatch: a bundle that is broken, without engine, or made for another device.
         MissingDependency: the FP32 reference needs a package that is not installed.
@@ -129,7 +129,7 @@ def verify(
     check_budget(budget, spec)
     labelled = None if dataset is None else labelled_split(dataset, split, limit, spec)
     require_confidence(budget, bundle)
-    confidence = labelled is not None and record.returns_confidence
+    confidence = labelled is not None and record.returns_confidence and metric_of(spec).one_decision
     samples: Images = labelled if labelled is not None else _unlabelled(_given(images), limit, spec)
     tagged = read_tags(tags, samples.ids) if tags else {}
     size_mb = bundle.engine_size() / 1e6 if record.entry else None
@@ -142,6 +142,7 @@ def verify(
         labelled=labelled is not None,
         reference=str(reference) if reference else OWN,
         reference_id=Bundle.open(reference, check_files=False).id if reference else "",
+        metric=metric_of(spec).metric,
         limit=limit,
         size_mb=size_mb,
         budget=budget,
@@ -153,8 +154,8 @@ def verify(
         if session is None:
             absent = Verdict(status="unmeasured", reasons=(reason,))
             limits = (
-                *drop_verdicts(None, {}, budget, IDLE),
-                *slice_verdicts({}, budget, IDLE),
+                *drop_verdicts(base.metric, None, {}, budget, IDLE),
+                *slice_verdicts(base.metric, {}, budget, IDLE),
                 *floor_verdicts(None, budget, IDLE),
                 *calibration_verdict(None, budget, IDLE),
                 *size_verdict(size_mb, budget),
@@ -162,7 +163,7 @@ def verify(
             return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
         stack.enter_context(session)
         proof = _Proof(
-            engine=Resizing(session.predict, spec, record.camera_size),
+            engine=Resizing(told_by(session), spec, record.camera_size),
             reference=open_reference(
                 bundle, reference, threads, stack, reference_device or device, confidence=confidence
             ),
@@ -185,19 +186,19 @@ def verify(
 def verify_call(
     call: Call, spec: ModelSpec, camera_size: Size, split: Split, *, progress: Progress = silent
 ) -> float | None:
-    """mIoU (0-1) of any function from frames to class maps on a split; None if no pixel is labelled.
+    """The metric (0-1) of any function from frames to results on a split; None if no pixel is labelled.
 
     Args:
-        call: frames [N,H,W,C] at `camera_size` to uint8 [N,H,W].
+        call: frames [N,...] at `camera_size` to N results.
         split: of images as the network's frames, see `framed`.
     """
     resizing = Resizing(unsure(call), spec, camera_size)
-    tally = Tally(spec.class_names, split.ignore_index)
+    tally = Tally(spec, split.ignore_index)
     for index in range(len(split)):
         progress("scoring", index, len(split))
-        tally.add(split.label(index), resizing([split.image(index)])[0])
+        tally.add(split.label(index), resizing([split.image(index)])[0], full=False)
     progress("scoring", len(split), len(split))
-    return known(mean_iou(tally.total()))
+    return tally.value()
 
 
 @dataclass(frozen=True)
@@ -220,16 +221,16 @@ class _Proof:
 
     def score(self, base: Verification) -> tuple[Verification, list[float]]:
         """Run both sides over all frames once, holding one batch of pixels; also the score of each frame."""
-        engine, fp32 = (Tally(self.spec.class_names, self.ignore_index) for _ in range(2))
-        comparison = Comparison(self.spec)
-        flicker = FlickerCounts(self.spec.preprocess.frame.full)
+        engine, fp32 = (Tally(self.spec, self.ignore_index) for _ in range(2))
+        comparison, flicker = Comparison(self.spec), FlickerCounts(self.spec)
         confidences = Confidences(self.spec.class_names, self.ignore_index) if self.confidence else None
         sequences = self.samples.sequences
         fingerprint = Fingerprint(self.labelled.meaning if self.labelled is not None else "")
         for index, image, given, wanted in self._frames():
-            found, expected = given.class_map, wanted.class_map
+            (found, _), (expected, _) = given, wanted
             label = self.labelled.label(index) if self.labelled is not None else None
-            fingerprint.add(self.samples.ids[index], pixel_sha256(image), label)
+            content = self.labelled.marks.content(label) if self.labelled is not None else b""
+            fingerprint.add(self.samples.ids[index], pixel_sha256(image), content)
             comparison.add(expected, found)
             flicker.add(sequences[index] if sequences else "", image, found, expected)
             if label is not None:
@@ -246,8 +247,7 @@ class _Proof:
         )
         if self.labelled is None:
             return result, comparison.frame_scores
-        names = self.spec.class_names
-        drop, class_drop = drops(fp32.matrices(), engine.matrices(), names, sequences)
+        drop, class_drop = fp32.drops(engine, sequences)
         calibration, class_calibration = confidences.errors(sequences) if confidences else (None, {})
         untold = confidences.notes() if confidences else ()
         rough = (f"* 95% intervals of {drop.caveat}",) if drop and drop.caveat else ()
@@ -257,7 +257,7 @@ class _Proof:
             fp32=fp32.scores(),
             drop=drop,
             class_drop=class_drop,
-            slices=slices(fp32, engine, names, sequences, self.tags),
+            slices=slices(fp32, engine, sequences, self.tags),
             calibration_error=calibration,
             class_calibration_error=class_calibration,
             sequences=len(set(sequences)),
@@ -265,8 +265,8 @@ class _Proof:
         )
         return result, engine.frame_scores()
 
-    def _frames(self) -> Iterator[tuple[int, Array, Output, Output]]:
-        """(index, image, what the engine returned, what the reference did)."""
+    def _frames(self) -> Iterator[tuple[int, Array, tuple[Any, Any], tuple[Any, Any]]]:
+        """(index, image, what the engine finds and how sure it is, the same of the reference)."""
         count = len(self.samples)
         for indexes in chunks(range(count), self.batch):
             self.progress("scoring", indexes[0], count)
@@ -298,14 +298,14 @@ def _judged(bundle: Bundle, result: Verification, budget: Budget) -> Verdict:
     without = ("no budget was given: nothing was held against a limit",) if budget == NO_LIMITS else ()
     verdicts = (
         *trust_verdict(bundle, budget),
-        *drop_verdicts(result.drop, result.class_drop, budget),
-        *slice_verdicts(result.slices, budget),
+        *drop_verdicts(result.metric, result.drop, result.class_drop, budget),
+        *slice_verdicts(result.metric, result.slices, budget),
         *floor_verdicts(result.engine, budget),
         *calibration_verdict(result.calibration_error, budget),
         *size_verdict(result.size_mb, budget),
     )
     judged = combine(verdicts or (Verdict(status="pass", reasons=without),))
-    named = (*fallen(result.class_drop, budget), *worst_slice(result.slices, budget))
+    named = (*fallen(result.class_drop, budget), *worst_slice(result.metric, result.slices, budget))
     return msgspec.structs.replace(judged, reasons=(*judged.reasons, *named))
 
 

@@ -6,6 +6,7 @@ import heapq
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from edgeseg.core.documents import writable_folder
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.datasets.drawing import colorize, difference, replace_picture, side_by_side
+from edgeseg.datasets.drawing import difference, replace_picture, side_by_side
+from edgeseg.datasets.tasks import labels_of
 from edgeseg.evaluation.verification import WorstFrame
 
 
@@ -24,17 +26,18 @@ def rank(scores: Sequence[float], ids: Sequence[str], count: int) -> tuple[Worst
     return tuple(WorstFrame(id=ids[i], frame=i, score=float(scores[i])) for i in order)
 
 
-def picture(image: Array, expected: Array, given: Array, spec: ModelSpec, ignore_index: int | None) -> Array:
+def picture(image: Array, expected: Any, given: Any, spec: ModelSpec, ignore_index: int | None) -> Array:
     """frame | expected | engine | difference, over the class colours: uint8 [h,4*W,3].
 
     Args:
-        expected: the label, or the reference's class map where there are no labels.
+        expected: the label, or what the reference finds where there are no labels.
     """
+    marks = labels_of(spec.task)
     panels = (
         image,
-        colorize(expected, spec),
-        colorize(given, spec),
-        difference(image, expected, given, ignore_index),
+        marks.paint(expected, spec),
+        marks.paint(given, spec),
+        difference(image, expected, given, spec, ignore_index),
     )
     return side_by_side(panels, spec)
 

@@ -12,13 +12,14 @@ import msgspec
 
 from edgeseg.core.documents import convert
 from edgeseg.core.formats import refuse_format
+from edgeseg.core.model_spec import DEFAULT_TASK
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, stated_preprocess
 from edgeseg.core.recipe import ModelChoice, Recipe
 from edgeseg.devices import Device
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models import MODELS
-from edgeseg.runtime.postprocess import require_classes
+from edgeseg.runtime.tasks import task_named
 from edgeseg.steps import STEPS, Foreseeing, Outlook
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
     """
     Raises:
         InputError: frames that the pixel contract does not lay into the input.
-        ModelError: more classes than a class map holds.
+        ModelError: no such task, or more classes than its outputs hold.
     """
     count = choice.classes if isinstance(choice.classes, int) else len(data.classes or ())
-    require_classes(f"'{choice.ref.name}'", choice.task or "semantic", count)
+    task_named(choice.task or DEFAULT_TASK).require_classes(f"'{choice.ref.name}'", count)
     if camera is not None and choice.input_size is not None:
         contract(choice).place(camera, choice.input_size)
 
@@ -91,7 +92,8 @@ def require_steps(plan: Plan, data: Data, device: Device) -> None:
         step = STEPS.load(planned.use).step(planned.use)
         settings = msgspec.convert(planned.settings, step.settings)
         if isinstance(step, Foreseeing):
-            outlook = Outlook(kind, data.dataset is not None, labelled, plan.model.input_size, device)
+            size, task = plan.model.input_size, plan.model.task or DEFAULT_TASK
+            outlook = Outlook(kind, data.dataset is not None, labelled, size, device, task)
             step.require(settings, outlook)
         kind = planned.produces
 

@@ -41,12 +41,12 @@ def models() -> tuple[ZooModel, ...]:
 
 
 def schema(noun: str) -> str:
-    """JSON Schema of `recipe`, `manifest` or `train`, or the plug-ins `datasets` or `steps`, as JSON text.
+    """JSON Schema of `recipe`, `manifest` or `train`, or a list of plug-ins, `datasets`, `tasks` or `steps`.
 
     Raises:
         InputError: another noun.
     """
-    if noun in ("datasets", "steps"):
+    if noun in ("datasets", "tasks", "steps"):
         return json.dumps(_plugins(noun), indent=2)
     kinds: dict[str, type] = {"recipe": Recipe, "manifest": Manifest}
     if noun == "train":
@@ -54,15 +54,18 @@ def schema(noun: str) -> str:
 
         kinds["train"] = TrainSettings
     if noun not in kinds:
-        known = ("recipe", "manifest", "train", "datasets", "steps")
+        known = ("recipe", "manifest", "train", "datasets", "tasks", "steps")
         raise unknown(noun, known, noun="schema", listing="edgeseg schema --help")
     return json.dumps(msgspec.json.schema(kinds[noun]), indent=2)
 
 
 def _plugins(noun: str) -> dict[str, Any]:
     from edgeseg.datasets import DATASETS
+    from edgeseg.runtime.tasks import TASKS
     from edgeseg.steps import STEPS
 
+    if noun == "tasks":
+        return {"tasks": TASKS.names()}
     if noun == "datasets":
         return {"datasets": DATASETS.names()}
     steps = {name: STEPS.load(name).step(name) for name in STEPS.names()}

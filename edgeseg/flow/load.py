@@ -16,6 +16,7 @@ from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.versions import versions
 from edgeseg.errors import ModelError
 from edgeseg.flow.data import Data
+from edgeseg.runtime.tasks import task_named
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -79,7 +80,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     with about(path):
         static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
         contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
-    task = settled_task(choice.task, contract.activation, scores)
+    task = settled_task(choice.task, contract, scores)
     channels = int(static.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
     preprocess = stated_preprocess(choice.preprocess, frame=Frame.fitting(channels, data.frame))
     if preprocess.channels != channels:
@@ -95,7 +96,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         weights=Weights(file=path.name, sha256=digest),
         task=task,
         input_size=_input_size(static),
-        classes=_classes(choice, data, scores, path),
+        classes=_classes(task, data, scores, path),
         ignore_index=data.ignore_index,
         preprocess=preprocess,
         postprocess=contract,
@@ -121,12 +122,12 @@ def _input_size(static: ModelProto) -> Size:
     return dims[2].dim_value, dims[3].dim_value
 
 
-def _classes(choice: ModelChoice, data: Data, channels: int, path: Path) -> tuple[ClassInfo, ...]:
-    count = max(2, channels)
+def _classes(task: str, data: Data, channels: int, path: Path) -> tuple[ClassInfo, ...]:
+    count = task_named(task).classes(channels)
     classes = with_ignored(data.classes, data.ignore_index, channels)
     if classes is None:
         return default_classes(count)
-    if len(classes) != count and not (choice.task == "multilabel" and len(classes) == channels):
+    if len(classes) != count:
         more = f"say --classes {count} if the last ones are never labelled"
         raise ModelError(
             f"{path.name} has an output of {channels} channel(s), the data has {len(classes)} classes",

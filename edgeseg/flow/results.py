@@ -22,14 +22,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         bundle: folder of the engine bundle; empty for the PyTorch baseline.
         made: `engine`, `deferred` or `torch`.
         size_mb: of what the device needs, in 10^6 bytes.
-        miou: in 0-1; `drop` in points with its 95% interval; None where not scored.
+        score: the metric of the task, 0-1; None where not scored.
     """
 
     target: str
     bundle: str = ""
     made: str
     size_mb: float | None = None
-    miou: float | None = None
+    score: float | None = None
     verification: Verification | None = None
     measurement: Measurement | None = None
     verdict: Verdict
@@ -41,6 +41,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = 1
     recipe: str
     network: str
+    metric: str
     data: str
     rows: tuple[Row, ...]
     verdict: Verdict
@@ -48,6 +49,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
+    metric: str,
     verification: Verification | None,
     measurement: Measurement | None,
     budget: Budget,
@@ -60,6 +62,7 @@ def judge(
     An invalid measurement is never a pass, nor is a limit that nothing was measured for: it is `unjudged`.
 
     Args:
+        metric: of the task, as the budget limits its drop.
         absent: says why the engine cannot run here, where it cannot.
     """
     told = verification is not None and not verification.frames
@@ -68,7 +71,7 @@ def judge(
         verdicts.append(verification.verdict)
     else:
         missing = IDLE if absent else "accuracy was not scored: there are no labels"
-        verdicts += drop_verdicts(None, {}, budget, missing=missing)
+        verdicts += drop_verdicts(metric, None, {}, budget, missing=missing)
         verdicts += floor_verdicts(None, budget, missing=missing)
         verdicts += calibration_verdict(None, budget, missing=missing)
         verdicts += size_verdict(size_mb, budget)

@@ -27,6 +27,7 @@ from edgeseg.flow.data import Data
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import check_images, outline
 from edgeseg.flow.results import Row, RunResult, judge
+from edgeseg.metrics.tasks import metric_of
 
 REPORT = "report.json"
 
@@ -76,6 +77,7 @@ def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progre
     result = RunResult(
         recipe=recipe.name,
         network=source.manifest.model.name,
+        metric=metric_of(source.manifest.model).metric,
         data=f"{recipe.data.name}/{recipe.data.validation}" if data.dataset else "",
         rows=tuple(rows),
         verdict=combine(tuple(row.verdict for row in rows)),
@@ -114,27 +116,27 @@ class Prover:
         """PyTorch eager fp32 with NumPy pre- and post-processing, on the same samples and clock."""
         context = maker.context(source)
         call = torch_baseline(source, context.camera_size, trusted=context.trusted)
-        miou = measurement = None
+        score = measurement = None
+        spec = source.manifest.model
         if self.data.dataset is not None and self.data.dataset.classes:
             split = split_of(self.data.dataset, self.plan.recipe.data)
-            miou = verify_call(
-                call, source.manifest.model, context.camera_size, split, progress=self.progress
-            )
+            score = verify_call(call, spec, context.camera_size, split, progress=self.progress)
         if self.plan.recipe.bench:
             measurement = bench_call(call, context.frames.take(1), NAME, self.settings, self.progress)
         return Row(
             target=NAME,
             made="torch",
             size_mb=sum(f.size for f in source.manifest.files.values()) / 1e6,
-            miou=miou,
+            score=score,
             measurement=measurement,
-            verdict=judge(None, measurement, Budget()) if measurement else Verdict(status="pass"),
+            verdict=judge("", None, measurement, Budget()) if measurement else Verdict(status="pass"),
         )
 
     def engine(self, bundle: Bundle) -> Row:
         budget = self.plan.recipe.budget
         size_mb = bundle.engine_size() / 1e6 if bundle.engine.entry else None
         verification = measurement = absent = None
+        metric = metric_of(bundle.manifest.model).metric
         if bundle.manifest.kind == "deferred":
             status = bundle.manifest.build
             absent = Verdict(status="unmeasured", reasons=status.sentences() if status else ())
@@ -149,10 +151,10 @@ class Prover:
             bundle=str(bundle.path),
             made=bundle.manifest.kind,
             size_mb=size_mb,
-            miou=verification.miou if verification else None,
+            score=verification.value if verification else None,
             verification=verification,
             measurement=measurement,
-            verdict=judge(verification, measurement, budget, size_mb, absent=absent),
+            verdict=judge(metric, verification, measurement, budget, size_mb, absent=absent),
         )
 
     def _verify(self, bundle: Bundle) -> Verification | None:

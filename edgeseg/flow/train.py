@@ -51,9 +51,9 @@ def train(
     from edgeseg.training.losses import parse_loss
     from edgeseg.training.processes import first_process
     from edgeseg.training.settings import TrainSettings
+    from edgeseg.training.tasks import training_of
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
-    parse_loss(typed.loss).require_teacher(there=False)
     require_network(choice)
     require_folder(folder)
     opened = open_data(parse_data(data), choice)
@@ -70,6 +70,7 @@ def train(
             frame=opened.frame,
             trust_file=trust_file,
         )
+        parse_loss(typed.loss, training_of(loaded.spec.task)).require_teacher(there=False)
         if camera is not None:
             loaded.spec.preprocess.place(camera, loaded.spec.input_size)
         dataset = framed(opened.dataset, loaded.spec.preprocess.frame)

@@ -14,8 +14,8 @@ from edgeseg.graph.editor import Editor
 from edgeseg.graph.reference import Scores, batch_of, output_of, session
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.runtime.frames import frame_size
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import Outputs, task_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -28,19 +28,20 @@ def smallest_shown(
     plain: ModelProto,
     spec: ModelSpec,
     frames: Array,
-    right: NDArray[np.uint8],
+    right: Outputs,
     compared: NDArray[np.bool_],
     limit: float,
 ) -> float | None:
-    """The smallest share of all pixels a fault moves when fewer than `limit` of the compared ones agree.
+    """The smallest share of pixels (or what else the task compares) that a fault moves when fewer than
+    `limit` of the compared ones agree.
 
     Faults rarely move the pixels a network is sure of. How many of the moved pixels are compared is measured
     on TRIED wrong networks.
 
     Args:
-        frames: [N,H,W,C]; N is a multiple of the batch of `plain`.
-        right: uint8 [N,H,W]: `plain` of what `golden` gives for them.
-        compared: bool [N,H,W].
+        frames: as `spec.preprocess.frame` says; N is a multiple of the batch of `plain`.
+        right: what `plain` decides for them, as `golden` gives it.
+        compared: bool, as `RuntimeTask.same` gives it.
 
     Returns:
         None where none of them moved a pixel that is compared.
@@ -51,12 +52,15 @@ def smallest_shown(
     wrong, batch = Scores(session(model), output_of(plain, spec)), batch_of(plain)
     place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     unchanged = {name: np.ones_like(value) for name, value in signs.items()}
+    task = task_of(spec)
     moved = shown = 0
     for start in range(0, len(frames), batch):
         part = slice(start, start + batch)
         image = preprocess(frames[part], spec.preprocess, spec.input_size)
+        before = {name: array[part] for name, array in right.items()}
         for name, value in signs.items():
-            differs = class_map(wrong(image, {**unchanged, name: value}), spec, place) != right[part]
+            found = task.decode(wrong(image, {**unchanged, name: value}), spec, place)
+            differs = ~task.same(found, before)
             moved += int(differs.sum())
             shown += int((differs & compared[part]).sum())
     return min(1.0, (1 - limit) * float(compared.mean()) * moved / shown) if shown else None

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.quantization import ScoreGrid
-from edgeseg.graph.deploy import CLASS_MAP
 from edgeseg.graph.margins import margins, margins_as, stable_pixels
 from edgeseg.graph.reference import Scores, batch_of, output_of, run, session
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.graph.wide_frames import as_input
 from edgeseg.runtime.frames import frame_size
-from edgeseg.runtime.postprocess import class_map, placed
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.strips import strips
+from edgeseg.runtime.tasks import Outputs, task_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+PLAIN = "plain/"
+"""How the names of what the task decides of the plain network begin."""
 FULL_BITS = 17
 """Significant bits that every float32 engine keeps: 24, less 7 for sums in other orders."""
 INT8_BITS = 11
@@ -53,47 +53,54 @@ def golden(
         grid: levels that the class decision of `deploy` reads.
 
     Returns:
-        `frames`; `class_map` uint8 [N,H,W]; bool [N,H,W]: `confident`, the pixels that keep their class in
-        `full_bits`, and `stable`, those of them that keep it in `bits`; `moved` float32 [N]: the share
-        of the pixels of each frame whose class is another in `full_bits`; `plain` uint8 [N,H,W]: what
-        `class_map` of edgeseg.runtime.postprocess gives for the scores of `plain`.
+        `frames`; the outputs of `deploy` by name; bool [N,...] of what `RuntimeTask.same` compares, such as
+        pixels: `confident`, those that keep their class in `full_bits`, and `stable`, those of them that keep
+        it in `bits`; `moved` float32 [N]: the share of them in each frame whose class is another in
+        `full_bits`; behind the names that begin with PLAIN, what the task decides of the scores of `plain`.
     """
     kept = _beside_rounding(plain, spec, frames, bits, full_bits, grid.scale if grid else 0.0)
-    return {"frames": frames, "class_map": class_maps(deploy, frames), **kept}
+    found = outputs_of(deploy, frames)
+    outputs = {info.name: found[info.name] for info in task_of(spec).outputs(spec, len(frames), (1, 1))}
+    return {"frames": frames, **outputs, **kept}
 
 
 def _beside_rounding(
     plain: ModelProto, spec: ModelSpec, frames: Array, bits: int, full_bits: int, step: float
 ) -> dict[str, Array]:
     """All that `golden` returns but for what the deploy graph gives."""
+    task = task_of(spec)
     place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     output, batch, bits = output_of(plain, spec), batch_of(plain), min(bits, full_bits)
     reference = Scores(session(plain), output)
     coarse = {count: session(rounded(plain, count, but=output)) for count in {full_bits, bits}}
-    parts: dict[str, list[Array]] = {name: [] for name in ("confident", "stable", "moved", "plain")}
+    parts: dict[str, list[Array]] = {}
     for start in range(0, len(frames), batch):
         image = preprocess(frames[start : start + batch], spec.preprocess, spec.input_size)
         memory = reference(image)
-        right, exact = class_map(memory, spec, place), margins(placed(memory, spec, place), spec)
+        right = task.decode(memory, spec, place)
+        exact = margins(task.placed(memory, spec, place), spec)
         unmoved = {}
+        found = {PLAIN + name: array for name, array in right.items()}
         for count, opened in coarse.items():
             scores = _rounded_scores(Scores(opened, output, memory), image, count)
             if count == full_bits:
-                parts["moved"].append((class_map(scores, spec, place) != right).mean((1, 2), np.float32))
-            found = margins_as(exact, placed(scores, spec, place), spec)
-            unmoved[count] = nearest(stable_pixels(exact.apart, found, step), place.frame)
-        parts["confident"].append(unmoved[full_bits])
-        parts["stable"].append(unmoved[full_bits] & unmoved[bits])
-        parts["plain"].append(right)
+                same = task.same(task.decode(scores, spec, place), right)
+                found["moved"] = (~same).reshape(len(same), -1).mean(axis=1, dtype=np.float32)
+            other = margins_as(exact, task.placed(scores, spec, place), spec)
+            unmoved[count] = task.compared(stable_pixels(exact.apart, other, step), place)
+        found |= {"confident": unmoved[full_bits], "stable": unmoved[full_bits] & unmoved[bits]}
+        for name, array in found.items():
+            parts.setdefault(name, []).append(array)
     return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-def class_maps(deploy: ModelProto, frames: Array) -> NDArray[np.uint8]:
-    """uint8 [N,H,W] of a deploy graph for frames [N,...], unoptimised in ONNX Runtime."""
+def outputs_of(deploy: ModelProto, frames: Array) -> Outputs:
+    """What a deploy graph returns for frames [N,...], unoptimised in ONNX Runtime."""
     opened, batch, name = session(deploy), batch_of(deploy), deploy.graph.input[0].name
     given = as_input(deploy, frames)
-    parts = (given[start : start + batch] for start in range(0, len(given), batch))
-    return np.concatenate([run(opened, {name: part}, [CLASS_MAP])[CLASS_MAP] for part in parts])
+    starts = range(0, len(given), batch)
+    parts = [run(opened, {name: given[start : start + batch]}) for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _rounded_scores(network: Scores, image: Array, bits: int) -> NDArray[np.float32]:

@@ -16,7 +16,8 @@ from edgeseg.metrics.calibration_error import (
     paired_rise,
 )
 from edgeseg.metrics.confusion import confusion
-from edgeseg.metrics.drop import paired_drop
+from edgeseg.metrics.counts import mean_present
+from edgeseg.metrics.drop import drop_of_counts, paired_drop
 from edgeseg.metrics.interval import Interval
 from edgeseg.metrics.scores import (
     dice,
@@ -24,7 +25,6 @@ from edgeseg.metrics.scores import (
     known,
     labelled,
     mean_iou,
-    mean_present,
     pixel_accuracy,
     precision,
     recall,
@@ -43,6 +43,7 @@ __all__ = [
     "class_calibration_error",
     "confusion",
     "dice",
+    "drop_of_counts",
     "iou",
     "known",
     "labelled",

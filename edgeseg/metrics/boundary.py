@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.metrics.confusion import Labels, require_same_shape
-from edgeseg.metrics.scores import Scores
+from edgeseg.metrics.counts import Scores, ratio
 
 Flags = NDArray[np.bool_]
 
@@ -67,9 +67,7 @@ def boundary_counts(
 
 def boundary_iou(counts: BoundaryCounts) -> Scores:
     """Per class, float64 [C] in 0..1; NaN for a class in neither label nor prediction."""
-    union = counts.union.astype(np.float64)
-    shares: Scores = np.divide(counts.intersection, union, out=np.full(union.shape, np.nan), where=union > 0)
-    return shares
+    return ratio(counts.intersection, counts.union)
 
 
 def _bands(ids: Labels, reach: int, keep: Flags | None) -> Flags:

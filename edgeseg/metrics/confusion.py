@@ -27,6 +27,15 @@ def confusion(label: Labels, prediction: Labels, classes: int, ignore_index: int
     array([[1, 1],
            [0, 1]])
     """
+    flat, guess = counted(label, prediction, classes, ignore_index)
+    joint = flat.astype(np.intp) * classes + guess
+    return np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def counted(
+    label: Labels, prediction: Labels, classes: int, ignore_index: int | None
+) -> tuple[Labels, Labels]:
+    """The ids of the pixels that count, [P] each; arguments and errors as of `confusion`."""
     require_same_shape(label, prediction, "label", "prediction")
     flat, guess = label.reshape(-1), prediction.reshape(-1)
     if ignore_index is not None:
@@ -34,8 +43,7 @@ def confusion(label: Labels, prediction: Labels, classes: int, ignore_index: int
         flat, guess = flat[keep], guess[keep]
     require_ids("the label", flat, classes)
     require_ids("the prediction", guess, classes)
-    joint = flat.astype(np.intp) * classes + guess
-    return np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+    return flat, guess
 
 
 def require_ids(name: str, ids: Labels, classes: int) -> None:

@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[np.float64]
+from edgeseg.metrics.counts import (
+    HIT,
+    LABELLED,
+    Scores,
+    counts_of,
+    found_share,
+    mean_present,
+    overlap,
+    ratio,
+    right_share,
+    twice_overlap,
+)
+
 Matrices = NDArray[Any]
 Flags = NDArray[np.bool_]
 
@@ -36,8 +48,7 @@ def iou(matrix: Matrices, among: Flags | None = None) -> Scores:
     >>> iou(np.array([[2, 1, 0], [1, 4, 0], [0, 0, 0]])).round(3)
     array([0.5  , 0.667,   nan])
     """
-    hit, actual, guessed = _counts(matrix)
-    return _only(_ratio(hit, actual + guessed - hit), among)
+    return _only(overlap(counts_of(matrix)), among)
 
 
 def mean_iou(matrix: Matrices, among: Flags | None = None) -> Any:
@@ -55,48 +66,28 @@ def mean_iou(matrix: Matrices, among: Flags | None = None) -> Any:
 
 def dice(matrix: Matrices, among: Flags | None = None) -> Scores:
     """Dice coefficient (F1) per class, [..., C] in 0..1; `among` as in `iou`."""
-    hit, actual, guessed = _counts(matrix)
-    return _only(_ratio(2 * hit, actual + guessed), among)
+    return _only(twice_overlap(counts_of(matrix)), among)
 
 
 def recall(matrix: Matrices, among: Flags | None = None) -> Scores:
     """Share of the pixels of a class that are found, [..., C] in 0..1; `among` as in `iou`."""
-    hit, actual, _ = _counts(matrix)
-    return _only(_ratio(hit, actual), among)
+    return _only(found_share(counts_of(matrix)), among)
 
 
 def precision(matrix: Matrices, among: Flags | None = None) -> Scores:
     """Share of the pixels taken for a class that are of it, [..., C] in 0..1; NaN where none is taken for it;
     `among` as in `iou`."""
-    hit, _, guessed = _counts(matrix)
-    return _only(_ratio(hit, guessed), among)
+    return _only(right_share(counts_of(matrix)), among)
 
 
 def pixel_accuracy(matrix: Matrices) -> Any:
     """Share of counted pixels that are right, [...] in 0..1; NaN if nothing was counted."""
-    hit, actual, _ = _counts(matrix)
-    return _ratio(hit.sum(-1), actual.sum(-1))[()]
-
-
-def mean_present(scores: Scores) -> Any:
-    """Mean over the last axis without NaN; NaN where there is nothing else."""
-    present = ~np.isnan(scores)
-    return _ratio(np.where(present, scores, 0.0).sum(-1), present.sum(-1))[()]
+    counts = counts_of(matrix)
+    return ratio(counts[..., HIT, :].sum(-1), counts[..., LABELLED, :].sum(-1))[()]
 
 
 def _only(scores: Scores, among: Flags | None) -> Scores:
     return scores if among is None else np.where(among, scores, np.nan)
-
-
-def _counts(matrix: Matrices) -> tuple[Scores, Scores, Scores]:
-    values = np.asarray(matrix, np.float64)
-    return np.diagonal(values, axis1=-2, axis2=-1), values.sum(-1), values.sum(-2)
-
-
-def _ratio(part: Any, whole: Any) -> Scores:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    ratio: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-    return ratio
 
 
 def known(value: float) -> float | None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import convert
 from edgeseg.core.frame import Frame
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Task, Weights, default_classes
+from edgeseg.core.model_spec import DEFAULT_TASK, ClassInfo, ModelSpec, Weights, default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
+from edgeseg.runtime.tasks import task_named
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,10 +66,10 @@ def settle_classes(
     classes: tuple[ClassInfo, ...] | None,
     state: State | None,
     *,
-    task: Task | None,
+    task: str | None,
     channels: int | None = None,
 ) -> tuple[int, tuple[ClassInfo, ...]]:
-    """Output channels of the network, and what they mean. One channel decides between two classes.
+    """Output channels of the network, and what they mean. One semantic channel decides between two classes.
 
     Args:
         task: None is `semantic`.
@@ -88,9 +89,10 @@ def settle_classes(
             hint=f"use --classes {channels}" + ("" if channels > wanted else " with data of no more classes"),
         )
     count = wanted or stored or DEFAULT_CLASS_COUNT
-    if count == 1 and task != "multilabel":
-        return 1, classes if classes and len(classes) == 2 else BINARY
-    return count, classes if classes and len(classes) == count else default_classes(count)
+    means = task_named(task or DEFAULT_TASK).classes(count)
+    if classes and len(classes) == means:
+        return count, classes
+    return count, BINARY if means > count else default_classes(means)
 
 
 def postprocess_of(choice: ModelChoice) -> Postprocess:

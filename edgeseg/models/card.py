@@ -9,7 +9,7 @@ import msgspec
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import read_json
-from edgeseg.core.model_spec import ClassInfo, Option
+from edgeseg.core.model_spec import DEFAULT_TASK, ClassInfo, Option
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.errors import CheckpointError
 
@@ -20,7 +20,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Attributes:
         model: zoo name (or factory) the weights belong to; `options`: its options.
         sha256: of the weights file.
-        miou: dataset-level mean IoU on the validation split, 0 to 1; `iou`: per class.
+        task: what the network decides.
+        metric: the figure that counts, as in `mIoU`; `score`: its value on the validation split, 0 to 1.
+        class_metric: what it is the mean of; `class_scores`: per class.
         step: optimiser step the weights are from.
         data: dataset and splits, for the reader.
         settings: what the training ran with; `command`: the command line that made it.
@@ -36,8 +38,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ignore_index: int | None = None
     input_size: Size
     preprocess: Preprocess = Preprocess()
-    miou: float
-    iou: dict[str, float | None] = {}
+    task: str = DEFAULT_TASK
+    metric: str = "mIoU"
+    class_metric: str = "IoU"
+    score: float
+    class_scores: dict[str, float | None] = {}
     step: int = 0
     data: dict[str, str] = {}
     settings: dict[str, Any] = {}

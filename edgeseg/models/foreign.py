@@ -126,8 +126,9 @@ def _foreign(
     frame, path, runs = fed.run(network, choice.ref.path.resolve(), contract, read)
     known = "activation" in choice.postprocess
     activation = contract.activation if known else activation_of(runs)
+    contract = msgspec.structs.replace(contract, output="", activation=activation)
     channels = runs[0].shape[1]
-    task = settled_task(choice.task, activation, channels)
+    task = settled_task(choice.task, contract, channels)
     classes = with_ignored(held.classes, held.ignore_index, channels)
     _, classes = settle_classes(choice, classes, None, task=task, channels=channels)
     if weights:
@@ -143,7 +144,7 @@ def _foreign(
         classes=classes,
         ignore_index=held.ignore_index,
         preprocess=pixels,
-        postprocess=msgspec.structs.replace(contract, output="", activation=activation),
+        postprocess=contract,
     )
     module = one_output(network, path, frozen=source.kind == "pt2")
     return Loaded(spec, module, notes=(*notes, _describe(path, runs[0].shape, activation, known)))

@@ -74,7 +74,7 @@ def from_zoo(choice: ModelChoice, held: Held) -> Loaded:
         name=entry.name,
         source=Source(kind="zoo", ref=entry.name, options={**_architecture(entry.options), **architecture}),
         weights=weights_of(file, choice.weights_key),
-        task=settled_task(choice.task, contract.activation, scores),
+        task=settled_task(choice.task, contract, scores),
         input_size=choice.input_size or (card.input_size if card else entry.input_size),
         stride=_stride(network, entry),
         classes=classes,

@@ -1,4 +1,4 @@
-"""Class maps of images, folders and videos, as overlays to look at and masks to work with."""
+"""What is found in images, folders and videos, as overlays to look at and masks to work with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from edgeseg.core.whole import hidden_beside
 from edgeseg.datasets.drawing import blend, fractions, write_mask, write_picture
 from edgeseg.datasets.framed import as_frame, as_picture
 from edgeseg.datasets.images import ImageFiles, image_files
-from edgeseg.datasets.resizing import Resizing, chunks
+from edgeseg.datasets.resizing import Resizing, chunks, unsure
 from edgeseg.errors import InputError
 from edgeseg.prediction.video import VIDEOS, VideoReader, copying
 from edgeseg.runtime import load
@@ -60,9 +61,10 @@ def predict(
 ) -> Prediction:
     """Segment `source` with the engine of a bundle.
 
-    Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks,
-    with the colours as palette) for each image, `<name>.overlay.mp4` for a video. The files appear in
-    `output` when all is done; a failure leaves nothing there.
+    Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks, with
+    the colours as palette; bit masks of more than 16 classes as `<name>.mask.npy`) for each image, and
+    `<name>.overlay.mp4` for a video. The files appear in `output` when all is done; a failure leaves nothing
+    there.
 
     Args:
         source: an image, a folder of images (flat), or a video (needs OpenCV).
@@ -82,7 +84,7 @@ def predict(
         VideoReader(source).close()
     with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
         spec, record = session.spec, session.bundle.engine
-        resizing = Resizing(session.predict, spec, record.camera_size)
+        resizing = Resizing(unsure(session), spec, record.camera_size)
         job = _Job(resizing, spec, record.batch, folder, alpha, progress)
         results: tuple[Predicted, ...]
         notes: tuple[str, ...] = ()
@@ -122,11 +124,10 @@ class _Job:
         self.progress("segmenting", len(files), len(files))
         return tuple(results)
 
-    def _image(self, source: str, name: str, image: Array, found: Array, masks: bool) -> Predicted:
-        overlay, mask = f"{name}.overlay.png", f"{name}.mask.png" if masks else ""
+    def _image(self, source: str, name: str, image: Array, found: Any, masks: bool) -> Predicted:
+        overlay = f"{name}.overlay.png"
         write_picture(self.folder / overlay, blend(self._shown(image), found, self.spec, self.alpha))
-        if mask:
-            write_mask(self.folder / mask, found, self.spec)
+        mask = write_mask(self.folder, f"{name}.mask", found, self.spec) if masks else ""
         return Predicted(source=source, overlay=overlay, mask=mask, fractions=fractions(found, self.spec))
 
     def _shown(self, image: Array) -> Array:

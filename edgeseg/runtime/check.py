@@ -1,8 +1,9 @@
-"""The self-check: does the engine still give the masks its network gave when it was exported?"""
+"""The self-check: does the engine still find what its network found when it was exported?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import Array
 from edgeseg.errors import BundleError
+from edgeseg.runtime.tasks import Outputs, task_of
 
-ARRAYS = ("frames", "class_map", "stored", "confident", "stable")
-DTYPES = (np.uint8, np.uint8, np.bool_, np.bool_)
-"""Of those behind the frames."""
+STORED = "stored/"
+"""How the names of the second outputs in a golden file begin."""
 MOST_MOVED, LEAST_DIFFERENT = 1.5, 0.005
 """At full precision, a right engine moves as many pixels of the images as rounding does: of int8, 0.7 to 1.0
 times as many; one with a channel of another sign that moves 1%, 1.6 times as many or more. A right int8 FPN
@@ -31,15 +32,16 @@ class GoldenFrames(NamedTuple):
     """
     Attributes:
         frames: [N,...] as the camera delivers them.
-        class_map: uint8 [N,H,W], what the network gives for them, between its levels of int8 if it has such.
+        expected: what the network gives for them, between its levels of int8 if it has such.
         stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
-        confident: bool [N,H,W]: pixels that keep their class in float32 without levels, in any order of sums.
+        confident: bool, as `RuntimeTask.same` gives it, of maps [N,H,W]: pixels that keep their class in
+            float32 without levels, in any order of sums.
         stable: pixels that keep it in the precision of the engine.
     """
 
     frames: Array
-    class_map: NDArray[np.uint8]
-    stored: NDArray[np.uint8]
+    expected: Outputs
+    stored: Outputs
     confident: NDArray[np.bool_]
     stable: NDArray[np.bool_]
 
@@ -73,41 +75,47 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
     file = bundle.file(golden.file)
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            found = GoldenFrames(*(arrays[name] for name in ARRAYS))
+            held = {name: arrays[name] for name in arrays.files}
     except Exception as fault:  # a broken archive fails anywhere inside zipfile, zlib and NumPy
         raise BundleError(
             f"{file} cannot be read: {str(fault) or type(fault).__name__}", hint="make the bundle again"
         ) from fault
-    height, width = bundle.engine.camera_size
-    shape = (len(found.frames) if found.frames.ndim else 0, height, width)
-    frame = bundle.manifest.model.preprocess.frame
-    wanted = (frame.shape(*shape), frame.dtype), *((shape, dtype) for dtype in DTYPES)
-    if any(a.shape != s or a.dtype != d for a, (s, d) in zip(found, wanted)):
-        given = ", ".join(f"{name} {a.dtype} {list(a.shape)}" for name, a in zip(ARRAYS, found))
+    spec, camera = bundle.manifest.model, bundle.engine.camera_size
+    task, count = task_of(spec), len(held["frames"]) if held.get("frames", np.array(0)).ndim else 0
+    outputs, frame = task.outputs(spec, count, camera), spec.preprocess.frame
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"frames": (frame.dtype, frame.shape(count, *camera))}
+    wanted |= {f"{part}{o.name}": (o.dtype, o.shape) for part in ("", STORED) for o in outputs}
+    _require_arrays(file, held, wanted)
+    expected, stored = ({o.name: held[part + o.name] for o in outputs} for part in ("", STORED))
+    masks = dict.fromkeys(("confident", "stable"), ("bool", task.same(expected, expected).shape))
+    _require_arrays(file, held, {**wanted, **masks})
+    if wrong := task.fault(expected, spec) or task.fault(stored, spec):
         raise BundleError(
-            f"{file} holds {given}",
-            expected=f"{frame.dtype} frames [N,{','.join(map(str, wanted[0][0][1:]))}], uint8 class_map and "
-            f"stored, bool confident and stable [N,{height},{width}]",
+            f"{file} holds {wrong}",
+            expected=f"what a {task.name} network of {len(spec.classes)} classes gives",
             hint="make the bundle again",
         )
-    highest, values = int(found.class_map.max(initial=0)), bundle.manifest.model.map_values
-    if highest >= values:
-        raise BundleError(
-            f"{file} holds the value {highest}, and the manifest names {len(bundle.manifest.model.classes)} "
-            "classes",
-            expected=f"values below {values}",
-            hint="make the bundle again",
-        )
-    return found
+    return GoldenFrames(held["frames"], expected, stored, held["confident"], held["stable"])
+
+
+def _require_arrays(file: Path, held: Outputs, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    """Raise BundleError when an array is missing, or has another dtype or shape."""
+    if all(n in held and (held[n].dtype.name, held[n].shape) == about for n, about in wanted.items()):
+        return
+    raise BundleError(
+        f"{file} holds {', '.join(f'{name} {a.dtype} {list(a.shape)}' for name, a in held.items())}",
+        expected=", ".join(f"{name} {dtype} {list(shape)}" for name, (dtype, shape) in wanted.items()),
+        hint="make the bundle again",
+    )
 
 
 def agreement(
-    run: Callable[[Array], Array], bundle: Bundle, computed: Computed = "rounded"
+    run: Callable[[Array], Outputs], bundle: Bundle, computed: Computed = "rounded"
 ) -> Agreement | None:
-    """Run the golden frames and compare the class maps.
+    """Run the golden frames and compare what is found in them.
 
     Args:
-        run: frames [N,...] -> uint8 [N,H,W], such as a Session.
+        run: frames [N,...] to outputs by name, such as `Session.outputs`.
 
     Returns:
         None when the bundle carries no golden frames.
@@ -117,7 +125,8 @@ def agreement(
     if golden is None or found is None:
         return None
     compared = found.stable if computed in ("rounded", "levels") else found.confident
-    same = run(found.frames) == (found.stored if computed == "stored" else found.class_map)
+    wanted = found.stored if computed == "stored" else found.expected
+    same = task_of(bundle.manifest.model).same(run(found.frames), wanted)
     if computed == "rounded":
         return Agreement(
             agreement=_share(same[compared]), limit=golden.min_agreement, pixels=int(compared.sum())
@@ -136,7 +145,7 @@ def _share(same: NDArray[np.bool_]) -> float:
     return float(same.mean()) if same.size else 1.0
 
 
-def self_check(run: Callable[[Array], Array], bundle: Bundle) -> Agreement | None:
+def self_check(run: Callable[[Array], Outputs], bundle: Bundle) -> Agreement | None:
     """`agreement` in the precision of the engine.
 
     Raises:
@@ -146,7 +155,7 @@ def self_check(run: Callable[[Array], Array], bundle: Bundle) -> Agreement | Non
     if result is not None and not result.passed:
         raise BundleError(
             f"{bundle.path} failed its self-check: {result.agreement:.2%} of {result.pixels} pixels agree "
-            "with the class maps recorded at export",
+            "with those recorded at export",
             expected=f"at least {result.limit:.2%}",
             hint="build the bundle again on this device; open it with check=False only to diagnose",
         )

@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.core.model_spec import Task
+from edgeseg.core.model_spec import DEFAULT_TASK
+from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import EdgesegError, ModelError
-from edgeseg.runtime.activation import Activation
-from edgeseg.runtime.postprocess import require_classes
 from edgeseg.runtime.seen import Seen
+from edgeseg.runtime.tasks import task_named
 
 Outputs = Mapping[str, Seen]
 """What a network returned for one image, by name, in its order."""
@@ -81,22 +81,23 @@ def find_score_map(
     return _require(largest[0], runs, size, stretch, labels, error)
 
 
-def settled_task(stated: Task | None, activation: Activation, channels: int) -> Task:
+def settled_task(stated: str | None, contract: Postprocess, channels: int) -> str:
     """What the scores decide: `semantic` unless stated.
 
     Raises:
-        ModelError: several sigmoid channels and no task: the largest of them, or each for itself? Or more of
-            them than a class map holds.
+        ModelError: no such task; several sigmoid channels and none stated: the largest of them, or each for
+            itself? Or more of them than the outputs of the task hold, or thresholds that do not fit them.
     """
-    if stated is None and activation == "sigmoid" and channels > 1:
+    if stated is None and contract.activation == "sigmoid" and channels > 1:
         raise ModelError(
             f"the network ends in a sigmoid over {channels} channels, which fits both tasks",
             expected="task semantic (one class per pixel) or multilabel (one bit per class)",
             hint="state it: --set task=semantic or --set task=multilabel (in a recipe: model.task)",
         )
-    task = stated or "semantic"
-    require_classes("the network", task, channels)
-    return task
+    task = task_named(stated or DEFAULT_TASK)
+    task.require_classes("the network", channels)
+    contract.thresholds(1 if task.exclusive(channels) else channels)
+    return task.name
 
 
 def listing(outputs: Outputs) -> str:

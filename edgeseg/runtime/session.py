@@ -1,4 +1,4 @@
-"""A bundle, opened: frames in, class maps out."""
+"""A bundle, opened: frames in, out what its task finds in them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bounds import MOST_STREAMS, MOST_THREADS
@@ -35,18 +34,7 @@ from edgeseg.runtime.frames import (
     given_frame,
 )
 from edgeseg.runtime.stream import in_order
-
-
-class Output(NamedTuple):
-    """What the engine returns.
-
-    Attributes:
-        class_map: uint8 [H,W] or [N,H,W]: class index, or one bit per class for multi-label.
-        confidence: float32 of the same shape, or None when the bundle was exported without it.
-    """
-
-    class_map: NDArray[np.uint8]
-    confidence: NDArray[np.float32] | None
+from edgeseg.runtime.tasks import Outputs, Result, task_of
 
 
 def load(
@@ -96,13 +84,13 @@ class Session:
     `backends` of another device, the engine runs there.
 
     C-contiguous frames in exactly the engine's batch are handed on as they are: the request copies
-    them in once and the class map out once. Any other number costs one more copy of the results, another
+    them in once and the results out once. Any other number costs one more copy of the results, another
     channel order one more copy of the frames. The arrays it returns are the caller's own.
 
     Attributes:
         frame: what the frames are that it takes.
         engine: the open engine (`layers()` tells its layers).
-        bundle, spec, target: what was opened.
+        bundle, spec, target: what was opened; `task`: what its outputs mean.
         notes: warnings of the engine, such as a CPU family it was not tuned for.
     """
 
@@ -121,6 +109,7 @@ class Session:
         record = _engine_record(bundle, threads, settings.streams)
         self.bundle = bundle
         self.spec: ModelSpec = bundle.manifest.model
+        self.task = task_of(self.spec)
         self.target = Target.parse(record.target)
         with engine_of(bundle, "open"):
             self.engine: Engine = backends(self.target).open(bundle.file(record.entry), record, settings)
@@ -146,7 +135,7 @@ class Session:
         self.notes = self.engine.notes
         given, own = self.frame, self.spec.preprocess.frame
         self._positions = own.positions(own)  # golden frames are in the bundle's own order
-        agreement = self_check(self, self.bundle) if check else None
+        agreement = self_check(self.outputs, self.bundle) if check else None
         self._positions = given.positions(own)
         if agreement is not None and agreement.pixels == 0:
             self.notes += ("the self-check compared no pixel: the network is sure of none",)
@@ -170,21 +159,30 @@ class Session:
     def streams(self) -> int:
         return self._streams
 
-    def __call__(self, frames: Frames) -> NDArray[np.uint8]:
-        """[H,W,C] -> uint8 [H,W], or [N,H,W,C] -> [N,H,W] with any N. Of one channel, C may be left out; for
-        other layouts, arrays as `frame.shape` tells.
+    def __call__(self, frames: Frames) -> Any:
+        """What the task finds in a frame [H,W,C], or in [N,H,W,C] with any N. Of one channel, C may be left
+        out; for other layouts, arrays as `frame.shape` tells.
+
+        Returns:
+            Of a semantic network the class ids [H,W] or [N,H,W], uint8 (int32 for more than 256 classes); of
+            a multi-label one the bit masks, uint8 [H,W,B] or [N,H,W,B] with B = ceil(C/8).
 
         Raises:
             InputError: frames of another size or dtype, the session is closed, or was opened before a fork.
         """
-        return self.timed(frames)[0].class_map
+        return self.task.found(self.outputs(frames))
 
-    def predict(self, frames: Frames) -> Output:
-        """Like a call, with the confidence of each pixel where the bundle gives it."""
+    def predict(self, frames: Frames) -> Result:
+        """Like a call, with the confidence where the bundle gives it: a `ClassMap`, a `BitMasks`, or what
+        else the task has."""
+        return self.task.result(self.outputs(frames))
+
+    def outputs(self, frames: Frames) -> Outputs:
+        """What the engine returns, by the names of its outputs."""
         return self.timed(frames)[0]
 
-    def timed(self, frames: Frames) -> tuple[Output, float]:
-        """Like `predict`, with the device milliseconds of the runs it took."""
+    def timed(self, frames: Frames) -> tuple[Outputs, float]:
+        """Like `outputs`, with the device milliseconds of the runs it took."""
         frames = self._checked(frames)
         single = frames.ndim < len(self._shape)
         try:
@@ -197,15 +195,12 @@ class Session:
             raise InputError(
                 f"the memory is not enough for {list(frames.shape)} frames", hint="give fewer in one call"
             ) from None
-        class_map, confidence = outputs["class_map"], outputs.get("confidence")
         if single:
-            return Output(class_map[0], None if confidence is None else confidence[0]), elapsed
-        return Output(class_map, confidence), elapsed
+            outputs = {name: array[0] for name, array in outputs.items()}
+        return outputs, elapsed
 
-    def stream(
-        self, frames: Iterable[Frames], queue: int = 4, *, copy: bool = True
-    ) -> Iterator[NDArray[np.uint8]]:
-        """Class maps of a source of frames, in its order, while the source is read ahead.
+    def stream(self, frames: Iterable[Frames], queue: int = 4, *, copy: bool = True) -> Iterator[Any]:
+        """What a call gives for each frame of a source, in its order, while the source is read ahead.
 
         A thread reads the source and `streams` threads run it; a result is handed out as soon as it
         and all before it are ready. Frames share a run in groups of `batch`. An error of the source
@@ -217,7 +212,7 @@ class Session:
             queue: groups that may be waiting, running or ready at a time.
             copy: take each frame out of the source's memory before the source is asked for the next, so that
                 a camera may fill one buffer again and again. False saves that copy: each frame must then keep
-                its memory, unchanged, until its class map was handed out. Frames that share a run, or whose
+                its memory, unchanged, until its result was handed out. Frames that share a run, or whose
                 channels are swapped, are copied anyway.
 
         Raises:
@@ -225,7 +220,7 @@ class Session:
         """
         if queue < 1:
             raise InputError(f"queue is {queue}", expected="at least 1")
-        return in_order(self._class_maps, self._groups(frames, copy), workers=self._streams, limit=queue)
+        return in_order(self._found, self._groups(frames, copy), workers=self._streams, limit=queue)
 
     def close(self) -> None:
         """Wait for the runs in progress and free the engine. Closing twice does nothing.
@@ -264,15 +259,15 @@ class Session:
             as_frames(frames), self.frame, self.camera_size, self.bundle.manifest.name, single=single
         )
 
-    def _class_maps(self, frames: Array) -> Array:
-        """[N,H,W] of frames [N,...] in the bundle's own channel order."""
-        return self._runs(frames)[0]["class_map"]
+    def _found(self, frames: Array) -> Any:
+        """Of frames [N,...] in the bundle's own channel order."""
+        return self.task.found(self._runs(frames)[0])
 
-    def _runs(self, frames: Array) -> tuple[dict[str, Array], float]:
+    def _runs(self, frames: Array) -> tuple[Outputs, float]:
         """Outputs and device milliseconds of frames [N,...] in the bundle's own channel order."""
         return self._run(frames) if len(frames) == self.batch else self._split(frames)
 
-    def _run(self, frames: Array) -> tuple[dict[str, Array], float]:
+    def _run(self, frames: Array) -> tuple[Outputs, float]:
         """One run of the engine on exactly `batch` frames."""
         if os.getpid() != self._process:
             raise InputError(
@@ -298,7 +293,7 @@ class Session:
         finally:
             self._requests.put(request)
 
-    def _split(self, frames: Array) -> tuple[dict[str, Array], float]:
+    def _split(self, frames: Array) -> tuple[Outputs, float]:
         """Runs of `batch` frames; the last one is filled up with black frames."""
         count = len(frames)
         result = {o.name: np.empty((count, *o.shape[1:]), o.dtype) for o in self.engine.outputs}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from edgeseg.core.bundle import Bundle, Kind, Manifest
 from edgeseg.core.drafts import BundleDraft
+from edgeseg.core.model_spec import DEFAULT_TASK
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
@@ -77,8 +78,9 @@ class Context:
         """What a step on `parent` finds."""
         data = self.dataset is not None
         labelled = self.dataset is not None and bool(self.dataset.classes)
-        size = parent.manifest.model.input_size
-        return Outlook(parent.manifest.kind, data, labelled, size, self.device)
+        spec = parent.manifest.model
+        kind, size = parent.manifest.kind, spec.input_size
+        return Outlook(kind, data, labelled, size, self.device, spec.task)
 
 
 class Step(Protocol):
@@ -107,6 +109,7 @@ class Outlook:
         data: there are images; `labelled`: with labels.
         input_size: (height, width) of the network; None: not known yet.
         device: where it will measure.
+        task: what the network decides.
     """
 
     kind: str
@@ -114,6 +117,7 @@ class Outlook:
     labelled: bool
     input_size: Size | None = None
     device: Device = LOCAL
+    task: str = DEFAULT_TASK
 
 
 @runtime_checkable

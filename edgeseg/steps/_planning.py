@@ -14,6 +14,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.target import Target
 from edgeseg.datasets.calibration import spread
 from edgeseg.datasets.split import Split
+from edgeseg.metrics.tasks import metric_of
 from edgeseg.quantization.planner.tables import MethodTrial, PlannedPrecision
 from edgeseg.quantization.ptq import Calibrated, calibrate
 from edgeseg.quantization.ranges.probe import OpenProbe, opener
@@ -148,6 +149,7 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
     return calibrated, msgspec.structs.replace(
         planned,
         target=settings.target,
+        metric=metric_of(work.spec).metric,
         plan={**planned.plan, **dict.fromkeys(settings.keep, "float")},
         held_out=told,
         calibration=f"{count} images of {every.dataset}/{every.name}",

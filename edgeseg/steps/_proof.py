@@ -82,9 +82,9 @@ def prove_file(bundle: Bundle) -> tuple[Check, ...]:
 
 
 def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check | None:
-    from edgeseg.graph.golden import class_maps
+    from edgeseg.graph.golden import outputs_of
 
-    found, record = agreement(partial(class_maps, model), bundle, computed), bundle.engine
+    found, record = agreement(partial(outputs_of, model), bundle, computed), bundle.engine
     if found is None:
         return None
     if not found.passed:

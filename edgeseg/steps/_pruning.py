@@ -166,7 +166,7 @@ class Pruning:
         )
 
     def _losses(self, module: nn.Module) -> Iterator[Tensor]:
-        """Cross-entropy of single images as they are, without augmentation."""
+        """The loss of single images as they are, without augmentation."""
         from edgeseg.datasets.calibration import spread
         from edgeseg.training.data import Samples
         from edgeseg.training.evaluate import loss_of
@@ -195,8 +195,9 @@ class Pruning:
         load_into(self.module, read_state_dict(result.weights), result.weights)
         self.module.eval()
         shutil.rmtree(folder / "training" / "tensorboard", ignore_errors=True)
+        card = result.card
         return (
-            f"round {number} of {self.settings.rounds}: fine-tuned to mIoU {100 * result.card.miou:.2f} "
+            f"round {number} of {self.settings.rounds}: fine-tuned to {card.metric} {100 * card.score:.2f} "
             "on held-out training images"
         )
 

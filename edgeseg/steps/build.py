@@ -20,6 +20,8 @@ from edgeseg.core.versions import versions
 from edgeseg.device.build import checked_options, make_engine
 from edgeseg.device.gate import UNTIMED
 from edgeseg.errors import BundleError, TargetError
+from edgeseg.runtime.check import STORED
+from edgeseg.runtime.tasks import task_of
 from edgeseg.steps import GRAPH, Context
 from edgeseg.steps._golden import as_stored, golden_count, significant_bits
 from edgeseg.steps._proof import prove_engine, prove_file
@@ -136,7 +138,7 @@ def _write(
     from edgeseg.graph.dequantize import dequantized
     from edgeseg.graph.engine_graph import Deployment, engine_graph
     from edgeseg.graph.faults import smallest_shown
-    from edgeseg.graph.golden import FULL_BITS, INT8_BITS, class_maps
+    from edgeseg.graph.golden import FULL_BITS, INT8_BITS, PLAIN, outputs_of
     from edgeseg.graph.golden import golden as golden_arrays
     from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
 
@@ -167,10 +169,13 @@ def _write(
     if int8:
         stored, plain = dequantized(stored), dequantized(network)
         exact = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)
-        arrays |= {"confident": exact["confident"], "stored": exact["class_map"]}
+        arrays["confident"], kept = exact["confident"], exact
     else:
-        arrays["stored"] = arrays["class_map"] if stored is deploy else class_maps(stored, frames)
-    moved, right = float(arrays.pop("moved")[:-1].mean()), arrays.pop("plain")
+        kept = arrays if stored is deploy else outputs_of(stored, frames)
+    outputs = [info.name for info in task_of(spec).outputs(spec, len(frames), context.camera_size)]
+    right = {name: arrays.pop(PLAIN + name) for name in outputs}
+    arrays |= {STORED + name: kept[name] for name in outputs}
+    moved = float(arrays.pop("moved")[:-1].mean())
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]
     shows = smallest_shown(network, spec, frames, right, stable, golden.min_agreement)

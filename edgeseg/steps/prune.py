@@ -40,6 +40,7 @@ class Prune:
 
     def require(self, settings: Settings, outlook: Outlook) -> None:
         from edgeseg.training.losses import parse_loss
+        from edgeseg.training.tasks import training_of
 
         if (settings.finetune or settings.importance == "taylor") and not outlook.labelled:
             what = "fine-tunes" if settings.finetune else "ranks channels by 'taylor'"
@@ -50,7 +51,7 @@ class Prune:
             require_measurable(Target.parse(settings.target), outlook.device.backend)
         if settings.finetune is None:
             return
-        parse_loss(settings.finetune.loss)
+        parse_loss(settings.finetune.loss, training_of(outlook.task))
         crop, size = settings.finetune.crop, outlook.input_size
         if outlook.kind == "onnx" and crop is not None and size is not None and crop != size:
             raise RecipeError(

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from edgeseg.core.model_spec import ModelSpec
     from edgeseg.datasets.split import Split
     from edgeseg.graph.lift import LiftedModule
+    from edgeseg.metrics.tasks import MetricTask
 
 NAMES = ("qat",)
 
 AUTO = ("auto",)
+CONFIDENCE = 0.95
+"""With which a gain is said to be one."""
 
 
 class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +42,7 @@ class Settings(TrainSettings, frozen=True, kw_only=True, forbid_unknown_fields=T
             on, at most a quarter of it. The validation split is never read.
         zoomed_crops: an enlarged part of each of them is judged too, where int8 shows what it loses although
             the float network was trained on these images.
-        labels: of the data, or the class maps of the float `network`. Images without labels have only those.
+        labels: of the data, or what the float `network` finds. Images without labels have only those.
     """
 
     steps: int = 200
@@ -75,10 +78,11 @@ class Qat:
 
     def require(self, settings: Settings, outlook: Outlook) -> None:
         from edgeseg.training.losses import parse_loss
+        from edgeseg.training.tasks import training_of
 
         if not outlook.data:
             raise RecipeError("the step 'qat' has no data", hint="add a [data] section to the recipe")
-        parse_loss(settings.loss)
+        parse_loss(settings.loss, training_of(outlook.task))
 
     def run(self, parent: Bundle, settings: Settings, draft: BundleDraft, context: Context) -> Manifest:
         import onnx
@@ -149,12 +153,12 @@ def train_graph(
         GraphError: a graph that cannot be trained, a feature that is no node of it.
     """
     from edgeseg.graph.upsampling import merge_upsampling
-    from edgeseg.metrics import paired_drop
+    from edgeseg.metrics.tasks import metric_of
     from edgeseg.models.checkpoint import load_into, read_state_dict
     from edgeseg.quantization.planner.features import choose_features, tap
     from edgeseg.quantization.qat.module import lift_output, prepare, write_back
     from edgeseg.quantization.schemes import scheme_named
-    from edgeseg.training.evaluate import confusions_of
+    from edgeseg.training.evaluate import kept_of
     from edgeseg.training.loop import train as fit
     from edgeseg.training.pseudo_labels import pseudo_labelled
 
@@ -174,7 +178,7 @@ def train_graph(
         train, held_out = (pseudo_labelled(split, teacher, spec) for split in (train, held_out))
     context.progress("scoring the graph before training")
     judges = range(len(held_out))
-    before = confusions_of(student.module, held_out, spec, judges)
+    before = kept_of(student.module, held_out, spec, judges)
     result = fit(
         student.module,
         train,
@@ -188,11 +192,13 @@ def train_graph(
         features=features,
     )
     load_into(student.module, read_state_dict(result.weights), result.weights)
-    after = confusions_of(student.module.eval(), held_out, spec, judges)
-    later, sooner = (_by_image(matrices, settings) for matrices in (after, before))
-    gain = paired_drop(later, sooner, held_out.sequences[: len(later)])
+    after = kept_of(student.module.eval(), held_out, spec, judges)
+    metric = metric_of(spec, held_out.ignore_index)
+    later, sooner = (_by_image(metric, kept, settings) for kept in (after, before))
+    gain = metric.drop(later, sooner, held_out.sequences[: len(later)], confidence=CONFIDENCE)
+    told = [f"{100 * metric.figures(kept).value:.2f}" for kept in (before, after)]
     note = (
-        f"QAT, {result.steps} steps: mIoU {_percent(before)} to {_percent(after)} on {held_out.name} "
+        f"QAT, {result.steps} steps: {metric.metric} {told[0]} to {told[1]} on {held_out.name} "
         f"(95% interval of the gain {gain.low:.2f} to {gain.high:.2f}"
         f"{', ' if gain.caveat else ''}{gain.caveat})"
     )
@@ -202,16 +208,12 @@ def train_graph(
     return write_back(student.module, quantized), (note, started)
 
 
-def _by_image(matrices: Any, settings: Settings) -> Any:
-    """Confusions per held-out image: those of an image and of its enlarged part together."""
-    half = len(matrices) // 2
-    return matrices[:half] + matrices[half:] if settings.zoomed_crops else matrices
-
-
-def _percent(matrices: Any) -> str:
-    from edgeseg.metrics import mean_iou
-
-    return f"{100 * float(mean_iou(matrices.sum(axis=0))):.2f}"
+def _by_image(metric: MetricTask, kept: list[Any], settings: Settings) -> list[Any]:
+    """What is kept of each held-out image: of it and of its enlarged part together."""
+    half = len(kept) // 2
+    return (
+        [metric.together(pair) for pair in zip(kept[:half], kept[half:])] if settings.zoomed_crops else kept
+    )
 
 
 def _without_features(settings: Settings) -> Settings:

@@ -26,12 +26,13 @@ class Train:
 
     def require(self, settings: TrainSettings, outlook: Outlook) -> None:
         from edgeseg.training.losses import parse_loss
+        from edgeseg.training.tasks import training_of
 
         if not outlook.labelled:
             raise RecipeError(
                 "the step 'train' has no labelled data", hint="add a [data] section with labels to the recipe"
             )
-        parse_loss(settings.loss).require_teacher(there=False)
+        parse_loss(settings.loss, training_of(outlook.task)).require_teacher(there=False)
 
     def run(self, parent: Bundle, settings: TrainSettings, draft: BundleDraft, context: Context) -> Manifest:
         from edgeseg.datasets.pictures import seen_by
@@ -57,7 +58,7 @@ class Train:
             step=StepRecord(name="train"),
             notes=(
                 *(parent.manifest.notes if spec.weights else ()),
-                f"trained to mIoU {100 * result.card.miou:.2f} on {context.validation}",
+                f"trained to {result.card.metric} {100 * result.card.score:.2f} on {context.validation}",
             ),
             tools=versions("torch", "accelerate", "timm", "segmentation-models-pytorch"),
         )

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from edgeseg.core.frame import COLORS, Frame
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
-from edgeseg.training.losses import IGNORE
 from edgeseg.training.settings import TrainSettings
+
+Corner = tuple[int, int]
+"""(top, left) in pixels."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601."""
@@ -19,33 +21,34 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 def training_sample(
     image: Array,
-    label: NDArray[np.uint8],
+    drawn: Array,
     contract: Preprocess,
     input_size: Size,
     settings: TrainSettings,
     rng: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, Array, Corner]:
     """An augmented sample.
 
     Args:
-        image: [H,W,C] of `contract.frame.shown`; `label`: uint8 [H,W], ignored pixels are IGNORE.
+        image: [H,W,C] of `contract.frame.shown`; `drawn`: its label [H,W,...], as `TrainTask.drawn` gives it.
         input_size: (height, width) of the network input; frames are laid into it as the contract says.
 
     Returns:
-        float32 [C,h,w] as the network reads it and int64 [h,w], of the size `settings.crop`, or
-        `input_size`.
+        float32 [C,h,w] as the network reads it, of the size `settings.crop`, or `input_size`; the part of
+        `drawn` in it, and (top, left) of that part.
     """
     height, width = contract.of_images.place((image.shape[0], image.shape[1]), input_size).scaled
     factor = rng.uniform(*settings.scale)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     pixels = resize(image, size)
-    ids = resize_label(label, size)
+    drawn = resize_label(drawn, size)
     if rng.random() < settings.flip:
-        pixels, ids = pixels[:, ::-1], ids[:, ::-1]
+        pixels, drawn = pixels[:, ::-1], drawn[:, ::-1]
     wanted = settings.crop or input_size
-    pixels, ids = crop(pixels, ids, wanted, rng)
+    pixels, drawn = crop(pixels, drawn, wanted, rng)
     pixels = jitter(pixels, contract.frame.shown, settings.color, rng)
-    return normalised(pixels, ids, contract, wanted)
+    shown, corner = normalised(pixels, contract, wanted)
+    return shown, drawn, corner
 
 
 def resize(image: Array, size: Size) -> NDArray[np.float32]:
@@ -58,11 +61,10 @@ def resize(image: Array, size: Size) -> NDArray[np.float32]:
     return result
 
 
-def resize_label(label: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """uint8 [H,W] to [*size], nearest neighbour at pixel centres."""
+def resize_label(label: Array, size: Size) -> Array:
+    """[H,W,...] to [*size,...], nearest neighbour at pixel centres."""
     rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, label.shape))
-    result: NDArray[np.uint8] = label[rows[:, None], columns]
-    return result
+    return label[rows[:, None], columns]
 
 
 def jitter(
@@ -108,23 +110,22 @@ def lit(frame: Frame) -> list[int]:
 
 
 def crop(
-    pixels: NDArray[np.float32], label: NDArray[np.uint8], size: Size, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    pixels: NDArray[np.float32], label: Array, size: Size, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], Array]:
     """A random part of at most `size`."""
     offsets = [int(rng.integers(0, max(0, have - want) + 1)) for have, want in zip(label.shape, size)]
     inside = tuple(slice(o, o + want) for o, want in zip(offsets, size))
     return pixels[inside], label[inside]
 
 
-def normalised(
-    pixels: NDArray[np.float32], label: NDArray[np.uint8], contract: Preprocess, size: Size
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As the network reads it; what is smaller than `size` is padded as the contract says.
+def normalised(pixels: NDArray[np.float32], contract: Preprocess, size: Size) -> tuple[torch.Tensor, Corner]:
+    """As the network reads it, and where it lies; what is smaller than `size` is padded as the contract
+    says.
 
     Args:
         pixels: [H,W,C] of `contract.frame.shown`.
     """
-    spare = [want - have for have, want in zip(label.shape, size)]
+    spare = [want - have for have, want in zip(pixels.shape, size)]
     top, left = (s // 2 if contract.anchor == "center" else 0 for s in spare)
     multiplier, offset = (np.array(v, np.float32) for v in contract.affine())
     order = contract.of_images
@@ -132,8 +133,6 @@ def normalised(
         pixels = pixels[..., order.permutation]
     image = np.empty((*size, order.channels), np.float32)
     image[...] = np.array(contract.padding_values(), np.float32)
-    target = np.full(size, IGNORE, np.int64)
-    area = (slice(top, top + label.shape[0]), slice(left, left + label.shape[1]))
+    area = (slice(top, top + pixels.shape[0]), slice(left, left + pixels.shape[1]))
     image[area] = pixels * multiplier + offset
-    target[area] = label
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(target)
+    return torch.from_numpy(image).permute(2, 0, 1).contiguous(), (top, left)

@@ -15,8 +15,8 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.datasets import Split
 from edgeseg.errors import InputError
 from edgeseg.training.augment import training_sample
-from edgeseg.training.losses import IGNORE
 from edgeseg.training.settings import TrainSettings
+from edgeseg.training.tasks import training_of
 
 Key = tuple[int, int]
 """(epoch, index into the split): together with the seed it decides the augmentation."""
@@ -53,20 +53,26 @@ def share_of(settings: TrainSettings, rank: int, processes: int) -> Share:
     return Share(rank, processes, settings.batch // parts)
 
 
-class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class Samples(Dataset[tuple[torch.Tensor, Any]]):
     """Augmented samples by (epoch, index)."""
 
     def __init__(self, split: Split, spec: ModelSpec, settings: TrainSettings) -> None:
         self.split = split
         self.spec = spec
         self.settings = settings
+        self.task = training_of(spec.task)
 
-    def __getitem__(self, key: Key) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, key: Key) -> tuple[torch.Tensor, Any]:
         rng = np.random.default_rng((self.settings.seed, *key))
         _, index = key
         image = self.split.image(index)
-        label = ignored(self.split.label(index), self.split.ignore_index)
-        return training_sample(image, label, self.spec.preprocess, self.spec.input_size, self.settings, rng)
+        spec, classes = self.spec, len(self.spec.classes)
+        drawn = self.task.drawn(self.split.label(index), classes, self.split.ignore_index)
+        shown, drawn, corner = training_sample(
+            image, drawn, spec.preprocess, spec.input_size, self.settings, rng
+        )
+        height, width = shown.shape[1:]
+        return shown, self.task.target(drawn, (height, width), corner, classes)
 
 
 class StepSampler:
@@ -101,16 +107,7 @@ def order(images: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 def loader(
     split: Split, spec: ModelSpec, settings: TrainSettings, share: Share, start: int, stop: int
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of (float32 [n,C,h,w], int64 [n,h,w]) for the forward passes of this process."""
+) -> DataLoader[tuple[torch.Tensor, Any]]:
+    """Batches of (float32 [n,C,h,w], targets as the task has them) for the forward passes of this process."""
     sampler: Any = StepSampler(len(split), settings, share, start, stop)
     return DataLoader(Samples(split, spec, settings), batch_sampler=sampler, num_workers=settings.workers)
-
-
-def ignored(
-    label: np.ndarray[Any, np.dtype[np.uint8]], ignore_index: int | None
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """`label` with IGNORE in place of `ignore_index`."""
-    if ignore_index is None or ignore_index == IGNORE:
-        return label
-    return np.where(label == ignore_index, np.uint8(IGNORE), label)

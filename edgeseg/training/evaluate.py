@@ -1,8 +1,8 @@
-"""How good a torch network is: its loss, and its confusion through the same pixels as on the device."""
+"""How good a torch network is: its loss, and its scores through the same pixels as on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,59 +11,64 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.preprocess import Placement
 from edgeseg.datasets import Split
-from edgeseg.metrics import confusion
-from edgeseg.runtime.postprocess import class_map
+from edgeseg.metrics.tasks import Figures, metric_of
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.training.losses import class_logits, cross_entropy
+from edgeseg.runtime.tasks import decided
+from edgeseg.training.losses import parse_loss
+from edgeseg.training.tasks import training_of
 
 
-def confusion_of(
-    module: torch.nn.Module,
-    split: Split,
-    spec: ModelSpec,
-    *,
-    device: Any = "cpu",
-    first: int = 0,
-    every: int = 1,
-) -> NDArray[np.int64]:
-    """Confusion matrix [C,C] (rows: label) over images `first`, `first + every`, ... of a split.
+@torch.inference_mode()
+def kept_of(
+    module: torch.nn.Module, split: Split, spec: ModelSpec, images: Sequence[int], *, device: Any = "cpu"
+) -> list[Any]:
+    """What `MetricTask.keep` gives for each of some images.
 
     Args:
         module: in evaluation mode, float32 [1,C,h,w] to scores, on `device`.
     """
-    chosen = range(first, len(split), every)
-    return confusions_of(module, split, spec, chosen, device=device).sum(axis=0)
+    task = metric_of(spec, split.ignore_index)
+    return [
+        task.keep(split.label(index), decided(scores, spec, place)[0])
+        for index, scores, place in scores_of(module, split, spec, images, device=device)
+    ]
 
 
-@torch.inference_mode()
-def confusions_of(
+def figures_of(module: torch.nn.Module, split: Split, spec: ModelSpec, *, device: Any = "cpu") -> Figures:
+    """Scores of all images of a split together; `module` as of `kept_of`."""
+    kept = kept_of(module, split, spec, range(len(split)), device=device)
+    return metric_of(spec, split.ignore_index).figures(kept)
+
+
+def scores_of(
     module: torch.nn.Module, split: Split, spec: ModelSpec, images: Sequence[int], *, device: Any = "cpu"
-) -> NDArray[np.int64]:
-    """One confusion matrix per image, [N,C,C]; as `confusion_of`."""
+) -> Iterator[tuple[int, NDArray[np.float32], Placement]]:
+    """(index, float32 [1,C,h,w], where the image lies in the input) for each of some images."""
     contract = spec.preprocess.of_images
-    classes = len(spec.classes)
-    found = np.zeros((len(images), classes, classes), np.int64)
-    for matrix, index in zip(found, images):
+    for index in images:
         image = split.image(index)
         pixels = torch.from_numpy(preprocess(image[None], contract, spec.input_size)).to(device)
         scores = module(pixels).float().cpu().numpy()
-        place = contract.place((image.shape[0], image.shape[1]), spec.input_size)
-        labels = class_map(scores, spec, place)[0]
-        matrix += confusion(split.label(index), labels, classes, split.ignore_index)
-    return found
+        yield index, scores, contract.place((image.shape[0], image.shape[1]), spec.input_size)
 
 
 def loss_of(
-    module: torch.nn.Module, image: torch.Tensor, label: torch.Tensor, spec: ModelSpec
+    module: torch.nn.Module, image: torch.Tensor, target: torch.Tensor, spec: ModelSpec
 ) -> torch.Tensor:
-    """Cross-entropy of one sample, with its graph for backpropagation.
+    """The usual loss of the task for one sample, with its graph for backpropagation.
 
     Args:
-        image: float32 [C,h,w]; `label`: int64 [h,w], ignored pixels are IGNORE.
+        image: float32 [C,h,w]; `target`: as `TrainTask.target` gives it.
     """
-    device = next(module.parameters()).device
-    scores = module(image[None].to(device))
-    if scores.shape[2:] != label.shape:
-        scores = F.interpolate(scores, label.shape, mode="bilinear")
-    return cross_entropy(class_logits(scores, spec.postprocess), label[None].to(device))
+    device, task = next(module.parameters()).device, training_of(spec.task)
+    scores = at_size(module(image[None].to(device)), image.shape[1:])
+    return parse_loss("", task)(task.logits(scores, spec.postprocess), target[None].to(device))
+
+
+def at_size(scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Scores [N,C,h,w] at the (height, width) of the input."""
+    if scores.shape[2:] == tuple(size):
+        return scores
+    return F.interpolate(scores, tuple(size), mode="bilinear")

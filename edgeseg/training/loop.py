@@ -11,20 +11,22 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-import torch.nn.functional as F
+from accelerate.utils import gather_object, send_to_device
 
 from edgeseg.core.documents import read_json
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Progress, silent
 from edgeseg.datasets import Split
+from edgeseg.datasets.split import require_task
 from edgeseg.errors import InputError
+from edgeseg.metrics.tasks import metric_of
 from edgeseg.models.card import Card
 from edgeseg.training import state as saved
 from edgeseg.training.average import Average, refresh_statistics
 from edgeseg.training.data import Share, loader, share_of
-from edgeseg.training.evaluate import confusion_of
+from edgeseg.training.evaluate import at_size, kept_of
 from edgeseg.training.layout import NCHW, fast_layout
-from edgeseg.training.losses import class_logits, parse_loss
+from edgeseg.training.losses import parse_loss
 from edgeseg.training.memory import kept_memory
 from edgeseg.training.processes import accelerator_for
 from edgeseg.training.results import round_to_half, write_best
@@ -32,6 +34,7 @@ from edgeseg.training.schedule import learning_rate
 from edgeseg.training.settings import TrainSettings
 from edgeseg.training.state import Journal, Validation
 from edgeseg.training.taps import Taps
+from edgeseg.training.tasks import training_of
 from edgeseg.training.tracking import open_tracker
 from edgeseg.training.trainable import require_weights, trainable
 
@@ -46,7 +49,7 @@ class TrainResult:
     """
     Attributes:
         weights: `best.safetensors`, chosen by `TrainSettings.select`; `best.json` beside it is the card.
-        card: mIoU, per-class IoU, settings and command of these weights.
+        card: score, scores per class, settings and command of these weights.
         steps: optimiser steps done in all.
         history: every validation.
         notes: what the user should know of the weights it started from, one sentence each.
@@ -73,7 +76,7 @@ def train(
     teacher: torch.nn.Module | None = None,
     features: Sequence[str] = (),
 ) -> TrainResult:
-    """Train `module` and keep the best weights by dataset-level mIoU on `val`, or the last ones.
+    """Train `module` and keep the best weights by the metric of the task on `val`, or the last ones.
 
     `folder` gets `best.safetensors` + `best.json`, `state.safetensors` (to resume from) and
     TensorBoard files. The same settings give the same weights, however often the run is killed
@@ -113,11 +116,12 @@ class _Run:
         features: Sequence[str],
     ) -> None:
         _check(train, val, spec)
-        self.loss = parse_loss(settings.loss)
+        self.task, self.metric = training_of(spec.task), metric_of(spec, val.ignore_index)
+        self.loss = parse_loss(settings.loss, self.task)
         self.loss.require_teacher(there=teacher is not None)
         if self.loss.compares_features and not features:
             raise InputError(
-                f"the loss '{settings.loss}' has no inner maps to compare", hint="name some as features"
+                f"the loss '{self.loss}' has no inner maps to compare", hint="name some as features"
             )
         self.train, self.val, self.spec, self.settings = train, val, spec, settings
         self.folder, self.command = folder, command
@@ -171,7 +175,7 @@ class _Run:
             self.step += 1
             if self.scalars:
                 self.scalars.add(self.step, {"train/loss": loss, "train/lr": self._rate(self.step - 1)})
-            told = _said(self.best, self.settings.select)
+            told = self._said()
             self.progress(f"training: loss {loss:.3f}, {told}", self.step, self.total)
             if self.step % self.interval == 0 or self.step == self.total:
                 self._validate()
@@ -195,10 +199,10 @@ class _Run:
             group["lr"] = self._rate(self.step)
         losses = []
         for _ in range(self.settings.accumulate):
-            image, label = (part.to(self.accelerator.device) for part in next(batches))
+            image, target = send_to_device(next(batches), self.accelerator.device)
             image = image.to(memory_format=self.layout)
             with self.accelerator.accumulate(self.model):
-                losses.append(self._part(image, label))
+                losses.append(self._part(image, target))
         self.average.update(self.module, self.step)
         mean = float(np.mean(losses))
         if not np.isfinite(mean):
@@ -209,23 +213,22 @@ class _Run:
             )
         return mean
 
-    def _part(self, image: torch.Tensor, label: torch.Tensor) -> float:
-        logits = self._logits(self.model(image), label)
+    def _part(self, image: torch.Tensor, target: Any) -> float:
+        size = image.shape[2:]
+        logits = self._logits(self.model(image), size)
         teacher_logits = None
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
-                teacher_logits = self._logits(self.teacher(image), label)
-        loss = self.loss(logits, label, teacher_logits, self.taps.pairs())
+                teacher_logits = self._logits(self.teacher(image), size)
+        loss = self.loss(logits, target, teacher_logits, self.taps.pairs())
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return float(loss.detach())
 
-    def _logits(self, scores: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Class logits in the size of the label."""
-        if scores.shape[2:] != label.shape[1:]:
-            scores = F.interpolate(scores, label.shape[1:], mode="bilinear")
-        return class_logits(scores, self.spec.postprocess)
+    def _logits(self, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+        """Logits in the size of the target."""
+        return self.task.logits(at_size(scores, size), self.spec.postprocess)
 
     def _validate(self) -> None:
         self.progress("validating", self.step, self.total)
@@ -237,30 +240,20 @@ class _Run:
             refresh_statistics(self.shadow, (image.to(self.accelerator.device) for image, _ in batches))
         if self.settings.half:
             round_to_half(self.shadow)
-        mine = confusion_of(
-            self.shadow,
-            self.val,
-            self.spec,
-            device=self.accelerator.device,
-            first=self.share.rank,
-            every=self.share.processes,
-        )
-        matrix = (
-            self.accelerator.reduce(torch.from_numpy(mine).to(self.accelerator.device), "sum").cpu().numpy()
-        )
-        self._note(matrix)
+        mine = range(self.share.rank, len(self.val), self.share.processes)
+        kept = kept_of(self.shadow, self.val, self.spec, mine, device=self.accelerator.device)
+        self._note(gather_object([self.metric.together(kept)] if kept else []))
 
-    def _note(self, matrix: Any) -> None:
+    def _note(self, kept: Sequence[Any]) -> None:
         """Record a validation, and its weights if they are those to keep so far."""
-        from edgeseg.metrics import iou, labelled, mean_iou
-
-        now = Validation(self.step, float(mean_iou(matrix)))
+        figures, metric = self.metric.figures(kept), self.metric
+        now = Validation(self.step, figures.value)
         self.history = (*self.history, now)
-        per_class = dict(zip(self.spec.class_names, (float(v) for v in iou(matrix, labelled(matrix)))))
+        per_class = dict(zip(self.spec.class_names, map(float, figures.classes)))
         if self.scalars:
-            values = {f"val/iou/{name}": v for name, v in per_class.items() if v == v}
-            self.scalars.add(self.step, {"val/miou": now.miou, **values})
-        if now.miou > self.best.miou or self.settings.select == "last":
+            values = {f"val/{metric.class_metric}/{name}": v for name, v in per_class.items() if v == v}
+            self.scalars.add(self.step, {f"val/{metric.metric}": now.score, **values})
+        if now.score > self.best.score or self.settings.select == "last":
             self.best = now
             if self.main:
                 data = {"name": self.train.dataset, "train": self.train.name, "validation": self.val.name}
@@ -282,6 +275,12 @@ class _Run:
         )
         saved.save_state(self.folder, journal, self.module, self.average.state, self.optimizer.optimizer)
 
+    def _said(self) -> str:
+        if self.best.step == 0:
+            return "no validation yet"
+        told = f"{self.settings.select} {self.metric.metric} {self.best.score:.4f}"
+        return f"{told} at step {self.best.step}"
+
     def _rate(self, step: int) -> float:
         return learning_rate(step, self.total, self.settings)
 
@@ -299,21 +298,13 @@ def _optimizer(module: torch.nn.Module, settings: TrainSettings) -> torch.optim.
 
 
 def _check(train: Split, val: Split, spec: ModelSpec) -> None:
-    if spec.task != "semantic":
-        raise InputError(
-            f"'{spec.name}' is a {spec.task} network",
-            expected="a semantic network: labels hold one class per pixel",
-        )
     for split in (train, val):
         if len(split) == 0:
             raise InputError(f"the split '{split.name}' of {split.dataset} has no images")
+        require_task(split, spec)
         if len(split.classes) > len(spec.classes):
             raise InputError(
                 f"'{spec.name}' has {len(spec.classes)} classes, {split.dataset} has {len(split.classes)}",
                 expected="a class in the network for each one in the data",
                 hint=f"use --classes {len(split.classes)}",
             )
-
-
-def _said(kept: Validation, select: str) -> str:
-    return "no validation yet" if kept.step == 0 else f"{select} mIoU {kept.miou:.4f} at step {kept.step}"

@@ -11,6 +11,7 @@ import torch
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.documents import write_document
 from edgeseg.core.model_spec import ModelSpec
+from edgeseg.metrics.tasks import metric_of
 from edgeseg.models.card import Card
 from edgeseg.models.checkpoint import stored, write_safetensors
 from edgeseg.training.settings import TrainSettings
@@ -22,7 +23,7 @@ def write_best(
     module: torch.nn.Module,
     spec: ModelSpec,
     validation: Validation,
-    iou: Mapping[str, float],
+    class_scores: Mapping[str, float],
     data: dict[str, str],
     settings: TrainSettings,
     command: str,
@@ -30,6 +31,7 @@ def write_best(
     """Replace `best.safetensors` and `best.json`."""
     weights = folder / "best.safetensors"
     write_safetensors(weights, module, half=settings.half)
+    metric = metric_of(spec)
     card = Card(
         model=spec.source.ref,
         options=spec.source.options,
@@ -38,8 +40,11 @@ def write_best(
         ignore_index=spec.ignore_index,
         input_size=spec.input_size,
         preprocess=spec.preprocess,
-        miou=validation.miou,
-        iou={name: value if value == value else None for name, value in iou.items()},
+        task=spec.task,
+        metric=metric.metric,
+        class_metric=metric.class_metric,
+        score=validation.score,
+        class_scores={name: value if value == value else None for name, value in class_scores.items()},
         step=validation.step,
         data=data,
         settings=msgspec.to_builtins(settings),

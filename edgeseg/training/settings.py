@@ -18,8 +18,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         batch: images per optimiser step, over all processes and accumulated parts.
         accumulate: parts a batch is computed in, to save memory.
         lr: highest learning rate; `warmup`: share of the steps it takes to reach it.
-        loss: sum of `ce`, `dice` and `focal` with optional weights: `0.5*ce+dice`; `distil` and `features`
-            where there is a network to learn from.
+        loss: sum of the losses of the task with optional weights, as in `0.5*ce+dice`: of a semantic network
+            `ce`, `dice` and `focal`, of a multi-label one `bce`, `dice` and `focal`; `distil` and `features`
+            where there is a network to learn from. Empty: `ce`, or `bce+dice`.
         crop: (height, width) of training crops; None: the network's input size.
         flip: probability of a horizontal flip.
         scale: range of the random resize.
@@ -29,8 +30,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             average from `swa_start` (share of the steps) on (Izmailov et al. 2018, arXiv:1803.05407).
         precision: of forward and backward; weights stay float32.
         validate_every: steps between validations, each of which saves the state; 0: once per epoch.
-        select: weights that remain: of the validation with the highest mIoU (`best`), or of the `last`, where
-            the validation images are too few, or too much alike, to tell which of two weights are better.
+        select: weights that remain: of the validation with the highest score (`best`), or of the `last`,
+            where the validation images are too few, or too much alike, to tell which of two weights are
+            better.
         half: validate and store these weights as float16.
         workers: processes that prepare images; 0: none.
         track: where curves go: `tensorboard` files, or Weights & Biases (`wandb`; with WANDB_MODE=offline
@@ -44,7 +46,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lr: float = 1e-3
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = 1e-4
-    loss: str = "ce"
+    loss: str = ""
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     warmup: float = 0.05
     crop: Size | None = None

@@ -25,10 +25,10 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """mIoU (0 to 1) after a number of optimiser steps."""
+    """The metric of the task (0 to 1) after a number of optimiser steps."""
 
     step: int
-    miou: float
+    score: float
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

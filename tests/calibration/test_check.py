@@ -249,7 +249,7 @@ def test_a_wrong_range_is_found_out_with_the_setting_that_mends_it(tested):
 def test_the_right_contract_fits_and_says_what_swapping_would_cost(tested):
     result = tested(PLAIN)
     assert result.fits and "mIoU 100.0 on these images; swapping colours would give" in result.verdict
-    assert result.trials[0].agreement == 100 and result.trials[0].miou == 100
+    assert result.trials[0].agreement == 100 and result.trials[0].score == 100
 
 
 def test_a_doubt_without_labels_is_advice(make_bundle, tmp_path):
@@ -268,7 +268,7 @@ def test_without_labels_there_are_no_scores(tested):
     split = replace(Blocks().split("train"), classes=())
     result = tested(PLAIN, split=split)
     assert not result.labelled and result.verdict.startswith("without labels")
-    assert all(trial.miou is None for trial in result.trials)
+    assert all(trial.score is None for trial in result.trials)
 
 
 def test_no_reading_of_the_pixels_is_tried_twice():

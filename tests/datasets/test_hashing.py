@@ -77,9 +77,7 @@ def test_a_fingerprint_tells_every_pixel_label_id_and_the_order():
     def of(*samples, meaning=""):
         found = Fingerprint(meaning)
         for name, image, label in samples:
-            found.add(
-                name, pixel_sha256(np.full((2, 2, 3), image, np.uint8)), np.full((2, 2), label, np.uint8)
-            )
+            found.add(name, pixel_sha256(np.full((2, 2, 3), image, np.uint8)), bytes([label] * 4))
         return found.hexdigest()
 
     base = (("a", 1, 0), ("b", 2, 0))

@@ -7,7 +7,7 @@ import pytest
 
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.datasets import Split
-from edgeseg.datasets.pictures import Inputs, resize_class_map, resize_frame, seen_by
+from edgeseg.datasets.pictures import Inputs, resize_frame, seen_by
 from edgeseg.quantization.planner.held_out_loss import HeldOut
 
 CAMERA = (8, 12)
@@ -36,7 +36,7 @@ def test_images_and_labels_get_the_size_of_the_camera(split):
     seen = seen_by(split, CAMERA)
     for index in range(2):
         assert np.array_equal(seen.image(index), resize_frame(split.image(index), CAMERA))
-        assert np.array_equal(seen.label(index), resize_class_map(split.label(index), CAMERA))
+        assert np.array_equal(seen.label(index), split.marks.resized(split.label(index), CAMERA))
     assert np.array_equal(seen.image(0), split.image(0)) and seen.image(1).shape == (*CAMERA, 3)
 
 

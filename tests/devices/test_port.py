@@ -156,7 +156,7 @@ def test_a_bundle_is_scored(device, bundles, frames, tmp_path):
         np.save(tmp_path / "labels.npy", session(frames))
     np.save(tmp_path / "frames.npy", frames)
     found = device.score(bundle.path, tmp_path / "frames.npy", tmp_path / "labels.npy")
-    assert (found.miou, found.frames, found.bundle_id) == (1.0, 5, bundle.id)
+    assert (found.value, found.frames, found.bundle_id) == (1.0, 5, bundle.id)
 
 
 def test_operators_are_asked_for(device, bundles, tmp_path):

@@ -95,7 +95,7 @@ def work(folder: Path, device: Device) -> dict[str, Any]:
     graph = fp32.file("graph.onnx")
     found["raced"] = [lap.over_first is not None for lap in stopwatch.race([graph, graph], target)]
     found["layers"] = sorted(stopwatch.layers(graph, target))
-    found["run"] = [[row.target, row.made, row.miou] for row in result.rows]
+    found["run"] = [[row.target, row.made, row.score] for row in result.rows]
     found["measured"] = [row.measurement is not None for row in result.rows]
     return found
 

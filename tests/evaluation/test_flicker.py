@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.evaluation.flicker import LEAST, STILL, FlickerCounts
 from edgeseg.evaluation.verify import verify
 
 BASE = np.random.default_rng(0).integers(STILL, 250, (10, 10, 3), np.uint8)
+SPEC = ModelSpec(
+    name="net", source=Source(kind="onnx", ref="net"), input_size=(10, 10), classes=default_classes(2)
+)
 ZEROS = np.zeros((10, 10), np.uint8)
 
 
@@ -21,7 +25,7 @@ def maps(changed: int) -> np.ndarray:
 
 
 def test_still_pixels_that_change_are_counted_for_both() -> None:
-    counts = FlickerCounts()
+    counts = FlickerCounts(SPEC)
     noisy, moved = BASE + np.uint8(STILL), BASE.copy()
     moved[:5] = 255 - moved[:5]
     moved[:5][np.abs(moved[:5].astype(int) - noisy[:5]) <= STILL] = 0
@@ -36,7 +40,7 @@ def test_still_pixels_that_change_are_counted_for_both() -> None:
 
 
 def test_another_video_or_size_follows_no_frame() -> None:
-    counts = FlickerCounts()
+    counts = FlickerCounts(SPEC)
     counts.add("a", BASE, maps(0), ZEROS)
     counts.add("b", BASE, maps(100), ZEROS)
     counts.add("b", BASE[:5], maps(0)[:5], ZEROS[:5])
@@ -44,7 +48,7 @@ def test_another_video_or_size_follows_no_frame() -> None:
 
 
 def test_a_camera_that_moves_tells_nothing() -> None:
-    counts = FlickerCounts()
+    counts = FlickerCounts(SPEC)
     still = BASE.copy()
     for step in range(4):
         moved = np.uint8(40 * step) + still

@@ -63,7 +63,7 @@ def test_every_reader_sees_the_upright_picture(turned, make_bundle, tmp_path):
     assert np.array_equal(image.numpy().argmax(0), UPRIGHT) and np.array_equal(label.numpy(), UPRIGHT)
 
     scored = verify(bundle, dataset=data, split="all")
-    assert scored.engine is not None and scored.engine.miou == 1.0
+    assert scored.engine is not None and scored.engine.value == 1.0
     compared = verify(bundle, images=turned / "images")
     assert compared.agreement is not None and compared.agreement.pixels == 1.0
 

@@ -75,7 +75,7 @@ def test_all_float_targets_are_made(munet):
 def test_bf16_reproduces_the_reference_and_drops_at_most_a_tenth_of_a_point(munet, data, one_reference):
     found = verify(munet["openvino-bf16"].path, dataset=camvid(data), budget=Budget(max_drop=0.1))
     assert found.frames == 101
-    assert found.fp32.miou == pytest.approx(MUNET_MIOU, abs=0.1 * POINT)
+    assert found.fp32.value == pytest.approx(MUNET_MIOU, abs=0.1 * POINT)
     assert found.drop.value <= 0.1
     assert found.verdict.status == "pass"
 
@@ -97,7 +97,7 @@ def test_eff_unet_reproduces_its_reference_on_all_of_val(data, tmp_path):
     model = ModelChoice(name="eff-unet", weights=str(data / "weights" / "effunet_camvid.pt"))
     made = exported(data, model, ("openvino-fp32",), tmp_path)
     found = verify(made["openvino-fp32"].path, dataset=camvid(data))
-    assert found.engine.miou == pytest.approx(EFFUNET_MIOU, abs=0.1 * POINT)
+    assert found.engine.value == pytest.approx(EFFUNET_MIOU, abs=0.1 * POINT)
 
 
 @pytest.mark.parametrize(

@@ -45,15 +45,15 @@ def test_every_target_has_a_row_beside_the_baseline(result):
 
 def test_fp32_engine_scores_like_the_baseline(result):
     rows = result[0]
-    assert row(rows, "ort-fp32").miou == pytest.approx(row(rows, "torch-fp32").miou, abs=1e-3)
-    assert row(rows, "openvino-bf16").miou == pytest.approx(row(rows, "torch-fp32").miou, abs=1e-2)
+    assert row(rows, "ort-fp32").score == pytest.approx(row(rows, "torch-fp32").score, abs=1e-3)
+    assert row(rows, "openvino-bf16").score == pytest.approx(row(rows, "torch-fp32").score, abs=1e-2)
 
 
 def test_a_limit_on_what_cannot_run_here_is_unjudged_unless_the_recipe_allows_it(result):
     for target, status in (("rtx-fp16", "unjudged"), ("trt-fp16", "unmeasured")):
         unmeasured = row(result[0], target)
         assert unmeasured.verdict.status == status
-        assert unmeasured.miou is None and unmeasured.measurement is None
+        assert unmeasured.score is None and unmeasured.measurement is None
         assert "mIoU: the budget limits its drop to 1 points" in unmeasured.verdict.reasons[1]
     assert result[0].verdict.exit_code in (3, 4), "3: a machine too noisy to time anything"
 
@@ -96,7 +96,7 @@ def test_a_rerun_uses_what_is_there(result):
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("manifest.json")}
     again = run(RECIPE, Path.cwd(), folder, settings=QUICK)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("manifest.json")} == before
-    assert [r.miou for r in again.rows] == [r.miou for r in first.rows]
+    assert [r.score for r in again.rows] == [r.score for r in first.rows]
 
 
 def test_a_missed_budget_fails(result):
@@ -116,8 +116,8 @@ def test_changed_labels_are_scored_again(tmp_path):
     for index in range(3):
         save(tmp_path / "lab" / "masks" / "val" / f"{index}.png", np.zeros((32, 32)))
     changed = run(recipe, tmp_path, tmp_path / "out")
-    assert [r.miou for r in changed.rows] != [r.miou for r in first.rows]
-    assert row(changed, "ort-fp32").miou == row(changed, "torch-fp32").miou
+    assert [r.score for r in changed.rows] != [r.score for r in first.rows]
+    assert row(changed, "ort-fp32").score == row(changed, "torch-fp32").score
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_changed_labels_are_scored_again(tmp_path):
     ],
 )
 def test_a_limit_that_nothing_was_measured_for_is_no_pass(budget, said):
-    verdict = judge(None, None, budget)
+    verdict = judge("mIoU", None, None, budget)
     assert verdict.exit_code == 4 and verdict.reasons[0].startswith(said)
 
 

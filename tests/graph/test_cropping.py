@@ -9,8 +9,8 @@ from small_graphs import TRANSPOSED, decoder, operators, outputs_of, smooth_fram
 
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.graph.deploy import compose
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import decided
 
 SIZE, FRAME = (32, 48), (23, 31)
 
@@ -21,7 +21,7 @@ def maps(plain, contract, frame=FRAME):
     frames = smooth_frames(1, frame)
     deploy = compose(plain, spec, frame)
     scores = outputs_of(plain, preprocess(frames, contract, SIZE))["scores"]
-    expected = class_map(scores, spec, contract.place(frame, SIZE))
+    expected = decided(scores, spec, contract.place(frame, SIZE))
     assert len(np.unique(expected)) > 2
     return outputs_of(deploy, frames)["class_map"], expected, deploy
 

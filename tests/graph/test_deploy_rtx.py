@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from onnx import TensorProto
 from small_graphs import decoder, network, operators, smooth_frames, spec_of
 
 from edgeseg.core.frame import Frame
@@ -10,6 +11,7 @@ from edgeseg.core.model_spec import default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.graph.deploy import compose
+from edgeseg.graph.editor import shape_of
 from edgeseg.graph.fp16 import measure_maxima, to_fp16
 
 trt = pytest.importorskip("tensorrt_rtx")
@@ -21,7 +23,12 @@ CASES = {
     "one-channel": ({"classes": default_classes(2)}, 1, {"activation": "sigmoid"}),
     "multilabel": ({"task": "multilabel"}, 4, {}),
     "multilabel-labels": ({"task": "multilabel"}, 4, {"upsample": "labels"}),
+    "bits-of-29": ({"task": "multilabel", "classes": default_classes(29)}, 29, {"threshold": (0.4,) * 29}),
+    "int32": ({"classes": default_classes(300)}, 300, {}),
 }
+
+
+TYPES = {TensorProto.UINT8: trt.DataType.UINT8, TensorProto.INT32: trt.DataType.INT32}
 
 
 def engine(model, capability: str) -> bytes:
@@ -35,8 +42,9 @@ def engine(model, capability: str) -> bytes:
     assert network_.get_input(0).dtype == trt.DataType.UINT8
     assert tuple(network_.get_input(0).shape) == (1, *CAMERA, 3)
     outputs = {network_.get_output(i).name: network_.get_output(i) for i in range(network_.num_outputs)}
-    assert outputs["class_map"].dtype == trt.DataType.UINT8
-    assert tuple(outputs["class_map"].shape) == (1, *CAMERA)
+    wanted = model.graph.output[0]
+    assert outputs[wanted.name].dtype == TYPES[wanted.type.tensor_type.elem_type]
+    assert tuple(outputs[wanted.name].shape) == shape_of(wanted) and shape_of(wanted)[:3] == (1, *CAMERA)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(getattr(trt.ComputeCapability, capability), 0)

@@ -17,8 +17,8 @@ from edgeseg.graph.opsets import to_opset
 from edgeseg.graph.typed import frame_feeds
 from edgeseg.graph.wide_frames import as_input, joined_bytes
 from edgeseg.runtime.frame_layouts import packed_as
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import decided
 
 CAMERA = (26, 38)
 LAYOUTS = (
@@ -42,7 +42,7 @@ def frames_of(text: str, count: int = 1) -> np.ndarray:
 
 def expected_of(plain, spec, frames):
     scores = outputs_of(plain, preprocess(frames, spec.preprocess, spec.input_size))["scores"]
-    return class_map(scores, spec, spec.preprocess.place(CAMERA, spec.input_size))
+    return decided(scores, spec, spec.preprocess.place(CAMERA, spec.input_size))
 
 
 @pytest.mark.parametrize("text", LAYOUTS)

@@ -17,8 +17,8 @@ from edgeseg.graph.fold import fold
 from edgeseg.graph.onnx_file import read_onnx
 from edgeseg.graph.simplify import simplify
 from edgeseg.graph.source import make_static
-from edgeseg.runtime.postprocess import class_map
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import decided
 
 
 def test_open_dimensions_are_named():
@@ -97,5 +97,5 @@ def test_real_files_go_all_the_way(data, file, size, output, count):
     frames = smooth_frames(1, (240, 400))
     found = outputs_of(compose(plain, spec, (240, 400)), frames)["class_map"]
     scores = outputs_of(plain, preprocess(frames, spec.preprocess, spec.input_size))[output]
-    expected = class_map(scores, spec, spec.preprocess.place((240, 400), spec.input_size))
+    expected = decided(scores, spec, spec.preprocess.place((240, 400), spec.input_size))
     assert (found == expected).mean() >= 0.999

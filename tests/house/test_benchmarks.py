@@ -65,7 +65,7 @@ def test_make_gpu_proves_and_times_what_can_run_with_bundles_made_elsewhere(clon
     report = msgspec.json.decode((tmp_path / "gpu.json").read_bytes(), type=parts("record").Report)
     proof, missing = report.proofs
     assert (proof.target, proof.status, proof.built) == ("ort-fp32", "passed", "ort-fp32")
-    assert proof.agreement > 0.999 and proof.miou > 0.4 and proof.measurement.host.count == 12
+    assert proof.agreement > 0.999 and proof.score > 0.4 and proof.measurement.host.count == 12
     assert (missing.target, missing.status) == ("trt-fp16", "missing") and "tensorrt" in missing.reason
     eager, compiled = report.rivals
     assert eager.status == "passed" and eager.agreement > 0.999

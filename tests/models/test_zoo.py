@@ -103,7 +103,7 @@ def test_weights_of_edgeseg_train_bring_their_settings(tmp_path: Path):
         ignore_index=9,
         input_size=(64, 96),
         preprocess=Preprocess(color="bgr"),
-        miou=0.5,
+        score=0.5,
     )
     (tmp_path / "best.json").write_bytes(encode(card))
     choice = ModelChoice(name="mobile-unet", weights=str(file))
@@ -181,8 +181,8 @@ def test_encoder_weights_of_another_encoder(data: Path):
 def test_trained_camvid_networks_load_strictly_and_see(data: Path, name: str, file: str, least: float):
     from PIL import Image
 
-    from edgeseg.runtime.postprocess import class_map
     from edgeseg.runtime.preprocess import preprocess
+    from edgeseg.runtime.tasks import decided
 
     loaded = resolve(ModelChoice(name=name, weights=str(data / "weights" / file), input_size=(384, 480)))
     assert len(loaded.spec.classes) == 11 and loaded.notes == ()
@@ -193,7 +193,7 @@ def test_trained_camvid_networks_load_strictly_and_see(data: Path, name: str, fi
         pixels = preprocess(frame[None], loaded.spec.preprocess, loaded.spec.input_size)
         with torch.inference_mode():
             scores = loaded.module(torch.from_numpy(pixels)).numpy()
-        found = class_map(scores, loaded.spec, loaded.spec.preprocess.place((360, 480), (384, 480)))[0]
+        found = decided(scores, loaded.spec, loaded.spec.preprocess.place((360, 480), (384, 480)))[0]
         right += int(((found == label) & (label != 11)).sum())
         counted += int((label != 11).sum())
     assert right / counted > least

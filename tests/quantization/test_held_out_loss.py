@@ -103,10 +103,12 @@ def test_few_images_prove_nothing() -> None:
     assert not loss.kept and loss.images == FEWEST - 1
 
 
-def test_bit_masks_are_scored_on_all_images() -> None:
+def test_bit_masks_are_scored_by_mean_dice() -> None:
     some = held_out(replace(images(), classes=()), task="multilabel")
-    loss = some.loss(lambda frame: np.zeros(CAMERA, np.uint8), within=Budget(max_drop=99.0))
-    assert not loss.kept and loss.images == COUNT
+    none = some.loss(lambda frame: np.zeros((*CAMERA, 1), np.uint8), within=Budget(max_drop=99.0))
+    assert not none.kept and none.images == COUNT and (none.metric, none.drop) == ("mean Dice", 100.0)
+    every = some.loss(lambda frame: np.full((*CAMERA, 1), 0b111, np.uint8), within=Budget(max_drop=1.0))
+    assert every.kept and every.images < COUNT and 0 < every.drop < 1
 
 
 @pytest.mark.parametrize(("beside", "at_once"), [(0.01, True), (-0.01, False)])

@@ -67,9 +67,9 @@ def make_bundle(tmp_path):
                 result.path / "golden.npz",
                 frames=shown,
                 class_map=class_map,
-                stored=class_map,
                 confident=np.full(class_map.shape, confident),
                 stable=np.full(class_map.shape, confident),
+                **{"stored/class_map": class_map},
             )
             result.finish(
                 Manifest(

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from edgeseg.core.postprocess import Postprocess
 from edgeseg.errors import GraphError, ModelError
 from edgeseg.runtime.score_map import covers, find_score_map, noise, settled_task
 from edgeseg.runtime.seen import Seen, seen
@@ -118,12 +119,19 @@ def test_strided_and_upsampled_maps_cover_and_shrunk_ones_do_not(scores, image, 
 
 def test_a_sigmoid_over_several_channels_needs_a_task():
     with pytest.raises(ModelError, match="sigmoid over 3 channels") as caught:
-        settled_task(None, "sigmoid", 3)
+        settled_task(None, Postprocess(activation="sigmoid"), 3)
     assert "--set task=multilabel" in caught.value.hint
-    assert settled_task("multilabel", "sigmoid", 3) == "multilabel"
-    assert {settled_task(None, a, c) for a, c in (("sigmoid", 1), ("softmax", 3), ("logits", 3))} == {
-        "semantic"
-    }
+    assert settled_task("multilabel", Postprocess(activation="sigmoid"), 3) == "multilabel"
+    for activation, channels in (("sigmoid", 1), ("softmax", 3), ("logits", 3)):
+        assert settled_task(None, Postprocess(activation=activation), channels) == "semantic"
+
+
+def test_thresholds_for_channels_that_have_none_are_refused():
+    three = Postprocess(threshold=(0.2, 0.3, 0.4))
+    assert settled_task("multilabel", three, 3) == "multilabel"
+    for task, channels in (("multilabel", 4), ("semantic", 3)):
+        with pytest.raises(ModelError, match="3 thresholds are stated"):
+            settled_task(task, three, channels)
 
 
 def test_noise_is_ordinary_and_extreme_and_the_same_each_time():

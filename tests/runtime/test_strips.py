@@ -9,9 +9,10 @@ from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.runtime import strips
-from edgeseg.runtime.postprocess import class_map, decide
 from edgeseg.runtime.resize import bilinear, nearest
 from edgeseg.runtime.seen import seen
+from edgeseg.runtime.tasks import decided, task_of
+from edgeseg.runtime.tasks.semantic import largest, two_best
 
 
 @pytest.fixture
@@ -48,21 +49,29 @@ def test_a_class_map(small, upsample, size, channels, task, frame):
     given = scores(channels, size)
     (top, bottom), (left, right) = place.window
     inside = bilinear(given, (64, 48))[:, :, top:bottom, left:right]
+    decide = task_of(spec).decide
     if upsample == "scores":
         expected = decide(bilinear(inside, frame), spec)
     else:
         expected = nearest(decide(inside, spec), frame)
-    np.testing.assert_array_equal(class_map(given, spec, place), expected)
+    if task == "multilabel":
+        expected = np.moveaxis(expected, 1, -1)
+    np.testing.assert_array_equal(decided(given, spec, place), expected)
 
 
 def test_the_largest_is_that_of_argmax_with_equals_and_what_is_not_a_number():
-    spec = ModelSpec(
-        name="net", source=Source(kind="zoo", ref="net"), input_size=(8, 8), classes=default_classes(5)
-    )
     given = np.random.default_rng(0).integers(0, 3, (2, 5, 8, 8)).astype(np.float32)
-    np.testing.assert_array_equal(decide(given, spec), given.argmax(1))
+    np.testing.assert_array_equal(largest(given), given.argmax(1))
     given[0, 3, 2:5], given[1, 1, :2], given[1, 4, :2] = np.nan, -np.inf, np.inf
-    np.testing.assert_array_equal(decide(given, spec), given.argmax(1))
+    np.testing.assert_array_equal(largest(given), given.argmax(1))
+
+
+@pytest.mark.parametrize("channels", [2, 5, 300])
+def test_the_two_best_are_those_of_argpartition(channels):
+    given = scores(channels, (9, 7))
+    found, expected = two_best(given), np.argpartition(given, -2, axis=1)[:, -2:]
+    np.testing.assert_array_equal(found, expected)
+    assert largest(given).dtype == (np.uint8 if channels <= 256 else np.int32)
 
 
 def test_what_is_seen_of_an_output(small):

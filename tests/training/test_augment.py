@@ -9,10 +9,19 @@ from edgeseg.core.frame import Frame
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.training.augment import jitter, lit, resize_label, training_sample
-from edgeseg.training.losses import IGNORE
 from edgeseg.training.settings import TrainSettings
+from edgeseg.training.tasks import training_of
+from edgeseg.training.tasks.semantic import IGNORE
 
 NONE = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)
+
+
+def sampled(image, label, contract, size, settings, rng, task="semantic", classes=5):
+    """Image and target."""
+    learnt = training_of(task)
+    drawn = learnt.drawn(label, classes, None)
+    shown, drawn, corner = training_sample(image, drawn, contract, size, settings, rng)
+    return shown, learnt.target(drawn, settings.crop or size, corner, classes)
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def frame() -> tuple[np.ndarray, np.ndarray]:
 def test_without_augmentation_the_network_sees_what_the_device_shows_it(frame, contract: Preprocess, size):
     image, label = frame
     rng = np.random.default_rng(0)
-    pixels, target = training_sample(image, label, contract, size, NONE, rng)
+    pixels, target = sampled(image, label, contract, size, NONE, rng)
     expected = preprocess(image[None], contract, size)[0]
     assert np.allclose(pixels.numpy(), expected, atol=1e-4)
     place = contract.place((20, 30), size)
@@ -52,7 +61,7 @@ def test_pixels_and_labels_move_together():
     settings = TrainSettings(flip=0.5, scale=(0.5, 2.0), color=0.0, crop=(32, 32))
     plain = Preprocess(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     for seed in range(20):
-        pixels, target = training_sample(image, label, plain, (64, 64), settings, np.random.default_rng(seed))
+        pixels, target = sampled(image, label, plain, (64, 64), settings, np.random.default_rng(seed))
         assert pixels.shape == (3, 32, 32) and target.shape == (32, 32)
         seen = target != IGNORE
         agree = (pixels[0] > 0.5) == (target == 1)
@@ -62,13 +71,13 @@ def test_pixels_and_labels_move_together():
 def test_the_same_generator_gives_the_same_sample(frame):
     settings = TrainSettings(crop=(16, 16))
     first, second = (
-        training_sample(*frame, Preprocess(), (32, 32), settings, np.random.default_rng(7)) for _ in range(2)
+        sampled(*frame, Preprocess(), (32, 32), settings, np.random.default_rng(7)) for _ in range(2)
     )
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
 
 
 def test_void_is_never_blended_into_classes():
-    label = np.array([[0, IGNORE], [4, 4]], np.uint8)
+    label = np.array([[0, IGNORE], [4, 4]], np.int32)
     assert set(np.unique(resize_label(label, (7, 9)))) == {0, 4, IGNORE}
 
 
@@ -154,7 +163,22 @@ def test_samples_of_other_frames_are_what_the_device_shows(text: str, resize: st
 def test_crops_come_from_everywhere(frame):
     settings = msgspec.structs.replace(NONE, crop=(8, 8))
     corners = {
-        float(training_sample(*frame, Preprocess(), (32, 32), settings, np.random.default_rng(s))[0][0, 0, 0])
+        float(sampled(*frame, Preprocess(), (32, 32), settings, np.random.default_rng(s))[0][0, 0, 0])
         for s in range(30)
     }
     assert len(corners) > 15
+
+
+def test_bits_move_with_their_pixels_and_padding_does_not_count():
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[5:15, 5:20] = 255
+    label = np.zeros((20, 30, 2), np.uint8)
+    label[..., 1] = (image[..., 0] > 0) * 2  # class 9
+    plain = Preprocess(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    settings = TrainSettings(flip=1.0, scale=(1.0, 1.0), color=0.0)
+    rng = np.random.default_rng(0)
+    pixels, target = sampled(image, label, plain, (32, 32), settings, rng, "multilabel", 10)
+    assert target.shape == (11, 32, 32)
+    assert torch.equal(target[9, :20, :30].bool(), pixels[0, :20, :30] > 0.5)
+    assert not target[:9].any()
+    assert int(target[10].sum()) == 20 * 30 and not target[10, 20:].any()

@@ -18,7 +18,7 @@ from tiny import SPEC, fit, network, split
 from edgeseg.errors import CheckpointError, InputError
 from edgeseg.models.card import card_of
 from edgeseg.models.checkpoint import load_into, read_state_dict
-from edgeseg.training.evaluate import confusion_of
+from edgeseg.training.evaluate import figures_of
 from edgeseg.training.loop import train
 from edgeseg.training.settings import TrainSettings
 
@@ -37,16 +37,14 @@ def same(first: Path, second: Path) -> bool:
 def test_training_learns_and_leaves_weights_card_and_curves(tmp_path: Path):
     result = fit(tmp_path / "run", steps=30, loss="ce+dice", validate_every=10)
     assert result.steps == 30 and [v.step for v in result.history] == [10, 20, 30]
-    assert result.card.miou == max(v.miou for v in result.history) > 0.8
+    assert result.card.score == max(v.score for v in result.history) > 0.8
     card = card_of(result.weights)
     assert card == result.card
     assert card.classes == SPEC.classes and card.settings["loss"] == "ce+dice"
     module = network()
     load_into(module, read_state_dict(result.weights), result.weights)
-    from edgeseg.metrics import mean_iou
-
-    again = mean_iou(confusion_of(module.eval(), split("val", 4), SPEC))
-    assert float(again) == pytest.approx(card.miou, abs=1e-9)
+    again = figures_of(module.eval(), split("val", 4), SPEC)
+    assert again.value == pytest.approx(card.score, abs=1e-9)
     assert any((tmp_path / "run" / "tensorboard").iterdir())
     leftovers = {p.suffix for p in (tmp_path / "run").rglob("*") if p.is_file()}
     assert not leftovers & {".pt", ".pth", ".pkl", ".bin", ".partial"}
@@ -56,8 +54,8 @@ def test_the_last_weights_remain_where_they_are_asked_for(tmp_path: Path):
     shaky = {"steps": 30, "lr": 0.1, "schedule": "constant", "validate_every": 5}
     best = fit(tmp_path / "best", **shaky)
     last = fit(tmp_path / "last", **shaky, select="last")
-    assert [v.miou for v in best.history] == [v.miou for v in last.history]
-    assert last.card.miou == last.history[-1].miou < best.card.miou
+    assert [v.score for v in best.history] == [v.score for v in last.history]
+    assert last.card.score == last.history[-1].score < best.card.score
     assert last.card.step == 30 > best.card.step
 
 
@@ -68,8 +66,8 @@ def test_scalars_can_be_read(tmp_path: Path):
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert len(events.Scalars("train/loss")) == 6
-    assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("val/miou")] == [
-        (v.step, v.miou) for v in result.history
+    assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("val/mIoU")] == [
+        (v.step, v.score) for v in result.history
     ]
 
 
@@ -86,7 +84,7 @@ def test_scalars_can_be_read(tmp_path: Path):
 )
 def test_every_way_to_train(tmp_path: Path, settings: dict[str, object]):
     result = fit(tmp_path, **settings)
-    assert result.card.miou > 0.1
+    assert result.card.score > 0.1
     stored = load_file(result.weights)["0.weight"].dtype
     assert stored == (torch.float16 if settings.get("half") else torch.float32)
 
@@ -114,7 +112,7 @@ def test_two_processes_make_the_same_steps_as_one(tmp_path: Path):
     for name in one:
         assert torch.allclose(one[name].float(), two[name].float(), atol=1e-4), name
     cards = [json.loads((tmp_path / run / "best.json").read_text()) for run in ("one", "two")]
-    assert cards[0]["miou"] == pytest.approx(cards[1]["miou"], abs=0.02)
+    assert cards[0]["score"] == pytest.approx(cards[1]["score"], abs=0.02)
 
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path):
@@ -213,7 +211,7 @@ def test_a_network_learns_from_its_teacher(tmp_path: Path):
     )
     splits = (split("train", 10), split("val", 4))
     result = train(student, *splits, SPEC, settings, tmp_path / "student", teacher=teacher)
-    assert result.card.miou > 0.8
+    assert result.card.score > 0.8
     assert torch.equal(teacher.state_dict()["0.weight"], before)
 
 

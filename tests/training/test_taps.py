@@ -13,6 +13,7 @@ from edgeseg.training.loop import train
 from edgeseg.training.losses import feature_distance, parse_loss
 from edgeseg.training.settings import TrainSettings
 from edgeseg.training.taps import Taps
+from edgeseg.training.tasks import training_of
 
 
 def test_pairs_are_what_both_networks_returned_last():
@@ -66,4 +67,7 @@ def test_features_need_a_teacher_and_names(tmp_path: Path):
         train(network(), *splits, SPEC, settings, tmp_path, features=("0",))
     with pytest.raises(InputError, match="no inner maps to compare"):
         train(network(), *splits, SPEC, settings, tmp_path, teacher=network())
-    assert parse_loss("distil+0.5*features").terms == ((1.0, "distil"), (0.5, "features"))
+    assert parse_loss("distil+0.5*features", training_of("semantic")).terms == (
+        (1.0, "distil"),
+        (0.5, "features"),
+    )

@@ -23,7 +23,7 @@ def test_weights_and_biases_offline(tmp_path: Path):
     assert "wandb" not in done.stdout + done.stderr
     (log,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
     content = log.read_bytes()
-    assert b"val/miou" in content and b"train/loss" in content
+    assert b"val/mIoU" in content and b"train/loss" in content
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 

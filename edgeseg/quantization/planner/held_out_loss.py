@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,10 +21,11 @@ from edgeseg.datasets.split import Split
 from edgeseg.datasets.zoomed_crops import picture_of
 from edgeseg.graph.deploy import compose
 from edgeseg.graph.typed import MAXIMA_FRAMES, frame_maxima
-from edgeseg.metrics import confusion, iou, labelled, mean_present, paired_drop
+from edgeseg.metrics.tasks import Figures, MetricTask, metric_of
 from edgeseg.quantization.planner.tables import Loss
 from edgeseg.quantization.planner.trial_engine import Simulated
 from edgeseg.quantization.ranges.probe import HERE, OpenProbe
+from edgeseg.runtime.tasks import task_of
 
 QUICK_IMAGES = 12
 LOOKS, FEWEST = 4, 16
@@ -32,18 +34,18 @@ CERTAINTY = 0.95
 """With which a drop is said to be within a limit: a question with one side."""
 
 
-class Remembered(Sequence[Array]):
-    """Arrays that are made when they are first asked for, and kept."""
+class Remembered(Sequence[Any]):
+    """What is made when they are first asked for, and kept."""
 
-    def __init__(self, count: int, make: Callable[[int], Array]) -> None:
+    def __init__(self, count: int, make: Callable[[int], Any]) -> None:
         self._count = count
         self._make = make
-        self._made: dict[int, Array] = {}
+        self._made: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int) -> Array:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Any:  # type: ignore[override]
         if not 0 <= index < self._count:
             raise IndexError(index)
         if index not in self._made:
@@ -72,7 +74,9 @@ class HeldOut:
     ) -> None:
         self.spec = spec
         self.camera = camera
-        self.labelled = bool(images.classes) and spec.task == "semantic"
+        self.labelled = bool(images.classes) and images.task == spec.task
+        ignore = images.ignore_index if self.labelled else None
+        self._metric, self._between = metric_of(spec, ignore), metric_of(spec)
         self._reference = reference
         self._images = seen_by(images, camera)
         self._open_probe = open_probe
@@ -84,21 +88,21 @@ class HeldOut:
         return Remembered(len(self._images), self._frame)
 
     def loss(
-        self, class_map: Callable[[Array], Array], *, quick: bool = False, within: Budget | None = None
+        self, find: Callable[[Array], Any], *, quick: bool = False, within: Budget | None = None
     ) -> Loss:
         """
         Args:
-            class_map: of the graph that is judged, uint8 [H,W,3] to uint8 [H,W].
+            find: the graph that is judged, uint8 [H,W,3] to what the task finds in it.
             quick: on a few of the images.
             within: on as many of the images as show that it is within these limits: scoring ends once every
                 limited drop is, with CERTAINTY.
         """
         chosen: list[int] = []
-        found: list[Array] = []
+        found: list[Any] = []
         kept = False
         for portion in self._portions(quick, within):
             chosen += portion
-            found += [class_map(self.frames[i]) for i in portion]
+            found += [find(self.frames[i]) for i in portion]
             kept = within is not None and self._keeps(chosen, found, within)
             if kept:
                 break
@@ -112,19 +116,18 @@ class HeldOut:
         looks = 1 if within is None else max(1, min(LOOKS, count // FEWEST))
         return [range(first, count, looks) for first in range(looks)]
 
-    def _keeps(self, chosen: Sequence[int], found: Sequence[Array], budget: Budget) -> bool:
+    def _keeps(self, chosen: Sequence[int], found: Sequence[Any], budget: Budget) -> bool:
         """Whether all limited drops are within the limits, with CERTAINTY. Not a drop that no image, a single
         one or a single sequence shows: it has no interval."""
-        if self.spec.task != "semantic" or len(chosen) < FEWEST:
+        if len(chosen) < FEWEST:
             return False
-        count, ignore = len(self.spec.classes), self._images.ignore_index if self.labelled else None
         expected = self._labels if self.labelled else self._masks
         before, after = (
-            np.array([confusion(expected[i], maps[n], count, ignore) for n, i in enumerate(chosen)])
+            [self._metric.keep(expected[i], maps[n]) for n, i in enumerate(chosen)]
             for maps in ([self._masks[i] for i in chosen], found)
         )
         observed = [self._observations[i] for i in chosen]
-        drop = paired_drop(before, after, observed, confidence=2 * CERTAINTY - 1)
+        drop = self._metric.drop(before, after, observed, confidence=2 * CERTAINTY - 1)
         shown = zip(self.spec.class_names, drop.class_drop, drop.class_high)
         highest = {name: high for name, lost, high in shown if not math.isnan(lost)}
         limits = budget.class_limits(highest)
@@ -134,14 +137,14 @@ class HeldOut:
         overall = () if budget.max_drop is None else ((drop.high, budget.max_drop),)
         return all(high <= most for high, most in (*overall, *classes))
 
-    def _lost(self, chosen: Sequence[int], found: Sequence[Array]) -> Loss:
+    def _lost(self, chosen: Sequence[int], found: Sequence[Any]) -> Loss:
         masks = [self._masks[i] for i in chosen]
-        changed = 1.0 - self._iou(masks, found, None)
+        same = _figures(self._between, masks, found)
         if not self.labelled:
-            return _loss(self.spec, changed, float(mean_present(changed)), changed)
-        labels, ignore = [self._labels[i] for i in chosen], self._images.ignore_index
-        before, after = (self._iou(labels, maps, ignore) for maps in (masks, found))
-        return _loss(self.spec, before - after, float(mean_present(before) - mean_present(after)), changed)
+            return _loss(self.spec, 1.0 - same.classes, 1.0 - same.value, same)
+        labels = [self._labels[i] for i in chosen]
+        before, after = (_figures(self._metric, labels, maps) for maps in (masks, found))
+        return _loss(self.spec, before.classes - after.classes, before.value - after.value, same)
 
     def maxima(self, model: ModelProto) -> dict[str, float]:
         """Largest |value| of the tensors of a float graph, as `typed` wants them."""
@@ -156,18 +159,18 @@ class HeldOut:
 
     @cached_property
     def _labels(self) -> Remembered:
-        """Class ids at camera size."""
+        """At camera size."""
         return Remembered(len(self._images), self._images.label)
 
     @cached_property
     def _masks(self) -> Remembered:
         """Class maps of the FP32 network."""
         deploy = compose(self._reference, self.spec, self.camera)
-        reference = Simulated(deploy, self._open_probe)
+        reference = Simulated(deploy, task_of(self.spec), self._open_probe)
 
-        def mask(index: int) -> Array:
+        def mask(index: int) -> Any:
             self._progress("the FP32 network on the held-out images", index, len(self.frames))
-            return reference.class_map(self.frames[index])
+            return reference.found(self.frames[index])
 
         return Remembered(len(self._images), mask)
 
@@ -180,29 +183,20 @@ class HeldOut:
         step = max(1, len(self.frames) // QUICK_IMAGES)
         return range(0, len(self.frames), step)[:QUICK_IMAGES]
 
-    def _iou(
-        self, expected: Sequence[Array], found: Sequence[Array], ignore: int | None
-    ) -> NDArray[np.float64]:
-        """Per class over all images, 0-1; NaN for a class that is nowhere expected."""
-        count = len(self.spec.classes)
-        if self.spec.task == "semantic":
-            total = np.sum([confusion(a, b, count, ignore) for a, b in zip(expected, found)], axis=0)
-            return iou(total, labelled(total))
-        bits = 1 << np.arange(count, dtype=np.uint8)
-        pairs = [((a[..., None] & bits) > 0, (b[..., None] & bits) > 0) for a, b in zip(expected, found)]
-        wanted = np.sum([a.sum(axis=(0, 1)) for a, _ in pairs], axis=0)
-        both = np.sum([(a & b).sum(axis=(0, 1)) for a, b in pairs], axis=0).astype(np.float64)
-        union = np.sum([(a | b).sum(axis=(0, 1)) for a, b in pairs], axis=0)
-        return np.divide(both, union, out=np.full(count, np.nan), where=wanted > 0)
+
+def _figures(metric: MetricTask, expected: Sequence[Any], found: Sequence[Any]) -> Figures:
+    """Of all images together; NaN for a class that is nowhere expected."""
+    return metric.figures([metric.keep(a, b) for a, b in zip(expected, found)])
 
 
-def _loss(spec: ModelSpec, classes: NDArray[np.float64], drop: float, changed: NDArray[np.float64]) -> Loss:
+def _loss(spec: ModelSpec, classes: NDArray[np.float64], drop: float, same: Figures) -> Loss:
     def named(values: NDArray[np.float64]) -> dict[str, float]:
         return {n: 100 * float(v) for n, v in zip(spec.class_names, values) if not np.isnan(v)}
 
     return Loss(
+        metric=metric_of(spec).metric,
         drop=100 * drop,
         class_drop=named(classes),
-        changed=100 * float(mean_present(changed)),
-        class_changed=named(changed),
+        changed=100 * (1.0 - same.value),
+        class_changed=named(1.0 - same.classes),
     )

@@ -30,7 +30,7 @@ class Losses:
         self._classes = tuple(limits)
         most = np.inf if budget.max_drop is None else budget.max_drop
         self.limits = np.array([most, *limits.values()])
-        """Of mIoU first, then of the classes in the budget."""
+        """Of the metric first, then of the classes in the budget."""
 
     @property
     def known(self) -> bool:

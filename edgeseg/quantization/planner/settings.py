@@ -9,7 +9,7 @@ import msgspec
 from edgeseg.core.recipe import Budget
 
 DEFAULT_DROP = 0.5
-"""Points of mIoU, where the budget limits neither that nor a class."""
+"""Points of the metric, where the budget limits neither that nor a class."""
 MOST_BLOCKS = 16
 """All plans are listed: 2^16 take seconds."""
 

@@ -14,10 +14,11 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What a graph loses against the FP32 network on the held-out images, in points of 100.
 
     Attributes:
-        drop: of mIoU against the labels; without labels the same as `changed`.
-        class_drop: of the IoU of each class that is there.
-        changed: 100 less the mIoU between its masks and those of the FP32 network. Never negative and less
-            noisy than `drop`: it ranks.
+        metric: name of what is lost, as in `mIoU`.
+        drop: of it against the labels; without labels the same as `changed`.
+        class_drop: of each class that is there.
+        changed: 100 less the metric between what it finds and what the FP32 network finds. Never negative and
+            less noisy than `drop`: it ranks.
         class_changed: the same per class.
         images: how many it was scored on.
         kept: its drops are within the limits it was scored for, with 95% certainty.
@@ -27,6 +28,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     class_drop: dict[str, float]
     changed: float
     class_changed: dict[str, float]
+    metric: str = ""
     images: int = 0
     kept: bool = False
 
@@ -48,7 +50,7 @@ class BlockRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float_ms, int8_ms: time of the block in the engine with everything float and with everything int8;
             None: not measured, or the engine tells no times of layers.
         gain_ms: time won by int8 in this block alone.
-        drop: points of mIoU lost when this block alone is int8; None: it could not change the decision.
+        drop: points of the metric lost when this block alone is int8; None: it could not change the decision.
         changed: the same by `Loss.changed`.
         precision: what was decided.
     """
@@ -109,6 +111,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """
     Attributes:
         plan: precision of every node that can be int8.
+        metric: name of what drops, as in `mIoU`.
         met: the plan is within the budget and, where latency was measured, not slower than float.
         latency: `unmeasured`: made on accuracy alone; `edgeseg build` compares with float on the device.
         held_out, calibration: the images that decided and those that calibrated, in words.
@@ -123,6 +126,7 @@ class PlannedPrecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     schema_version: int = 1
     target: str = ""
     budget: Budget
+    metric: str = ""
     plan: dict[str, Precision]
     met: bool
     latency: Literal["measured", "unmeasured"]

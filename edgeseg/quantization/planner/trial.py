@@ -17,6 +17,7 @@ from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.tables import Loss
 from edgeseg.quantization.planner.trial_engine import Built, Simulated, TrialEngine, in_turn
 from edgeseg.quantization.ptq import Calibrated, apply
+from edgeseg.runtime.tasks import task_of
 
 KEPT_ENGINES = 8
 
@@ -79,7 +80,7 @@ class TargetEvaluator:
 
     def loss(self, plan: FloatNodes, *, quick: bool = False, within: Budget | None = None) -> Loss:
         if (plan, quick) not in self._losses:
-            found = self.held_out.loss(self.engine(plan).class_map, quick=quick, within=within)
+            found = self.held_out.loss(self.engine(plan).found, quick=quick, within=within)
             if found.kept:
                 return found
             self._losses[plan, quick] = found
@@ -102,11 +103,12 @@ class TargetEvaluator:
     def _open(self, plan: FloatNodes) -> TrialEngine:
         made = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float"))
         deployment = Deployment(self.held_out.spec, self.held_out.camera, score_grid=made.scores)
+        task = task_of(self.held_out.spec)
         if not self.times:
-            return Simulated(deployment.around(made.model))
+            return Simulated(deployment.around(made.model), task)
         backend, rest = self.device.backend(self.target), self.calibrated.scheme.rest
         graph = engine_graph(made.model, backend, rest, deployment, maxima=lambda _: self._maxima)
-        return Built(graph.model, self.target, self.held_out.camera, self.device)
+        return Built(graph.model, task, self.target, self.held_out.camera, self.device)
 
     @cached_property
     def _maxima(self) -> Mapping[str, float]:

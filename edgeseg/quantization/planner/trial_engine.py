@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,11 +21,12 @@ from edgeseg.device.race import EngineFile, RaceSettings, Turn
 from edgeseg.device.timing import PLANNING, Effort, Rounds
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
-from edgeseg.graph.deploy import CLASS_MAP, FRAMES
+from edgeseg.graph.deploy import FRAMES
 from edgeseg.graph.editor import shape_of
 from edgeseg.quantization.planner.evaluator import Timed
 from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 from edgeseg.runtime.frames import for_engine
+from edgeseg.runtime.tasks import Outputs, RuntimeTask
 
 RUNS = 4
 """Of a turn that count, behind one that does not."""
@@ -34,16 +36,22 @@ class TrialEngine:
     """Something that can be run. The base cannot be timed.
 
     Args:
-        deploy: from frames to class maps, as `compose` makes it.
+        deploy: as `compose` makes it.
+        task: what its outputs mean.
     """
 
     file: EngineFile | None = None
 
-    def __init__(self, deploy: ModelProto) -> None:
+    def __init__(self, deploy: ModelProto, task: RuntimeTask) -> None:
         self.batch = int(shape_of(deploy.graph.input[0])[0])
+        self._task = task
 
-    def class_map(self, frame: Array) -> Array:
-        """[H,W,C] to uint8 [H,W]."""
+    def found(self, frame: Array) -> Any:
+        """What the task finds in one frame."""
+        outputs = self._outputs(np.stack([frame] * self.batch))
+        return self._task.found({name: array[0].copy() for name, array in outputs.items()})
+
+    def _outputs(self, frames: Array) -> Outputs:
         raise NotImplementedError
 
     def shut(self) -> None:
@@ -57,19 +65,21 @@ class TrialEngine:
 class Simulated(TrialEngine):
     """A deploy graph in float32; in ONNX Runtime also between Q/DQ pairs, which OpenVINO runs in int8."""
 
-    def __init__(self, deploy: ModelProto, open_probe: OpenProbe = HERE) -> None:
-        super().__init__(deploy)
+    def __init__(self, deploy: ModelProto, task: RuntimeTask, open_probe: OpenProbe = HERE) -> None:
+        super().__init__(deploy, task)
         self._probe = open_probe(deploy)
 
-    def class_map(self, frame: Array) -> Array:
-        return self._probe({FRAMES: np.stack([frame] * self.batch)})[CLASS_MAP][0].copy()
+    def _outputs(self, frames: Array) -> Outputs:
+        return dict(self._probe({FRAMES: frames}))
 
 
 class Built(TrialEngine):
     """An engine of the target, built by `device` in a temporary folder and opened when it is first run."""
 
-    def __init__(self, deploy: ModelProto, target: Target, camera: Size, device: Device = LOCAL) -> None:
-        super().__init__(deploy)
+    def __init__(
+        self, deploy: ModelProto, task: RuntimeTask, target: Target, camera: Size, device: Device = LOCAL
+    ) -> None:
+        super().__init__(deploy, task)
         self._target, self._device = target, device
         self._engine: Engine | None = None
         self._folder = Scratch()
@@ -83,12 +93,12 @@ class Built(TrialEngine):
             raise
         self.file = EngineFile(place / made.entry, made)
 
-    def class_map(self, frame: Array) -> Array:
+    def _outputs(self, frames: Array) -> Outputs:
         request = self._request
         assert self._engine is not None
-        request.write({FRAMES: for_engine(np.stack([frame] * self.batch), self._engine.inputs[0])})
+        request.write({FRAMES: for_engine(frames, self._engine.inputs[0])})
         request.execute()
-        return request.read()[CLASS_MAP][0]
+        return request.read()
 
     def shut(self) -> None:
         self.__dict__.pop("_request", None)

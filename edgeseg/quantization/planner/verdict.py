@@ -124,11 +124,12 @@ def _praise(search: Search, best: Tried) -> str:
     if best.ratio is not None:
         r = best.ratio
         speed = f"{r.ratio:.2f} of the time of float (95% interval {r.low:.2f} to {r.high:.2f})"
-    return f"{what}: {speed}, mIoU drops {best.loss.drop:.2f} points on {best.loss.images} held-out images"
+    lost = f"{best.loss.metric} drops {best.loss.drop:.2f} points"
+    return f"{what}: {speed}, {lost} on {best.loss.images} held-out images"
 
 
 def _limits_missed(loss: Loss, budget: Budget) -> str:
-    found = [("mIoU", loss.drop, budget.max_drop)]
+    found = [(loss.metric, loss.drop, budget.max_drop)]
     limits = budget.class_limits(loss.class_drop)
     found += [(name, loss.class_drop.get(name, 0.0), most) for name, most in limits.items()]
     missed = [

@@ -130,7 +130,9 @@ ENGINES: dict[str, Change] = {
     "golden frames of another size": _golden(lambda a: a.update(frames=a["frames"][:, :8])),
     "golden frames of floats": _golden(lambda a: a.update(frames=a["frames"].astype(np.float64))),
     "golden text": _golden(lambda a: a.update(class_map=np.array("x"))),
-    "other golden masks": _golden(lambda a: a.update(class_map=1 - a["class_map"], stored=1 - a["stored"])),
+    "other golden masks": _golden(
+        lambda a: a.update(class_map=1 - a["class_map"], **{"stored/class_map": 1 - a["stored/class_map"]})
+    ),
     "a cut graph": _replaced(lambda b: b.engine.graph, None),
     "an empty graph": _replaced(lambda b: b.engine.graph, b""),
     "a flipped graph": _flip(lambda b: b.engine.graph),

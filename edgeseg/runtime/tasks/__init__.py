@@ -1,0 +1,135 @@
+"""What a network decides, and what an engine returns of it. One task per file; it registers `NAMES` and has
+`task(name)`.
+
+A task says here which outputs its engine has, what they are in NumPy, and when two of them are equal. How the
+engine computes them stands in `graph/tasks`, how right they are in `metrics/tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from edgeseg.core.bundle import TensorInfo
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.plugins import PluginFolder
+from edgeseg.core.ports import Array
+from edgeseg.core.preprocess import Placement, Size
+from edgeseg.errors import EdgesegError, ModelError
+
+__all__ = ["TASKS", "Outputs", "Result", "RuntimeTask", "decided", "task_named", "task_of"]
+
+TASKS = PluginFolder("edgeseg.runtime.tasks", "task", listing="edgeseg schema tasks", error=ModelError)
+
+CONFIDENCE = "confidence"
+"""Name of the output that bundles have where it is asked for."""
+
+Outputs = dict[str, Array]
+"""What an engine returns, by name: of N frames [N,...], all shapes fixed, or of one frame without the N."""
+
+
+class Result(Protocol):
+    """What a session returns: a named tuple of the arrays of one frame, or of N frames.
+
+    Attributes:
+        confidence: float32, None where the bundle was exported without it.
+    """
+
+    @property
+    def confidence(self) -> NDArray[Any] | None: ...
+
+
+class RuntimeTask(Protocol):
+    """
+    Attributes:
+        name: as a network states it (`ModelSpec.task`).
+    """
+
+    name: str
+
+    def classes(self, channels: int) -> int:
+        """How many classes a network with so many channels of scores has."""
+        ...
+
+    def exclusive(self, channels: int) -> bool:
+        """Whether the channels share one decision, as behind a softmax; else each has a threshold."""
+        ...
+
+    def require_classes(self, who: str, count: int, error: type[EdgesegError] = ModelError) -> None:
+        """Raise `error` for more classes than the outputs hold."""
+        ...
+
+    def outputs(
+        self, spec: ModelSpec, batch: int, camera: Size, *, confidence: bool = False
+    ) -> tuple[TensorInfo, ...]:
+        """Names, dtypes and shapes of the engine's outputs; CONFIDENCE last."""
+        ...
+
+    def scores(self, network: Outputs, spec: ModelSpec) -> Any:
+        """Those outputs of a network that count, as `decode` takes them."""
+        ...
+
+    def decode(self, scores: Any, spec: ModelSpec, placement: Placement) -> Outputs:
+        """What the engine returns for what the network gives, but the confidence.
+
+        Args:
+            scores: of N frames: float32 [N,C,H,W], the network output that counts; of a task with several,
+                as its network gives them.
+            placement: where the frames lie in the network input.
+        """
+        ...
+
+    def found(self, outputs: Outputs) -> Any:
+        """What is drawn and scored: of N frames a sequence of N, such as an array [N,...]."""
+        ...
+
+    def result(self, outputs: Outputs) -> Result: ...
+
+    def fault(self, outputs: Outputs, spec: ModelSpec) -> str:
+        """Why these cannot be outputs of this network; empty: they may."""
+        ...
+
+    def same(self, a: Outputs, b: Outputs) -> NDArray[Any]:
+        """Which of the things that golden frames compare are equal: bool [N,...], such as pixels [N,H,W]."""
+        ...
+
+    def placed(self, scores: Any, spec: ModelSpec, placement: Placement) -> Iterator[Array]:
+        """The scores where it is decided on them, float32 [N,K,rows,w], in strips of rows from the top."""
+        ...
+
+    def margins(
+        self, scores: Array, spec: ModelSpec, rivals: Array | None = None
+    ) -> tuple[Array, Array | None]:
+        """How far placed scores lie from another decision, [N,M,rows,w], and which channels are rivals there,
+        [N,2,rows,w]; None where each score has a threshold of its own.
+
+        Args:
+            rivals: of the same pixels, found before; None: those of these scores.
+        """
+        ...
+
+    def confidence(self, scores: Any, spec: ModelSpec, placement: Placement) -> Array:
+        """How sure the network is of what `decode` gives, float32 [N,...] in 0..1."""
+        ...
+
+    def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
+        """Decisions that rounding cannot move, bool [N,h,w], as the things that `same` compares."""
+        ...
+
+
+def task_named(name: str) -> RuntimeTask:
+    """Raises ModelError, listing the tasks, for a name that is not registered."""
+    found: RuntimeTask = TASKS.load(name).task(name)
+    return found
+
+
+def task_of(spec: ModelSpec) -> RuntimeTask:
+    return task_named(spec.task)
+
+
+def decided(scores: Any, spec: ModelSpec, placement: Placement) -> Any:
+    """What the task finds in N frames; arguments as of `RuntimeTask.decode`."""
+    task = task_of(spec)
+    return task.found(task.decode(scores, spec, placement))

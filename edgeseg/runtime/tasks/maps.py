@@ -1,0 +1,119 @@
+"""What tasks share that decide pixel by pixel from scores [N,C,H,W]."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.core.bundle import TensorInfo
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array
+from edgeseg.core.preprocess import Placement, Size
+from edgeseg.errors import ModelError
+from edgeseg.runtime.resize import bilinear_rows, nearest
+from edgeseg.runtime.strips import strips
+from edgeseg.runtime.tasks import CONFIDENCE, Outputs
+
+Float = NDArray[np.float32]
+
+
+class MapTask(ABC):
+    """A task with one output of the size of the frame, [N,H,W,...].
+
+    Attributes:
+        output: its name.
+    """
+
+    name: str
+    output: str
+
+    @abstractmethod
+    def pixel(self, spec: ModelSpec) -> tuple[str, tuple[int, ...]]:
+        """Dtype and shape of what the output holds for a pixel."""
+
+    @abstractmethod
+    def sureness(self, scores: Float, spec: ModelSpec) -> Float:
+        """float32 [N,C,H,W] to the probability of what `decide` gives, float32 [N,H,W] in 0..1."""
+
+    @abstractmethod
+    def decide(self, scores: Float, spec: ModelSpec) -> Array:
+        """float32 [N,C,H,W] to [N,...,H,W]."""
+
+    def outputs(
+        self, spec: ModelSpec, batch: int, camera: Size, *, confidence: bool = False
+    ) -> tuple[TensorInfo, ...]:
+        dtype, pixel = self.pixel(spec)
+        shape = (batch, *camera)
+        found = (TensorInfo(self.output, dtype, (*shape, *pixel)),)
+        return (*found, TensorInfo(CONFIDENCE, "float32", shape)) if confidence else found
+
+    def scores(self, network: Outputs, spec: ModelSpec) -> Array:
+        return network[spec.postprocess.output or next(iter(network))]
+
+    def decode(self, scores: Float, spec: ModelSpec, placement: Placement) -> Outputs:
+        """Crop the padding, resize to the camera, decide; with `upsample="labels"` the decision comes before
+        the last resize, which is then nearest.
+
+        Raises:
+            ModelError: more classes than the output holds, or scores of another rank.
+        """
+        parts = [self.decide(part, spec) for part in self.placed(scores, spec, placement)]
+        return {self.output: self.finished(nearest(np.concatenate(parts, axis=-2), placement.frame))}
+
+    def confidence(self, scores: Float, spec: ModelSpec, placement: Placement) -> Float:
+        """Float32 [N,H,W], on the same road to the camera as the decision."""
+        parts = [self.sureness(part, spec) for part in self.placed(scores, spec, placement)]
+        return nearest(np.concatenate(parts, axis=-2), placement.frame)
+
+    def finished(self, decided: Array) -> Array:
+        """Decisions [N,...,H,W] as the output holds them."""
+        return decided
+
+    def found(self, outputs: Outputs) -> Array:
+        return outputs[self.output]
+
+    def same(self, a: Outputs, b: Outputs) -> NDArray[np.bool_]:
+        return np.asarray(a[self.output] == b[self.output])
+
+    def placed(self, scores: Float, spec: ModelSpec, placement: Placement) -> Iterator[Float]:
+        """Without padding, at camera size where scores are resized first. Scores at another size than the
+        network input (a stride-4 head) are resized to it before.
+
+        Yields:
+            It may be a view of `scores`, and holds STRIP numbers or one row.
+        """
+        if scores.ndim != 4:
+            raise ModelError(f"scores have the shape {list(scores.shape)}", expected="[N,C,H,W]")
+        (top, bottom), (left, right) = placement.window
+        stretched = scores.shape[2:] != placement.input
+        size = placement.frame if spec.postprocess.upsample == "scores" else (bottom - top, right - left)
+
+        def given(start: int, stop: int) -> Float:
+            return scores[:, :, start:stop]
+
+        def inside(start: int, stop: int) -> Float:
+            start, stop = start + top, stop + top
+            rows = bilinear_rows(given, scores.shape[2], placement.input, start, stop) if stretched else None
+            return (given(start, stop) if rows is None else rows)[..., left:right]
+
+        for start, stop in strips((*scores.shape[:2], *size)):
+            yield bilinear_rows(inside, bottom - top, size, start, stop)
+
+    def above(self, scores: Float, spec: ModelSpec) -> Float:
+        """Scores less the threshold of their channel."""
+        thresholds = np.array(spec.postprocess.score_thresholds(scores.shape[1]), np.float32)
+        return np.asarray(scores - thresholds[:, None, None])
+
+    def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
+        return nearest(stable, placement.frame)
+
+
+def probability(scores: Float, spec: ModelSpec) -> Float:
+    """Of scores that each have a threshold: the sigmoid of logits, others as they are."""
+    if spec.postprocess.activation != "logits":
+        return np.asarray(scores, np.float32)
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * scores), np.float32)  # without overflow

@@ -1,0 +1,61 @@
+"""What a network learns from: targets from labels, and losses over them. One task per file; it registers
+`NAMES` and has `task(name)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+
+from edgeseg.core.plugins import PluginFolder
+from edgeseg.core.ports import Array
+from edgeseg.core.postprocess import Postprocess
+from edgeseg.core.preprocess import Size
+from edgeseg.errors import ModelError
+
+__all__ = ["TARGETS", "Loss", "TrainTask", "training_of"]
+
+TARGETS = PluginFolder("edgeseg.training.tasks", "task", listing="edgeseg schema tasks", error=ModelError)
+
+Loss = Callable[[Any, Any], torch.Tensor]
+"""Logits and targets of a batch to one number; pixels that do not count are left out."""
+
+
+class TrainTask(Protocol):
+    """
+    Attributes:
+        losses: by name, as settings state them; `usual`: the sum of them that is meant where none is stated.
+    """
+
+    @property
+    def losses(self) -> Mapping[str, Loss]: ...
+
+    @property
+    def usual(self) -> str: ...
+
+    def drawn(self, label: Any, classes: int, ignore_index: int | None) -> Array:
+        """A label as a map [H,W,...] that is resized (nearest), flipped and cropped like its image."""
+        ...
+
+    def target(self, drawn: Array, size: Size, corner: tuple[int, int], classes: int) -> torch.Tensor:
+        """What is learnt from it, of the size of the network input.
+
+        Args:
+            corner: (top, left) where it lies there; around it nothing counts.
+        """
+        ...
+
+    def logits(self, scores: torch.Tensor, contract: Postprocess) -> torch.Tensor:
+        """Network scores [N,C,H,W] as the losses take them: without the network's own sigmoid or softmax."""
+        ...
+
+    def distil(self, logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """How far the decisions are from a teacher's, over all pixels, labelled or not."""
+        ...
+
+
+def training_of(task: str) -> TrainTask:
+    """Raises ModelError, listing the tasks, for a task that has none."""
+    found: TrainTask = TARGETS.load(task).task(task)
+    return found
