@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from edgeseg.core.model_spec import ClassInfo
+from edgeseg.core.model_spec import DEFAULT_TASK, ClassInfo
 from edgeseg.datasets.decode import read_image
 from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Pixels, Split
@@ -89,11 +89,12 @@ def file_split(
     ignore_index: int | None,
     decode: Callable[[Path], Pixels],
     sequence: NameOf | None = None,
+    task: str = DEFAULT_TASK,
 ) -> Split:
     """A split of files.
 
     Args:
-        decode: turns the file of a mask into class ids, uint8 [H,W].
+        decode: turns the file of a mask into a label of the `task`, as in uint8 [H,W].
         sequence: the video an image comes from; None: where the file names tell.
     """
     files = _Files(pairs, decode)
@@ -108,6 +109,7 @@ def file_split(
         where=files.mask_name,
         sequence=sequence or known_sequences(pairs),
         threads=os.cpu_count() or 1,
+        task=task,
     )
 
 
@@ -128,7 +130,7 @@ class _Files:
         image, mask = self._pairs[identity]
         label = self._decode(mask)
         size = self._sizes.get(identity) or self.image(identity).shape[:2]
-        if label.shape != size:
+        if label.shape[:2] != size:
             raise DataError(
                 f"{mask} has {label.shape[0]}x{label.shape[1]} pixels, "
                 f"its image {image} has {size[0]}x{size[1]}",

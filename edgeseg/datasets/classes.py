@@ -1,7 +1,8 @@
 """Class names, colours and the ignore index: of a built-in layout, or from `dataset.toml` beside the data.
 
 schema_version = 1
-encoding = "ids"            # or "colors" (masks show class colours), "binary" (0 and 255)
+encoding = "ids"            # or "colors" (masks show class colours), "binary" (0 and 255); for classes that
+                            # overlap "masks" (one per class), "bits", "polygons" (of LabelMe)
 ignore_index = 255          # leave out when every pixel counts; may be a class, such as a void one
 frame = "gray:uint16:4095"  # only where the images do not tell it: ORDER[:DTYPE[:MAXIMUM]]
 sequences = "(.+)_[0-9]+"   # only for frames of videos: the group finds the video in the name of an image
@@ -18,16 +19,19 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from edgeseg.core.bounds import MOST_CLASSES
 from edgeseg.core.documents import read_toml
 from edgeseg.core.frame import Frame
-from edgeseg.core.model_spec import ClassInfo, default_classes
+from edgeseg.core.model_spec import DEFAULT_TASK, ClassInfo, default_classes
 from edgeseg.datasets import DATASETS
 from edgeseg.errors import DataError, InputError
 
 DATASET_FILE = "dataset.toml"
 
 Color = tuple[int, int, int]
-Encoding = Literal["ids", "colors", "binary"]
+Encoding = Literal["ids", "colors", "binary", "masks", "bits", "polygons"]
+OVERLAPPING = ("masks", "bits", "polygons")
+"""Encodings of multi-label data."""
 
 
 class ClassEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,8 +46,12 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         encoding: what the masks hold. `ids`: class ids (8 or 16 bits, or palette indices);
-            `colors`: the RGB colour of each class; `binary`: 0 and 255 (or 1), for two classes.
-        ignore_index: label value that is not scored; may be one of the classes.
+            `colors`: the RGB colour of each class; `binary`: 0 and 255 (or 1), for two classes. Where classes
+            overlap, `masks`: a binary mask per class, `<class>/<image>.png` or `<image>_<class>.png`; `bits`:
+            bit k of a pixel is class k (8 or 16 bits, or `.npy`); `polygons`: shapes in `<image>.json` as
+            LabelMe writes them.
+        ignore_index: label value that is not scored; may be one of the classes. Where classes overlap, that
+            or the number right behind them: its bit, or the masks and shapes of the class `ignore`.
         ignore_colors: colours that become `ignore_index`, with `encoding = "colors"`.
         sequences: for frames of videos: a regular expression of the names of images, without their ending,
             whose one group is the video. Empty: no videos, or names of CamVid or Cityscapes, which tell.
@@ -60,6 +68,11 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ignore_colors: tuple[Color, ...] = ()
     sequences: str = ""
     frame: str = ""
+
+    @property
+    def task(self) -> str:
+        """What the labels are for."""
+        return "multilabel" if self.encoding in OVERLAPPING else DEFAULT_TASK
 
     def class_infos(self) -> tuple[ClassInfo, ...]:
         spare = default_classes(len(self.classes))
@@ -110,10 +123,10 @@ def _check(path: Path, file: DatasetFile) -> None:
     count = len(file.classes)
     names = [c.name for c in file.classes]
     colors = [c.color for c in file.class_infos()]
-    if not 2 <= count <= 255:
-        raise DataError(
-            f"{path}: there are {count} classes", expected="2 to 255; with background, if there is one"
-        )
+    overlapping = file.encoding in OVERLAPPING
+    if not (1 if overlapping else 2) <= count <= MOST_CLASSES:
+        least = "1" if overlapping else "2, with background if there is one,"
+        raise DataError(f"{path}: there are {count} classes", expected=f"{least} to {MOST_CLASSES:,}")
     for what, values in (("name", names), ("color", colors)):
         twice = [v for i, v in enumerate(values) if v in values[:i]]
         if twice:
@@ -123,10 +136,11 @@ def _check(path: Path, file: DatasetFile) -> None:
     outside = [c for c in (*colors, *file.ignore_colors) if not all(0 <= v <= 255 for v in c)]
     if outside:
         raise DataError(f"{path}: the color {list(outside[0])} is not RGB", expected="three values 0-255")
-    if file.ignore_index is not None and not 0 <= file.ignore_index <= 255:
+    highest = count if overlapping else max(255, count)
+    if file.ignore_index is not None and not 0 <= file.ignore_index <= highest:
         raise DataError(
             f"{path}: ignore_index is {file.ignore_index}",
-            expected="a label value, 0-255: a class that is not scored, or a value outside their ids",
+            expected=f"a label value, 0-{highest}: a class that is not scored, or a value outside their ids",
         )
     if file.encoding == "binary" and count != 2:
         raise DataError(f"{path}: binary masks with {count} classes", expected="2 classes, background first")

@@ -5,7 +5,8 @@
     root/train/a.jpg         root/trainannot/a.png       the same; also train_masks, train_labels
     root/images/a.jpg        root/masks/a.png            one split, `all`
 
-`labels` and `annotations` serve as `masks` do; a mask may end in `_mask`.
+`labels` and `annotations` serve as `masks` do; a mask may end in `_mask`. How labels of classes that
+overlap lie in such a folder, `overlapping` says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +30,15 @@ from edgeseg.datasets._files import (
 )
 from edgeseg.datasets.classes import DATASET_FILE, DatasetFile, read_dataset_file
 from edgeseg.datasets.masks import MASK_SUFFIXES, Color, read_colors, read_ids
+from edgeseg.datasets.overlapping import IGNORED, from_bits, from_masks, from_polygons, mask_files
 from edgeseg.datasets.sequences import stated_sequences
 from edgeseg.datasets.split import Pixels, Split, require_split
+from edgeseg.datasets.tasks.multilabel import planes_of
 from edgeseg.errors import DataError
 
 NAMES = ("folders",)
+
+Decode = Callable[[Path], Pixels]
 
 _MASK_FOLDERS = ("masks", "labels", "annotations")
 _MASK_ENDINGS = ("annot", "_annot", "_masks", "_labels", "_mask", "_label")
@@ -52,7 +58,8 @@ class Folders:
         file = read_dataset_file(root / DATASET_FILE)
         self.classes = file.class_infos()
         self.ignore_index = file.ignore_index
-        self._decode = _decoder(file)
+        self.task = file.task
+        self._file = file
         self._sequences = file.sequences
         self._frame = Frame.parse(file.frame) if file.frame else None
         self._folders = _find_splits(root)
@@ -64,14 +71,13 @@ class Folders:
     def split(self, name: str) -> Split:
         require_split(name, self.splits(), where=str(self.root))
         images, masks = self._folders[name]
-        pairs = paired(
-            images_in(images),
-            images_in(masks, MASK_SUFFIXES, strip="_mask"),
-            expected=f"in {masks}, a mask with the name of each image ({', '.join(MASK_SUFFIXES)})",
-        )
+        found, decode, expected = _labels(self._file, masks)
+        pairs = paired(images_in(images), found, expected=f"in {masks}, {expected}")
         told = self._sequences
         sequence = stated_sequences(told, pairs, where=str(self.root / DATASET_FILE)) if told else None
-        split = file_split(self.name, name, pairs, self.classes, self.ignore_index, self._decode, sequence)
+        split = file_split(
+            self.name, name, pairs, self.classes, self.ignore_index, decode, sequence, self.task
+        )
         return replace(split, frame=self._frame)
 
 
@@ -93,10 +99,29 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:
     return found
 
 
-def _decoder(file: DatasetFile) -> Callable[[Path], Pixels]:
-    """What turns the file of a mask into class ids, uint8 [H,W]."""
+def _labels(file: DatasetFile, folder: Path) -> tuple[dict[str, Path], Decode, str]:
+    """Image -> the file of its label, what reads that, and what should be there, in words."""
+    if file.encoding in ("masks", "polygons"):
+        names = [entry.name for entry in file.classes]
+        if file.ignore_index == len(names):
+            names.append(IGNORED)
+        if file.encoding == "polygons":
+            found = images_in(folder, (".json",))
+            return found, partial(from_polygons, names), "a .json with the name of each image"
+        files = mask_files(folder, names)
+        places = {name: folder / name for name in files}
+        return places, partial(from_masks, files, len(names)), "masks with the name of each image"
+    found = images_in(folder, MASK_SUFFIXES, strip="_mask")
+    return found, _decoder(file), f"a mask with the name of each image ({', '.join(MASK_SUFFIXES)})"
+
+
+def _decoder(file: DatasetFile) -> Decode:
+    """What turns the file of a mask into a label."""
+    if file.encoding == "bits":
+        return partial(from_bits, planes_of(len(file.classes), file.ignore_index))
     if file.encoding == "ids":
-        return partial(read_ids, palette=_palette(file))
+        most = max(len(file.classes) - 1, file.ignore_index or 0)
+        return partial(read_ids, palette=_palette(file), most=max(255, most))
     if file.encoding == "binary":
         return partial(_from_binary, file.ignore_index)
     ids = {info.color: index for index, info in enumerate(file.class_infos())}
@@ -151,4 +176,5 @@ def _from_colors(ids: dict[tuple[int, int, int], int], path: Path) -> Pixels:
             expected="only colors of the classes in dataset.toml",
             hint="add the color to the classes, or to ignore_colors",
         )
-    return np.array(list(ids.values()), np.uint8)[found]
+    dtype: Any = np.uint8 if max(ids.values()) <= 255 else np.int32
+    return np.asarray(np.array(list(ids.values()), dtype)[found])

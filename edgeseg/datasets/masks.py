@@ -37,29 +37,61 @@ _BACK = {
 """What undoes each TIFF orientation, which Pillow follows while it loads."""
 
 
-def read_ids(path: Path, palette: Mapping[Color, frozenset[int]] | None = None) -> Pixels:
-    """The ids of a mask with one channel of any depth, or palette indices, or `.npy`: uint8 [H,W].
+def read_ids(
+    path: Path, palette: Mapping[Color, frozenset[int]] | None = None, *, most: int = 255
+) -> NDArray[Any]:
+    """The ids of a mask with one channel of any depth, or palette indices, or `.npy`: uint8 [H,W],
+    int32 where ids above 255 are allowed.
 
     Channels that are equal count as one. EXIF is not followed.
 
     Args:
         palette: which indices may show a colour. Warns when a palette shows only such colours and
             elsewhere, as after a tool has sorted it.
+        most: the largest id.
 
     Raises:
-        DataError: missing, broken, several channels or pages, or values that are no ids from 0 to 255.
+        DataError: missing, broken, several channels or pages, or values that are no ids from 0 to `most`.
     """
     values = _array(path) if path.suffix.lower() == ".npy" else _stored(path, palette or {})
+    dtype = np.uint8 if most <= 255 else np.int32
     if values.dtype == np.bool_ or values.dtype == np.uint8:
-        return values.astype(np.uint8)
-    fits = (values >= 0) & (values <= 255) & (values == np.rint(values))
+        return values.astype(dtype)
+    fits = (values >= 0) & (values <= most) & (values == np.rint(values))
     if not fits.all():
         row, column = (int(v) for v in np.argwhere(~fits)[0])
         raise DataError(
             f"{path} holds the value {values[row, column]} at row {row}, column {column}",
-            expected="class ids 0-255",
+            expected=f"class ids 0-{most}",
         )
-    return values.astype(np.uint8)
+    return values.astype(dtype)
+
+
+def read_binary(path: Path) -> NDArray[np.bool_]:
+    """A mask of one class: 0, and 255 or 1, bool [H,W]. Raises DataError for other values."""
+    values = read_ids(path)
+    foreign = (values > 1) & (values < 255)
+    if foreign.any():
+        row, column = (int(v) for v in np.argwhere(foreign)[0])
+        raise DataError(
+            f"{path} holds the value {int(values[row, column])} at row {row}, column {column}",
+            expected="a binary mask: 0 and 255 (or 1)",
+            hint="save the mask without smoothing",
+        )
+    return np.asarray(values > 0)
+
+
+def read_planes(path: Path) -> Pixels:
+    """Bit planes of a mask of 8 or 16 bits, or of a `.npy` that holds such, or bytes uint8 [H,W,B]: uint8
+    [H,W,B], low byte first. Raises DataError as `read_ids`."""
+    if path.suffix.lower() == ".npy":
+        values = _array(path, ranks=(2, 3))
+        if values.ndim == 3:
+            if values.dtype != np.uint8:
+                raise DataError(f"{path} holds {values.dtype}", expected="uint8 [H,W,B]")
+            return np.asarray(values)
+    whole = read_ids(path, most=(1 << 16) - 1)
+    return np.stack([whole & 255, whole >> 8], axis=-1).astype(np.uint8)
 
 
 def read_colors(path: Path) -> Pixels:
@@ -70,7 +102,7 @@ def read_colors(path: Path) -> Pixels:
         return np.array(to_rgb(_as_stored(image)))
 
 
-def _array(path: Path) -> NDArray[Any]:
+def _array(path: Path, ranks: tuple[int, ...] = (2,)) -> NDArray[Any]:
     require_file(path, expected="an array of class ids [H,W]", error=DataError)
     try:
         with path.open("rb") as file:
@@ -80,7 +112,7 @@ def _array(path: Path) -> NDArray[Any]:
             f"{path} cannot be read as an array: {str(fault)[:200] or type(fault).__name__}",
             expected="an array of class ids [H,W]",
         ) from None
-    if values.ndim != 2 or values.dtype.kind not in "buif":
+    if values.ndim not in ranks or values.dtype.kind not in "buif":
         raise DataError(
             f"{path} holds {values.dtype} {list(values.shape)}", expected="an array of class ids [H,W]"
         )

@@ -151,7 +151,8 @@ def require_task(split: Split, spec: ModelSpec) -> None:
         raise InputError(
             f"'{spec.name}' is a {spec.task} network, the labels of '{split.dataset}' are {split.task}",
             expected=f"{spec.task} labels",
-            hint="compare it with FP32 on images without labels: --images FOLDER",
+            hint=f"if the network decides as the labels say, state it: --set task={split.task}; without "
+            "labels, compare it with FP32: --images FOLDER",
         )
     if not split.marks.partial and len(split.classes) != len(spec.classes):
         raise InputError(

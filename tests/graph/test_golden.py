@@ -47,7 +47,7 @@ def test_stable_pixels_survive_half_precision(channels, upsample):
         "confident": ("bool", (1, 60, 70)),
         "stable": ("bool", (1, 60, 70)),
         "moved": ("float32", (1,)),
-        "plain": ("uint8", (1, 60, 70)),
+        "plain/class_map": ("uint8", (1, 60, 70)),
     }
     assert 0.5 < result["stable"].mean() <= result["confident"].mean()
     half = outputs_of(to_fp16(deploy, {})[0], frames)["class_map"]
@@ -120,7 +120,7 @@ def test_a_check_on_fewer_pixels_shows_only_larger_faults():
     spec, frames = spec_of(), smooth_frames(2, (32, 48))
     everywhere = np.ones((2, 32, 48), bool)
     result = golden(compose(network(), spec, (32, 48)), network(), spec, frames, bits=8)
-    right = result["plain"]
+    right = {"class_map": result["plain/class_map"]}
     all_pixels = smallest_shown(network(), spec, frames, right, everywhere, 0.995)
     assert all_pixels == pytest.approx(0.005)
     assert smallest_shown(network(), spec, frames, right, result["stable"], 0.995) > all_pixels

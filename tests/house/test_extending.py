@@ -5,31 +5,34 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 
-PARTS = ("models", "datasets", "backends", "devices")
+LAYERS = ("runtime", "graph", "metrics", "datasets", "training")
+PARTS = ("models", "datasets", *(f"{layer}/tasks" for layer in LAYERS), "backends", "devices")
 
 
 @pytest.fixture
 def extended(clone, tmp_path, monkeypatch):
     """The files of the document, found by the package as if they lay in its folders."""
     text = (clone / "docs" / "extending.md").read_text()
-    blocks = re.findall(r"```python\n# edgeseg/(\w+)/(\w+)\.py\n(.*?)```", text, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n# edgeseg/([\w/]+)/(\w+)\.py\n(.*?)```", text, flags=re.DOTALL)
     assert [part for part, _, _ in blocks] == list(PARTS)
     for part, stem, code in blocks:
         folder = tmp_path / "added" / part
         folder.mkdir(parents=True)
         (folder / f"{stem}.py").write_text(code)
-        package = importlib.import_module(f"edgeseg.{part}")
+        package = importlib.import_module(f"edgeseg.{part.replace('/', '.')}")
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
     yield
     for part, stem, _ in blocks:
-        sys.modules.pop(f"edgeseg.{part}.{stem}", None)
+        sys.modules.pop(f"edgeseg.{part.replace('/', '.')}.{stem}", None)
 
 
 @pytest.fixture
@@ -98,6 +101,40 @@ def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
     found = verify(new.path, dataset=data, split="val")
     assert found.agreement.pixels > 0.999
     assert found.verdict.status == "unmeasured", "its weights are random"
+
+
+@pytest.mark.usefixtures("extended")
+def test_a_new_task_is_trained_exported_and_scored(crops, tmp_path, monkeypatch):
+    """Labels 0 and 1: nothing, and soil in front."""
+    from edgeseg.core.recipe import Budget, StepChoice
+    from edgeseg.datasets import DATASETS
+    from edgeseg.flow.run import run
+    from edgeseg.prediction.predict import predict
+    from edgeseg.runtime import load
+
+    layout = DATASETS.load("crops").Crops
+    plain = layout.split
+    monkeypatch.setattr(layout, "split", lambda self, name: replace(plain(self, name), task="layers"))
+    recipe = msgspec.structs.replace(
+        tiny_on(crops, "ort-fp32"),
+        model=ModelChoice(name="tiny", options={"width": 4}, task="layers"),
+        steps=(
+            StepChoice(use="train", settings={"steps": 30, "batch": 3, "lr": 0.05}),
+            StepChoice(use="export"),
+        ),
+        budget=Budget(max_drop=5.0),
+        bench=False,
+    )
+    found = run(recipe, tmp_path, tmp_path / "run")
+    assert (found.metric, found.verdict.status) == ("mIoU of the front", "pass")
+    (engine,) = (row for row in found.rows if row.verification)
+    assert engine.verification.value > 0.5 and engine.verification.agreement.pixels > 0.999
+    with load(engine.bundle) as session:
+        frame = layout(crops).split("val").image(0)
+        result = session.predict(frame)
+        assert type(result).__name__ == "LayerMap" and result.layer_map.max() <= 2
+    predicted = predict(engine.bundle, crops / "val", tmp_path / "masks")
+    assert set(predicted.results[0].fractions) == {"soil", "plant"}
 
 
 @pytest.mark.usefixtures("extended")

@@ -177,7 +177,7 @@ def test_the_file_of_an_engine_that_does_not_run_here_is_checked(graph, run_step
     assert child.manifest.checks[-1].agreement == 1.0
     with np.load(child.file("golden.npz")) as arrays:
         golden = dict(arrays)
-    golden["stored"] = (golden["stored"] + 1) % 3
+    golden["stored/class_map"] = (golden["stored/class_map"] + 1) % 3
     with draft(tmp_path / "other") as work:
         onnx.save(onnx.load(str(child.file("deploy.onnx"))), str(work.path / "deploy.onnx"))
         np.savez(work.path / "golden.npz", **golden)

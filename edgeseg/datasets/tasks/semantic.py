@@ -32,7 +32,7 @@ class ClassIds(MapLabels):
 
     def paint(self, marks: Array, spec: ModelSpec) -> Array:
         """Values that are no class (the ignored one, if it is none) are black."""
-        table = self._table(spec)
+        table = self.table(spec)
         return np.asarray(table[np.minimum(marks, len(table) - 1)])
 
     def ignored(self, label: Array, ignore_index: int) -> Array:
@@ -43,13 +43,13 @@ class ClassIds(MapLabels):
         file = f"{name}.png"
         if found.dtype == np.uint8:
             mask = Image.fromarray(found)
-            mask.putpalette(self._table(spec)[:BYTE].tobytes())
+            mask.putpalette(self.table(spec)[:BYTE].tobytes())
         else:
             mask = Image.fromarray(found.astype(np.uint16))
         mask.save(folder / file, format="PNG")
         return file
 
-    def _table(self, spec: ModelSpec) -> Array:
+    def table(self, spec: ModelSpec) -> Array:
         """uint8 [V,3]: the colour of every value; the last is black."""
         colors = self.colors(spec)
         table = np.zeros((max(BYTE, len(colors) + 1), 3), np.uint8)

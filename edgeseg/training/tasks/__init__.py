@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import ModelError
 
-__all__ = ["TARGETS", "Loss", "TrainTask", "training_of"]
+__all__ = ["TARGETS", "Loss", "TrainTask", "Tunes", "training_of"]
 
 TARGETS = PluginFolder("edgeseg.training.tasks", "task", listing="edgeseg schema tasks", error=ModelError)
 
@@ -52,6 +53,21 @@ class TrainTask(Protocol):
 
     def distil(self, logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """How far the decisions are from a teacher's, over all pixels, labelled or not."""
+        ...
+
+
+@runtime_checkable
+class Tunes(Protocol):
+    """A task whose classes have thresholds."""
+
+    def thresholds(
+        self, pairs: Iterable[tuple[Any, Array]], spec: ModelSpec, ignore_index: int | None
+    ) -> tuple[float, ...]:
+        """The probability from which on each class is there, which gives it the best score.
+
+        Args:
+            pairs: of each image the label, and scores [C,h,w] where they are decided (`RuntimeTask.placed`).
+        """
         ...
 
 

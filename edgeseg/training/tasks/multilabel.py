@@ -3,18 +3,28 @@ the last plane where pixels count."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
+from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.tasks.multilabel import bytes_of, mask_of, unpacked
 from edgeseg.training.tasks import Loss, TrainTask
 from edgeseg.training.tasks.semantic import FOCUS, TEMPERATURE, soft_dice, undone
 
 NAMES = ("multilabel",)
+
+LEVELS = tuple(level / 20 for level in range(1, 20))
+"""Thresholds that are tried: probabilities 0.05 to 0.95."""
 
 
 class BitTargets:
@@ -48,6 +58,37 @@ class BitTargets:
         entropy = F.binary_cross_entropy_with_logits(logits / TEMPERATURE, truth, reduction="none")
         least = F.binary_cross_entropy_with_logits(teacher / TEMPERATURE, truth, reduction="none")
         return TEMPERATURE**2 * (entropy - least).sum(dim=1).mean()
+
+    def thresholds(
+        self, pairs: Iterable[tuple[Any, Array]], spec: ModelSpec, ignore_index: int | None
+    ) -> tuple[float, ...]:
+        """The one of LEVELS with the best Dice over all images; of equal ones that nearest to the stated one,
+        which a class without a labelled pixel keeps."""
+        classes, count = len(spec.classes), len(LEVELS)
+        stated = np.array(spec.postprocess.thresholds(classes))
+        found, hit = np.zeros((2, classes, count + 1), np.int64)
+        for label, scores in pairs:
+            truth, counts = _truth(label, classes, ignore_index)
+            placed = nearest(scores, (truth.shape[1], truth.shape[2]))
+            for index in range(classes):
+                levels = msgspec.structs.replace(spec.postprocess, threshold=LEVELS).score_thresholds(count)
+                passed = np.searchsorted(np.array(levels, np.float32), placed[index], side="left")
+                found[index] += np.bincount(passed[counts], minlength=count + 1)
+                hit[index] += np.bincount(passed[counts & truth[index]], minlength=count + 1)
+        above = [np.cumsum(one[:, ::-1], axis=1)[:, ::-1][:, 1:] for one in (found, hit)]
+        dice = 2 * above[1] / np.maximum(above[0] + hit.sum(axis=1, keepdims=True), 1)
+        distance = np.abs(np.array(LEVELS) - stated[:, None])
+        best = np.where(dice == dice.max(axis=1, keepdims=True), distance, np.inf).argmin(axis=1)
+        shown = hit.sum(axis=1) > 0
+        return tuple(np.where(shown, np.array(LEVELS)[best], stated).tolist())
+
+
+def _truth(
+    label: Array, classes: int, ignore_index: int | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where each class is, bool [C,H,W], and where pixels count, bool [H,W]."""
+    counts = np.ones(label.shape[:2], bool) if ignore_index is None else ~mask_of(label, ignore_index)
+    return np.stack([mask_of(label, index) for index in range(classes)]), counts
 
 
 def binary_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
