@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from onnx import ModelProto
 
+from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Backend
 from edgeseg.core.preprocess import Size
@@ -72,8 +73,8 @@ def engine_graph(
     for name in backend.graph.rewrites:
         network = REWRITES[name](network)
     shipped = deployment.around(network) if deployment else network
-    model, kept = typed(shipped, backend, rest, lambda: maxima(shipped), judged_on)
-    wide = deployment is not None and deployment.spec.preprocess.frame.dtype == "uint16"
-    if wide and not backend.graph.wide_frames:
+    frame = deployment.spec.preprocess.frame if deployment else Frame()
+    model, kept = typed(shipped, backend, rest, lambda: maxima(shipped), judged_on, frame.full)
+    if frame.dtype == "uint16" and not backend.graph.wide_frames:
         model = joined_bytes(model)
     return EngineGraph(model, shipped, kept)

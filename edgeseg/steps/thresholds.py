@@ -110,6 +110,7 @@ def _held_out(settings: Settings, context: Context) -> Split:
 
 def _placed(parent: Bundle, images: Split, context: Context) -> Iterator[tuple[Any, Array]]:
     """The label of each image, and the scores [C,H,W] where it is decided, by the float graph."""
+    import numpy as np
     import onnx
 
     from edgeseg.datasets.pictures import Inputs
@@ -124,6 +125,7 @@ def _placed(parent: Bundle, images: Split, context: Context) -> Iterator[tuple[A
     task, place = task_of(spec), spec.preprocess.place(context.camera_size, spec.input_size)
     for number, feed in enumerate(inputs):
         context.progress("scores of the held-out images", number * batch, len(images))
-        scores = task.placed(task.scores(run(opened, feed), spec), spec, place)
+        strips = task.placed(task.scores(run(opened, feed), spec), spec, place)
+        scores = np.concatenate(list(strips), axis=2)
         for index in range(number * batch, min(len(images), (number + 1) * batch)):
             yield images.label(index), scores[index - number * batch]

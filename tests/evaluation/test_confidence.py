@@ -15,7 +15,7 @@ from edgeseg.core.recipe import Budget
 from edgeseg.errors import InputError
 from edgeseg.evaluation import verify as subject
 from edgeseg.evaluation.verify import Verification, verify
-from edgeseg.runtime.session import Output, Session
+from edgeseg.runtime.session import Session
 
 RED, PIXELS = 3 * 127, 3 * 383
 """Of the three frames: labelled red, and labelled at all."""
@@ -95,15 +95,15 @@ def test_nothing_that_tells_it_is_unjudged(make_bundle, colors):
 def test_a_confidence_that_is_no_probability_is_said_and_never_passes(
     make_bundle, colors, monkeypatch, value
 ):
-    real = Session.predict
+    real = Session.outputs
 
     def broken(self, frames):
         found = real(self, frames)
-        found.confidence[0, 0, 0] = value
-        return Output(found.class_map, found.confidence)
+        found["confidence"][0, 0, 0] = value
+        return found
 
     bundle = make_bundle(confidence=True)
-    monkeypatch.setattr(Session, "predict", broken)
+    monkeypatch.setattr(Session, "outputs", broken)
     found = verify(bundle, dataset=colors, budget=Budget(max_calibration_error=99.0))
     assert found.calibration_error is None and found.miou == 1.0
     note = "no calibration error of the engine: its confidence holds values that are no probabilities"

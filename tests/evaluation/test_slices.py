@@ -69,11 +69,11 @@ def test_an_engine_that_did_not_run_is_unjudged(make_bundle, colors, tags):
 
 def test_an_interval_that_crosses_the_limit_and_one_that_is_missing_are_said():
     drops = {"a": Drop(value=0.5, low=0.1, high=1.4), "b": Drop(value=0.7, low=None, high=None)}
-    slices = {tag: Slice(frames=2, miou=0.5, fp32=0.5, drop=drop) for tag, drop in drops.items()}
-    b, a = slice_verdicts(slices, Budget(any_slice=1.0))
+    slices = {tag: Slice(frames=2, value=0.5, fp32=0.5, drop=drop) for tag, drop in drops.items()}
+    b, a = slice_verdicts("mIoU", slices, Budget(any_slice=1.0))
     assert a.status == b.status == "pass"
     assert "the interval crosses the limit" in a.reasons[0] and "a single frame" in b.reasons[0]
-    assert slice_verdicts(slices, Budget()) == ()
+    assert slice_verdicts("mIoU", slices, Budget()) == ()
 
 
 def test_a_limit_without_tags_is_refused_before_any_work(make_bundle, colors, monkeypatch):

@@ -155,7 +155,7 @@ def test_samples_of_other_frames_are_what_the_device_shows(text: str, resize: st
     )
     values = np.random.default_rng(0).random((20, 30, contract.channels)) * contract.frame.full
     image, label = values.astype(contract.frame.dtype), np.zeros((20, 30), np.uint8)
-    pixels, _ = training_sample(image, label, contract, (32, 48), NONE, np.random.default_rng(0))
+    pixels, *_ = training_sample(image, label, contract, (32, 48), NONE, np.random.default_rng(0))
     expected = preprocess(image[None], contract.of_images, (32, 48))[0]
     assert np.allclose(pixels.numpy(), expected, atol=1e-4)
 
