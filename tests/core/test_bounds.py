@@ -19,7 +19,7 @@ def test_frames_that_fit():
         ({"batch": 10**12}, "batch"),
         ({"camera_size": [10**6, 10**6]}, r"camera_size is \[1000000, 1000000\]"),
         ({"camera_size": [1080, 1920], "batch": 64}, r"camera_size is \[1080, 1920\] for 64 frames"),
-        ({"model": {"name": "demo", "classes": 10**9}}, "classes is 1000000000, expected 1 to 256"),
+        ({"model": {"name": "demo", "classes": 10**9}}, "classes is 1000000000, expected 1 to 16384"),
         ({"model": {"name": "demo", "input_size": [10**9, 10**9]}}, "input_size"),
     ],
 )

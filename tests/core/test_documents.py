@@ -115,12 +115,12 @@ def test_the_reason_of_a_field_check_is_told():
     data = {
         "schema_version": 1,
         "name": "r",
-        "targets": ["ort-fp32"],
-        "model": {"name": "demo", "task": "dance"},
+        "targets": [{"target": "ort-fp32", "unmeasured": "dance"}],
+        "model": {"name": "demo"},
     }
     with pytest.raises(RecipeError) as refusal:
         convert(data, Recipe, where="r.toml", error=RecipeError)
-    assert "r.toml" in str(refusal.value) and "model.task = 'dance'" in str(refusal.value)
+    assert "r.toml" in str(refusal.value) and "unmeasured = 'dance'" in str(refusal.value)
 
 
 DEEP = {
