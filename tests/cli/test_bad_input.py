@@ -245,7 +245,7 @@ def test_a_pt2_needs_trust(refused, tmp_path):
 @pytest.mark.parametrize(
     ("field", "named"),
     [
-        ("task=foo", "semantic, multilabel"),
+        ("task=foo", "multilabel, semantic"),
         ("mean=nan,0,0", "mean is (nan"),
         ("scale=inf", "scale is inf"),
         ("color=rbg", "rgb, bgr"),

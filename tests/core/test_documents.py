@@ -120,7 +120,7 @@ def test_the_reason_of_a_field_check_is_told():
     }
     with pytest.raises(RecipeError) as refusal:
         convert(data, Recipe, where="r.toml", error=RecipeError)
-    assert "r.toml" in str(refusal.value) and "dance" in str(refusal.value)
+    assert "r.toml" in str(refusal.value) and "unmeasured = 'dance'" in str(refusal.value)
 
 
 DEEP = {

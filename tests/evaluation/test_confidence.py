@@ -105,7 +105,7 @@ def test_a_confidence_that_is_no_probability_is_said_and_never_passes(
     bundle = make_bundle(confidence=True)
     monkeypatch.setattr(Session, "outputs", broken)
     found = verify(bundle, dataset=colors, budget=Budget(max_calibration_error=99.0))
-    assert found.calibration_error is None and found.miou == 1.0
+    assert found.calibration_error is None and found.value == 1.0
     note = "no calibration error of the engine: its confidence holds values that are no probabilities"
     assert note in found.notes and found.verdict.status == "unjudged"
 
@@ -131,7 +131,7 @@ def test_without_labels_there_is_none_and_a_limit_is_refused(make_bundle, colors
 
 def test_labels_of_one_class_per_pixel_do_not_judge_the_confidence_of_bit_masks(make_bundle, colors):
     bundle = make_bundle(task="multilabel", confidence=True)
-    with pytest.raises(InputError, match="is a multilabel network, labels of 'colors' hold one class"):
+    with pytest.raises(InputError, match="is a multilabel network, the labels of 'colors' are semantic"):
         verify(bundle, dataset=colors, budget=Budget(max_calibration_error=5.0))
 
 
