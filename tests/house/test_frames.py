@@ -12,6 +12,7 @@ CONVERTS = {"datasets/decode.py"}
 """Where an image file becomes colours."""
 OWNERS = {
     "datasets/drawing.py": "pictures to look at are RGB",
+    "datasets/tasks/multilabel.py": "pictures to look at are RGB",
     "datasets/patterns.py": "generated RGB, which `imitated` turns into frames",
     "datasets/pictures.py": "Pillow resizes RGB of 8 bits at once",
     "datasets/hashing.py": "Pillow's grey of RGB is what recorded lists hold",
