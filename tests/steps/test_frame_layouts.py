@@ -11,7 +11,7 @@ from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import default_classes
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets.pictures import to_camera
-from edgeseg.datasets.resizing import Resizing
+from edgeseg.datasets.resizing import Resizing, unsure
 from edgeseg.device.infer import infer
 from edgeseg.errors import InputError
 from edgeseg.flow.data import Data, DataChoice, frames_for
@@ -72,7 +72,7 @@ def test_a_bundle_takes_the_frames_of_its_camera(built, tmp_path, text, target):
         assert maps.shape == (3, *SIZE)
         np.testing.assert_array_equal(session(frames[0]), maps[0])
         np.testing.assert_array_equal(np.stack(list(session.stream(iter(frames)))), maps)
-        seen = Resizing(session, session.spec, SIZE)(list(images))
+        seen = Resizing(unsure(session), session.spec, SIZE)(list(images))
         np.testing.assert_array_equal(np.stack(seen), maps)
         np.save(tmp_path / "frames.npy", frames)
         assert infer(session, tmp_path / "frames.npy", tmp_path / "maps.npy") == maps.shape
