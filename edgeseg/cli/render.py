@@ -56,7 +56,8 @@ def contract(bundle: Bundle) -> None:
     pre, post = spec.preprocess, spec.postprocess
     shape = ",".join(map(str, pre.frame.shape(record.batch, height, width)))
     line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, resize {pre.resize}")
-    line(f"net: {spec.input_size[0]}x{spec.input_size[1]} {pre.color}, mean {pre.mean}, std {pre.std}")
+    size, channels = spec.input_size, pre.frame.with_colors(pre.color).order
+    line(f"net: {size[0]}x{size[1]} {channels}, mean {pre.mean}, std {pre.std}")
     outputs = task_of(spec).outputs(spec, record.batch, record.camera_size)
     told = ", ".join(f"{o.name} {o.dtype} {str(list(o.shape)).replace(' ', '')}" for o in outputs)
     line(f"out: {told}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from edgeseg.core.preprocess import Size
+from edgeseg.datasets.pictures import resize_frame
 from edgeseg.datasets.split import Pixels, Split
 from edgeseg.datasets.tasks import LabelTask
 
@@ -32,6 +32,7 @@ def with_zoomed_crops(split: Split) -> Split:
         name=f"{split.name} and zoomed crops",
         ids=(*split.ids, *(f"{name}{ZOOMED}" for name in split.ids)),
         read_image=lambda name: _image(split.read_image(picture_of(name)), name),
+        stored=None,
         read_label=lambda name: _label(split.marks, split.read_label(picture_of(name)), name),
         where=lambda name: split.where(picture_of(name)),
         sequence=lambda name: video(picture_of(name)),
@@ -48,8 +49,7 @@ def _image(pixels: Pixels, name: str) -> Pixels:
     if not name.endswith(ZOOMED):
         return pixels
     height, width = pixels.shape[:2]
-    part = Image.fromarray(pixels[_part(name, (height, width))])
-    return np.asarray(part.resize((width, height), Image.Resampling.BILINEAR))
+    return resize_frame(np.ascontiguousarray(pixels[_part(name, (height, width))]), (height, width))
 
 
 def _label(marks: LabelTask, label: Any, name: str) -> Any:
