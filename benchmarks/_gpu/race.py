@@ -52,7 +52,7 @@ class Race:
         self._images = [open_dataset(DATA).split("val").image(i) for i in range(COMPARED_FRAMES)]
         self._spec, self._camera = about.manifest.model, about.engine.camera_size
         reference = fp32_reference(about)
-        self._expected = self._class_maps(lambda frames: reference(frames).class_map)
+        self._expected = self._class_maps(lambda frames: reference(frames)[0])
         self._frame = to_camera([resize_frame(self._images[0], self._camera)], self._spec.preprocess.frame)
 
     def run(self) -> None:

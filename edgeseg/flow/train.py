@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.documents import convert
 from edgeseg.core.exclusive import alone
+from edgeseg.core.model_spec import DEFAULT_TASK
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
@@ -55,6 +56,7 @@ def train(
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
     require_network(choice)
+    _require_loss(typed.loss, choice.task)
     require_folder(folder)
     opened = open_data(parse_data(data), choice)
     if opened.dataset is None:
@@ -88,3 +90,21 @@ def train(
             command=command,
         )
     return dataclasses.replace(result, notes=loaded.notes) if loaded.spec.weights else result
+
+
+def _require_loss(text: str, task: str | None) -> None:
+    """Raise InputError for a loss that no task has, or that needs a teacher, before the network is loaded: it
+    may be what tells the task."""
+    from edgeseg.training.losses import parse_loss
+    from edgeseg.training.tasks import TARGETS, training_of
+
+    names = (task,) if task else (DEFAULT_TASK, *(name for name in TARGETS.names() if name != DEFAULT_TASK))
+    for name in names:
+        try:
+            loss = parse_loss(text, training_of(name))
+        except InputError:
+            if name == names[-1]:
+                parse_loss(text, training_of(names[0]))
+            continue
+        loss.require_teacher(there=False)
+        return

@@ -69,11 +69,7 @@ def no_pixels(monkeypatch):
         ('[model]\nname = "demmo"', "no model 'demmo'"),
         ('[model]\nname = "mobile-unet"\noptions = { widht = 3 }', "widht"),
         ('camera_size = [100, 100]\n[model]\nname = "demo"\ninput_size = [64, 64]', "100x100.*64x64"),
-        ('[model]\nname = "demo"\ntask = "multilabel"', "multilabel network of 10 classes"),
-        (
-            '[model]\nname = "mobile-unet"\nclasses = 9\ntask = "multilabel"\n[data]\nname = ""',
-            "of 9 classes",
-        ),
+        ('[model]\nname = "demo"\ntask = "dance"', "dance"),
         (QUANTIZED + "images = -1", ">= 1.*images = -1"),
         (QUANTIZED + "imagse = 8", "imagse"),
         (QUANTIZED + "[steps.settings.ptq]\nrange = 'mse'", "range"),

@@ -14,7 +14,7 @@ from edgeseg.datasets import open_dataset
 from edgeseg.evaluation.reference import fp32_reference
 from edgeseg.evaluation.verify import verify
 from edgeseg.flow.make import export
-from edgeseg.runtime import Output, load
+from edgeseg.runtime import load
 from edgeseg.runtime.preprocess import preprocess
 
 FLOAT_TARGETS = ("openvino-fp32", "openvino-bf16", "ort-fp32", "ort-fp16", "rtx-fp16", "trt-fp16")
@@ -38,7 +38,7 @@ def munet(data, tmp_path_factory) -> dict[str, Bundle]:
 
 
 @pytest.fixture(scope="module")
-def seen() -> dict[tuple[str, bytes], Output]:
+def seen() -> dict[tuple[str, bytes], tuple]:
     return {}
 
 
@@ -50,7 +50,7 @@ def one_reference(monkeypatch, seen) -> None:
         graph = bundle.manifest.files[bundle.manifest.graph].sha256
         call = cache(lambda: fp32_reference(bundle, threads, confidence=confidence))
 
-        def run(frames: np.ndarray) -> Output:
+        def run(frames: np.ndarray) -> tuple:
             key = graph, frames.tobytes()
             if key not in seen:
                 seen[key] = call()(frames)

@@ -79,6 +79,7 @@ class KnownEvaluator:
         drop, road = float(self.base + self.lost[int8].sum()), float(self.road[int8].sum())
         kept = self.kept and within is not None and drop <= (within.max_drop or np.inf)
         return Loss(
+            metric="mIoU",
             drop=drop,
             class_drop={"road": road},
             changed=2 * drop,
