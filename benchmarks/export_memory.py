@@ -194,7 +194,7 @@ def _write_onnx(folder: Path, size: int, classes: int) -> None:
     from net import network
 
     torch.manual_seed(0)
-    onnx.save(export_torch(network(classes), (size, size)), str(folder / "net.onnx"))
+    onnx.save(export_torch(network(classes), (3, size, size)), str(folder / "net.onnx"))
 
 
 if __name__ == "__main__":

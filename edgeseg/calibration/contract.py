@@ -78,6 +78,8 @@ def variants(contract: Preprocess) -> list[tuple[str, str, Preprocess]]:
     if colored:
         found.append((SWAPPING, f"color={swapped}", turned))
     for words, whole, mean, std in NORMALISATIONS:
+        if whole and full == 1:
+            continue  # their pixels are 0-1 as they come
         for color in (contract.color, swapped) if colored else (contract.color,):
             other = _normalised(contract, color, full if whole else 1.0, mean, std)
             if color == contract.color and np.allclose(other.affine(), contract.affine(), rtol=1e-3):
@@ -111,7 +113,7 @@ def scorable(spec: ModelSpec, images: Split) -> bool:
 
 def contract_test(network: Network, images: Split, progress: Progress) -> ContractTest:
     """Run the network under each contract on the images; labels decide where there are some."""
-    spec = network.spec
+    spec, images = network.spec, network.seen(images)
     scored = scorable(spec, images)
     tried = variants(spec.preprocess)
     tallies = [_Tally(network, images if scored else None) for _ in tried]

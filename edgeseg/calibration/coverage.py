@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from edgeseg.datasets import Split
 
 BANDS = 8
-"""ITU-R BT.601."""
 
 
 class ClassCoverage(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 from edgeseg.datasets.choice import parse_data
-from edgeseg.datasets.framed import as_frame
+from edgeseg.datasets.framed import framed_split
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency
 from edgeseg.runtime.preprocess import preprocess
@@ -45,11 +45,14 @@ class Network:
     camera_size: Size
     notes: tuple[str, ...] = ()
 
+    def seen(self, split: Split) -> Split:
+        """Images as the frames of the network."""
+        return framed_split(split, self.spec.preprocess.frame)
+
     def feed(self, image: Array, contract: Preprocess | None = None) -> dict[str, Array]:
-        """An image [H,W,C] to the input of the graph; a batch is filled with the same image."""
+        """An image [H,W,C] of `seen` to the input of the graph; a batch is filled with the same image."""
         contract = contract or self.spec.preprocess
-        pixels = as_frame(image, contract.frame, "an image")
-        frame = to_camera([resize_frame(pixels, self.camera_size)], contract.frame)
+        frame = to_camera([resize_frame(image, self.camera_size)], contract.frame)
         pixels = preprocess(frame, contract, self.spec.input_size)
         source = self.graph.graph.input[0]
         batch = source.type.tensor_type.shape.dim[0].dim_value
@@ -144,7 +147,7 @@ def features(split: Split, network: Network, progress: Progress) -> Array:
     from edgeseg.graph.editor import Editor
     from edgeseg.graph.reference import run, session
 
-    name = deepest(network.graph)
+    name, split = deepest(network.graph), network.seen(split)
     if name == network.graph.graph.input[0].name:
         return np.stack([split.image(i).mean(axis=(0, 1)) for i in range(len(split))])
     editor = Editor(network.graph)

@@ -147,7 +147,7 @@ def _walk(
     del editor.graph.output[:]
     for name in names:
         add(editor, name)
-    opened = session(editor.finish(), keep=True)
+    opened, split = session(editor.finish(), keep=True), network.seen(split)
     found = []
     for index, identity in enumerate(split.ids):
         progress(what, index, len(split))

@@ -135,7 +135,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Text that `parse` reads."""
         if self.layout in YUV:
             return self.layout if self.ycbcr == YCBCR[0] else f"{self.layout}:{self.ycbcr}"
-        stated = "" if self.full == FULL_SCALE[self.dtype] else f":{self.full:g}"
+        stated = "" if self.full == FULL_SCALE[self.dtype] else f":{repr(self.full).removesuffix('.0')}"
         dtype = f":{self.dtype}" if stated or self.dtype != "uint8" else ""
         return f"{self.order if self.layout == 'packed' else self.layout}{dtype}{stated}"
 

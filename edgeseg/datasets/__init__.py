@@ -58,4 +58,3 @@ class _Opened:
         self.name, self.classes, self.ignore_index = layout.name, layout.classes, layout.ignore_index
         self.splits = layout.splits
         self.split = cache(layout.split)
-        self.generated = bool(getattr(layout, "generated", False))

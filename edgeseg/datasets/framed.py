@@ -30,24 +30,22 @@ class _Framed:
         self.name, self.classes, self.ignore_index = dataset.name, dataset.classes, dataset.ignore_index
         self.splits = dataset.splits
         self._split = dataset.split
-        self._generated = bool(getattr(dataset, "generated", False))
         self._frame = frame
 
     def split(self, name: str) -> Split:
-        return framed_split(self._split(name), self._frame, generated=self._generated)
+        return framed_split(self._split(name), self._frame)
 
 
-def framed_split(split: Split, frame: Frame, *, generated: bool = False) -> Split:
+def framed_split(split: Split, frame: Frame) -> Split:
     """The same for one split. Images are still identified by their pixels as stored.
-
-    Args:
-        generated: RGB of no camera, which may be taken for the pixels of any.
 
     Raises:
         DataError: the layout states other channels.
     """
-    read = _Reads(split.read_image, frame, generated, _order(split.frame, frame.shown))
-    return replace(split, read_image=read, stored=split.stored or split.read_image, frame=frame.shown)
+    order = () if split.generated else _order(split.frame, frame.shown)
+    read = _Reads(split.read_image, frame, split.generated, order)
+    stored = split.stored or split.read_image
+    return replace(split, read_image=read, stored=stored, frame=frame.shown, generated=False)
 
 
 @dataclass(frozen=True)

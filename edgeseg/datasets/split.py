@@ -39,6 +39,7 @@ class Split:
         sequence: id -> the video it comes from; None: nothing tells, so each image stands for itself.
         threads: so many may read images at once.
         task: of which labels are; a network of another cannot be scored with them.
+        generated: RGB of no camera, which may be taken for the pixels of any.
         frame: what the images are, where the layout states it.
         stored: id -> the pixels by which an image is identified; None: those of `read_image`.
     """
@@ -54,6 +55,7 @@ class Split:
     sequence: Callable[[str], str] | None = field(default=None, repr=False)
     threads: int = 1
     task: str = DEFAULT_TASK
+    generated: bool = False
     frame: Frame | None = None
     stored: Read | None = field(default=None, repr=False)
     _samples: dict[tuple[Read, str], Sample] = field(default_factory=dict, repr=False, compare=False)

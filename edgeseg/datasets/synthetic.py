@@ -60,7 +60,6 @@ class SyntheticStreets:
     """
 
     name = NAMES[0]
-    generated = True
     classes = CLASSES
     ignore_index: int | None = IGNORE_INDEX
 
@@ -86,6 +85,7 @@ class SyntheticStreets:
             ignore_index=self.ignore_index,
             read_image=partial(_image, self.seed, self.size),
             read_label=partial(_label, self.seed, self.size),
+            generated=True,
             frame=Frame(),
         )
 

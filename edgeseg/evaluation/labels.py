@@ -52,7 +52,9 @@ def labelled_split(dataset: Dataset, split: str, limit: int, spec: ModelSpec) ->
             expected="the same ignore_index",
             hint="correct the dataset's ignore_index, or export the bundle again",
         )
-    return replace(found, ignore_index=spec.ignore_index) if found.ignore_index is None else found
+    if found.ignore_index is None and found.marks.spare:
+        return replace(found, ignore_index=spec.ignore_index)
+    return found
 
 
 def _fit(ours: Sequence[str], theirs: Sequence[str]) -> bool:

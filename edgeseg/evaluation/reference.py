@@ -43,7 +43,7 @@ def open_reference(
         confidence: of the FP32 graph too; `other` returns one if it was exported so.
 
     Raises:
-        InputError: `other` has another task or number of classes.
+        InputError: `other` has another task, number of classes or camera.
     """
     if other is None:
         predict = fp32_reference(bundle, threads, confidence=confidence)
@@ -55,6 +55,12 @@ def open_reference(
             f"the reference {other} is a {theirs.task} network of {len(theirs.classes)} classes, "
             f"{bundle.path} a {ours.task} network of {len(ours.classes)}",
             expected="a reference with the same task and classes",
+        )
+    if ours.preprocess.frame.shown != theirs.preprocess.frame.shown:
+        raise InputError(
+            f"the reference {other} takes frames of {theirs.preprocess.frame}, {bundle.path} of "
+            f"{ours.preprocess.frame}",
+            expected="a reference for the same camera",
         )
     return Resizing(told_by(session), theirs, session.bundle.engine.camera_size)
 

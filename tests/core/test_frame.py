@@ -17,6 +17,8 @@ from edgeseg.errors import InputError
         ("r,g,b,depth:float32", 4, "float32", 1),
         ("r,g,b,depth:float32:10", 4, "float32", 10),
         ("5", 5, "uint8", 255),
+        ("gray:float32:0.3333333333333333", 1, "float32", 1 / 3),
+        ("gray:float32:1234567", 1, "float32", 1234567),
         ("nv12", 3, "uint8", 255),
         ("yuyv:bt709-full", 3, "uint8", 255),
         ("bayer_rggb", 3, "uint8", 255),

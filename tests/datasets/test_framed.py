@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,17 @@ def test_every_kind_of_image_is_resized_alike(dtype, channels):
     expected = resize_frame(np.repeat(ramp, 3, axis=2).astype(np.uint8), (20, 30))[..., :1]
     assert np.abs(found.astype(np.float64) - expected).max() <= 1.0
     assert seen_by(split_of(image), (20, 30)).image(0).shape == (20, 30, channels)
+
+
+def test_channels_that_the_data_names_are_put_in_order():
+    split = replace(split_of(np.array([[[200, 1, 2, 3]]], np.uint8)), frame=Frame(order="depth,r,g,b"))
+    seen = framed_split(split, Frame(order="r,g,b,depth"))
+    assert seen.image(0).tolist() == [[[1, 2, 3, 200]]]
+    with pytest.raises(DataError, match="the same channels"):
+        framed_split(split, Frame(order="r,g,b,nir"))
+
+
+def test_generated_images_are_frames_of_any_camera():
+    split = replace(split_of(RED), generated=True)
+    seen = framed_split(split, Frame(order="gray", dtype="uint16"))
+    assert seen.image(0).dtype == np.uint16 and framed_split(seen, seen.frame).image(0).shape == (2, 3, 1)

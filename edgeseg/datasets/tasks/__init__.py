@@ -22,10 +22,14 @@ class LabelTask(Protocol):
 
     Attributes:
         partial: labels of fewer classes than the network has mean the same, so they may score it.
+        spare: a value may be ignored that labels do not hold.
     """
 
     @property
     def partial(self) -> bool: ...
+
+    @property
+    def spare(self) -> bool: ...
 
     def check(self, label: Any, classes: int, ignore_index: int | None, *, where: str) -> None:
         """Raise DataError, with the value and where it is, when a label holds what it must not."""

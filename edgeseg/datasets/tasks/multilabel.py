@@ -23,6 +23,7 @@ BAND = 1 << 16
 
 class BitPlanes(MapLabels):
     partial = False
+    spare = False
 
     def check(self, label: Array, classes: int, ignore_index: int | None, *, where: str) -> None:
         count = planes_of(classes, ignore_index)

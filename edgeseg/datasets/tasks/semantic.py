@@ -15,11 +15,12 @@ from edgeseg.errors import DataError
 
 NAMES = ("semantic",)
 
-BYTE = 256
+BYTE, DEEP = 1 << 8, 1 << 16
 
 
 class ClassIds(MapLabels):
     partial = True
+    spare = True
 
     def check(self, label: Array, classes: int, ignore_index: int | None, *, where: str) -> None:
         check_ids(label, classes, ignore_index, where=where)
@@ -33,13 +34,17 @@ class ClassIds(MapLabels):
     def paint(self, marks: Array, spec: ModelSpec) -> Array:
         """Values that are no class (the ignored one, if it is none) are black."""
         table = self.table(spec)
-        return np.asarray(table[np.minimum(marks, len(table) - 1)])
+        return np.asarray(table[np.minimum(marks.astype(np.int32), len(table) - 1)])
 
     def ignored(self, label: Array, ignore_index: int) -> Array:
         return np.asarray(label == ignore_index)
 
     def save(self, folder: Path, name: str, found: Array, spec: ModelSpec) -> str:
-        """A palette PNG whose pixels are the ids; of more than 256 classes, a 16-bit PNG."""
+        """A palette PNG whose pixels are the ids; of more than 256 classes a 16-bit PNG, of more than 65536 a
+        `.npy`."""
+        if len(spec.classes) > DEEP:
+            np.save(folder / f"{name}.npy", found)
+            return f"{name}.npy"
         file = f"{name}.png"
         if found.dtype == np.uint8:
             mask = Image.fromarray(found)
