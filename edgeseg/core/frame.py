@@ -193,7 +193,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """
         if seen is not None and seen.channels == channels:
             return seen
-        order = {1: "gray", 3: "rgb"}.get(channels, str(channels))
+        order = usual_order(channels)
         if seen is None:
             return cls(order=order)
         return cls(order=order, dtype=seen.dtype, maximum=seen.maximum)
@@ -223,3 +223,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 expected=f"an even {'width' if self.layout == 'yuyv' else 'height and an even width'}",
                 hint="state the size that the camera delivers with --camera-size",
             )
+
+
+def usual_order(channels: int) -> str:
+    """Of so many channels that nobody names: one is gray, three are rgb."""
+    return {1: "gray", 3: "rgb"}.get(channels, str(channels))

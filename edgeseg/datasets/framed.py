@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.core.frame import Frame
+from edgeseg.core.frame import Frame, usual_order
 from edgeseg.datasets import Dataset
 from edgeseg.datasets.split import Pixels, Read, Split
 from edgeseg.errors import DataError
@@ -135,7 +134,7 @@ def imitated(rgb: NDArray[np.uint8], frame: Frame) -> Pixels:
     if frame.shown == Frame():
         return rgb
     values = rgb.astype(np.float32)
-    gray = values @ (LUMA / 2**16).astype(np.float32)
+    gray = to_gray(values)[..., 0]
     known = dict(zip("rgb", np.moveaxis(values, 2, 0)))
     other = (gray / (1 + i / frame.channels) for i in range(frame.channels))
     planes = np.stack([known.get(name, plane) for name, plane in zip(frame.shown.names, other)], axis=2)
@@ -147,25 +146,17 @@ def imitated(rgb: NDArray[np.uint8], frame: Frame) -> Pixels:
 
 def frame_of(split: Split) -> Frame:
     """What the images of a split are; of both grey and colours: colours."""
-    stated: Frame | None = split.frame
-    if stated is not None:
-        return stated
-    count = min(LOOKED_AT, len(split))
-    places = [round(i * (len(split) - 1) / max(1, count - 1)) for i in range(count)]
+    if split.frame is not None:
+        return split.frame
+    places = split.spread(min(LOOKED_AT, len(split)))
     found = [frame_of_pixels(split.image(place)) for place in places]
-    return _widest(found)
-
-
-def _widest(frames: Sequence[Frame]) -> Frame:
-    colors = [frame for frame in frames if frame.order == "rgb"]
-    return colors[0] if colors else frames[0]
+    return next((frame for frame in found if frame.order == "rgb"), found[0])
 
 
 def frame_of_pixels(pixels: NDArray[Any]) -> Frame:
     """One channel is grey, three are RGB, others have no names."""
-    channels = pixels.shape[2]
     dtype: Any = str(pixels.dtype)
-    return Frame(order={1: "gray", 3: "rgb"}.get(channels, str(channels)), dtype=dtype)
+    return Frame(order=usual_order(pixels.shape[2]), dtype=dtype)
 
 
 def as_picture(pixels: Pixels, frame: Frame) -> NDArray[np.uint8]:

@@ -85,6 +85,10 @@ class Split:
         self.marks.check(label, len(self.classes), self.ignore_index, where=self.where(identity))
         return label
 
+    def spread(self, count: int) -> list[int]:
+        """Places of so many images from the first to the last: neighbours of a video hardly differ."""
+        return [round(i * (len(self) - 1) / max(1, count - 1)) for i in range(count)]
+
     def limit(self, count: int) -> Split:
         """The first `count` images; 0: all."""
         if count < 0:

@@ -88,9 +88,7 @@ def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Siz
 
 def _spread(split: Split, camera: Size) -> Callable[[int], list[Array]]:
     def take(count: int) -> list[Array]:
-        """From the first to the last; neighbours of a video hardly differ."""
-        places = [round(i * (len(split) - 1) / max(1, count - 1)) for i in range(count)]
-        return [resize_frame(split.image(i), camera) for i in places]
+        return [resize_frame(split.image(i), camera) for i in split.spread(count)]
 
     return take
 

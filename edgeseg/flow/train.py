@@ -99,12 +99,13 @@ def _require_loss(text: str, task: str | None) -> None:
     from edgeseg.training.tasks import TARGETS, training_of
 
     names = (task,) if task else (DEFAULT_TASK, *(name for name in TARGETS.names() if name != DEFAULT_TASK))
+    faults = []
     for name in names:
         try:
             loss = parse_loss(text, training_of(name))
-        except InputError:
-            if name == names[-1]:
-                parse_loss(text, training_of(names[0]))
-            continue
-        loss.require_teacher(there=False)
-        return
+        except InputError as fault:
+            faults.append(fault)
+        else:
+            loss.require_teacher(there=False)
+            return
+    raise faults[0]

@@ -119,7 +119,7 @@ def _placed(parent: Bundle, images: Split, context: Context) -> Iterator[tuple[A
 
     spec = parent.manifest.model
     model = onnx.load(str(parent.file(parent.manifest.graph)))
-    opened, source = session(model), model.graph.input[0]
+    opened, source = session(model, keep=True), model.graph.input[0]
     batch = source.type.tensor_type.shape.dim[0].dim_value
     inputs = Inputs(images, spec, context.camera_size, name=source.name, batch=batch)
     task, place = task_of(spec), spec.preprocess.place(context.camera_size, spec.input_size)

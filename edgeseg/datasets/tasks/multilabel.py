@@ -59,9 +59,7 @@ class BitPlanes(MapLabels):
         flat = marks.reshape(-1, marks.shape[-1])
         painted = np.zeros((len(flat), 3), np.uint8)
         for start in range(0, len(flat), BAND):
-            bits = unpacked(flat[start : start + BAND], len(colors)).astype(np.float32)
-            there = np.maximum(bits.sum(axis=1, keepdims=True), 1)
-            painted[start : start + BAND] = (bits @ colors.astype(np.float32) / there).astype(np.uint8)
+            painted[start : start + BAND] = _mixed(flat[start : start + BAND], colors)
         picture = painted.reshape(*marks.shape[:2], 3)
         several = (marks & (marks - 1)).any(axis=-1) | ((marks != 0).sum(axis=-1) > 1)
         if several.any():
@@ -84,19 +82,21 @@ class BitPlanes(MapLabels):
         else:
             mask = Image.fromarray(found[..., 0])
             values = np.arange(256, dtype=np.uint8)[None, :, None]
-            mask.putpalette(self._palette(values, spec).tobytes())
+            mask.putpalette(_mixed(values, self.colors(spec)).tobytes())
         mask.save(folder / f"{name}.png", format="PNG")
         return f"{name}.png"
-
-    def _palette(self, values: Array, spec: ModelSpec) -> Array:
-        colors = self.colors(spec).astype(np.float32)
-        bits = unpacked(values, len(colors)).astype(np.float32)
-        return (bits @ colors / np.maximum(bits.sum(axis=-1, keepdims=True), 1)).astype(np.uint8)
 
 
 def planes_of(classes: int, ignore_index: int | None) -> int:
     """Bits that a pixel of a label has: those of the classes, and that of the ignored value behind them."""
     return classes if ignore_index is None else max(classes, ignore_index + 1)
+
+
+def _mixed(marks: Array, colors: Array) -> Array:
+    """Mean colour of the classes of each pixel, uint8 [...,3]; black where there is none."""
+    bits = unpacked(marks, len(colors)).astype(np.float32)
+    there = np.maximum(bits.sum(axis=-1, keepdims=True), 1)
+    return (bits @ colors.astype(np.float32) / there).astype(np.uint8)
 
 
 def _border(mask: Array) -> Array:

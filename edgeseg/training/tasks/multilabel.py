@@ -36,8 +36,8 @@ class BitTargets:
 
     def drawn(self, label: Array, classes: int, ignore_index: int | None) -> Array:
         """The bytes of the classes, and one that is 1 where pixels count: uint8 [H,W,B+1]."""
-        counts = np.ones(label.shape[:2], bool) if ignore_index is None else ~mask_of(label, ignore_index)
-        return np.concatenate([label[..., : bytes_of(classes)], counts[..., None].astype(np.uint8)], axis=-1)
+        counts = _counted(label, ignore_index)[..., None].astype(np.uint8)
+        return np.concatenate([label[..., : bytes_of(classes)], counts], axis=-1)
 
     def target(self, drawn: Array, size: Size, corner: tuple[int, int], classes: int) -> torch.Tensor:
         placed = np.zeros((classes + 1, *size), np.uint8)
@@ -66,13 +66,14 @@ class BitTargets:
         which a class without a labelled pixel keeps."""
         classes, count = len(spec.classes), len(LEVELS)
         stated = np.array(spec.postprocess.thresholds(classes))
+        tried = msgspec.structs.replace(spec.postprocess, threshold=LEVELS).score_thresholds(count)
+        levels = np.array(tried, np.float32)
         found, hit = np.zeros((2, classes, count + 1), np.int64)
         for label, scores in pairs:
             truth, counts = _truth(label, classes, ignore_index)
             placed = nearest(scores, (truth.shape[1], truth.shape[2]))
             for index in range(classes):
-                levels = msgspec.structs.replace(spec.postprocess, threshold=LEVELS).score_thresholds(count)
-                passed = np.searchsorted(np.array(levels, np.float32), placed[index], side="left")
+                passed = np.searchsorted(levels, placed[index], side="left")
                 found[index] += np.bincount(passed[counts], minlength=count + 1)
                 hit[index] += np.bincount(passed[counts & truth[index]], minlength=count + 1)
         above = [np.cumsum(one[:, ::-1], axis=1)[:, ::-1][:, 1:] for one in (found, hit)]
@@ -87,8 +88,12 @@ def _truth(
     label: Array, classes: int, ignore_index: int | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where each class is, bool [C,H,W], and where pixels count, bool [H,W]."""
-    counts = np.ones(label.shape[:2], bool) if ignore_index is None else ~mask_of(label, ignore_index)
-    return np.stack([mask_of(label, index) for index in range(classes)]), counts
+    return np.stack([mask_of(label, i) for i in range(classes)]), _counted(label, ignore_index)
+
+
+def _counted(label: Array, ignore_index: int | None) -> NDArray[np.bool_]:
+    """Pixels that count, bool [H,W]."""
+    return np.ones(label.shape[:2], bool) if ignore_index is None else ~mask_of(label, ignore_index)
 
 
 def binary_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
