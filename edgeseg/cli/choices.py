@@ -10,6 +10,7 @@ from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
     from edgeseg.core.recipe import Budget, ModelChoice, Recipe
+    from edgeseg.core.tiles import Tiles
 
 
 def model_choice(
@@ -73,8 +74,30 @@ def split_contract(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
     return {k: v for k, v in fields.items() if k in into}, {k: v for k, v in fields.items() if k in out}
 
 
+def tiles(tile: str, overlap: int | None, blend: str) -> Tiles | None:
+    """Of `--tile`, `--overlap` and `--blend`; None without `--tile`."""
+    from edgeseg.core.documents import convert
+    from edgeseg.core.tiles import Tiles
+
+    given = {"overlap": overlap, "blend": blend or None}
+    stated = {name: value for name, value in given.items() if value is not None}
+    if not tile:
+        if stated:
+            raise InputError(
+                f"--{next(iter(stated))} was given without --tile", expected="--tile HxW beside it"
+            )
+        return None
+    return convert({"size": size(tile), **stated}, Tiles, where="--tile")
+
+
 def export_recipe(
-    choice: ModelChoice, targets: list[str], camera_size: str, data: str, batch: int, confidence: bool
+    choice: ModelChoice,
+    targets: list[str],
+    camera_size: str,
+    data: str,
+    batch: int,
+    confidence: bool,
+    tiles: Tiles | None = None,
 ) -> Recipe:
     from edgeseg.core.recipe import Recipe
     from edgeseg.datasets.choice import parse_data
@@ -88,6 +111,7 @@ def export_recipe(
             data=found,
             targets=tuple(targets),
             camera_size=camera,
+            tiles=tiles,
             batch=batch,
             confidence=confidence,
         )
@@ -103,10 +127,11 @@ def quantize_recipe(
     budget_drop: float | None,
     budget_class: list[str],
     budget_any_class: float | None,
+    tiles: Tiles | None,
 ) -> Recipe:
     import msgspec
 
-    recipe = export_recipe(choice, targets, camera_size, data, batch=1, confidence=False)
+    recipe = export_recipe(choice, targets, camera_size, data, batch=1, confidence=False, tiles=tiles)
     limits = budget(budget_drop, budget_class, budget_any_class, "--budget-class")
     return msgspec.structs.replace(recipe, name="quantize", budget=limits)
 

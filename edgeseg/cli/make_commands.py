@@ -72,6 +72,9 @@ def export(
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     camera_size: o.CameraSize = "",
+    tile: o.Tile = "",
+    overlap: o.Overlap = None,
+    blend: o.TileBlend = "",
     data: Annotated[
         str,
         typer.Option(
@@ -95,7 +98,9 @@ def export(
     from edgeseg.flow.make import export
 
     choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
-    recipe = choices.export_recipe(choice, target, camera_size, data, batch, confidence)
+    recipe = choices.export_recipe(
+        choice, target, camera_size, data, batch, confidence, choices.tiles(tile, overlap, blend)
+    )
     with device_named(device) as there, progress.shown() as report:
         bundles = export(
             recipe,

@@ -50,6 +50,27 @@ CameraSize = Annotated[
     str,
     typer.Option(metavar="HxW", help="Frames of the camera, height x width.", show_default="the input size"),
 ]
+Tile = Annotated[
+    str,
+    typer.Option(
+        metavar="HxW",
+        help="Frames are cut into tiles of this size that overlap, and not resized to the network.",
+        show_default=False,
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(help="Pixels that neighbouring tiles share, at least.", min=0, show_default="64"),
+]
+TileBlend = Annotated[
+    str,
+    typer.Option(
+        "--blend",
+        metavar="gaussian|flat",
+        help="How the scores of tiles that overlap are averaged.",
+        show_default="gaussian",
+    ),
+]
 BuildOption = Annotated[
     list[str],
     typer.Option(

@@ -33,6 +33,9 @@ def quantize(
     classes: o.Classes = "",
     input_size: o.InputSize = "",
     camera_size: o.CameraSize = "",
+    tile: o.Tile = "",
+    overlap: o.Overlap = None,
+    blend: o.TileBlend = "",
     option: o.ModelOption = [],  # noqa: B006
     contract: o.Contract = [],  # noqa: B006
     budget_drop: Annotated[
@@ -98,7 +101,16 @@ def quantize(
 
     choice = choices.model_choice(model, weights, weights_key, classes, input_size, option, contract)
     drop = 0.5 if budget_drop is None and plan else budget_drop
-    recipe = choices.quantize_recipe(choice, target, camera_size, data, drop, budget_class, budget_any_class)
+    recipe = choices.quantize_recipe(
+        choice,
+        target,
+        camera_size,
+        data,
+        drop,
+        budget_class,
+        budget_any_class,
+        choices.tiles(tile, overlap, blend),
+    )
     settings = {"ptq": o.pairs(setting, "--ptq"), "swish": swish}
     settings |= {"plan": {"blocks": blocks}} if plan else {}
     with device_named(device) as there, progress.shown() as report:

@@ -16,6 +16,7 @@ from edgeseg.core.names import NameRefused, require_file_name, require_files, re
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import Quantization
 from edgeseg.core.status import BuildStatus, GateResult
+from edgeseg.core.tiles import Tiles
 from edgeseg.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -72,8 +73,9 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         target: as text.
         graph: the deploy graph as typed ONNX, from which the engine is built.
         entry: the file the engine is opened from; empty while deferred.
-        batch: frames per call.
-        camera_size: (height, width) of the frames the engine takes.
+        batch: frames per call; of an engine for tiles, tiles.
+        camera_size: (height, width) of the camera's frames.
+        tiles: how frames are cut for the engine, which then returns scores; None: it takes whole frames.
         settings: build settings beyond the target (workspace_mb, cuda_graph, ...).
         float_fallback: of int8 that nobody has timed; where both can run, a build makes both and keeps the
             faster.
@@ -87,6 +89,7 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     hardware: Hardware = Hardware()
     batch: int = 1
     camera_size: Size
+    tiles: Tiles | None = None
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
     settings: dict[str, str | int | float | bool] = {}
@@ -96,9 +99,21 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         require_files(graph=self.graph, entry=self.entry)
 
     @property
+    def window(self) -> Size:
+        """(height, width) of the pictures that the engine takes: frames, or their tiles."""
+        return self.tiles.size if self.tiles else self.camera_size
+
+    @property
+    def fixed_size(self) -> Size | None:
+        """(height, width) that frames must have; None: any that tiles are cut of."""
+        return None if self.tiles else self.camera_size
+
+    @property
     def returns_confidence(self) -> bool:
-        """Whether the engine tells how sure it is; a deferred one, which has no outputs yet, does not."""
-        return any(output.name == "confidence" for output in self.outputs)
+        """Whether it is told how sure the network is; not of a deferred engine, which has no outputs yet."""
+        return bool(self.tiles and self.tiles.confidence) or any(
+            output.name == "confidence" for output in self.outputs
+        )
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         steps: from the source to the ONNX graph; `int8_steps`: on from there, for int8 targets only.
         base: folder that relative paths of the recipe are relative to.
         model: the model choice with absolute paths and its input size, where it could be told.
-        camera_size: None: the network's input size.
+        camera_size: None: the network's input size, or that of tiles.
         notes: what the result will not tell, one sentence each.
     """
 
@@ -61,6 +61,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     int8_steps: tuple[PlannedStep, ...]
     targets: tuple[PlannedTarget, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def window(self) -> Size | None:
+        """(height, width) of the pictures that the network sees: frames, or their tiles."""
+        return self.recipe.tiles.size if self.recipe.tiles else self.camera_size
 
     @property
     def trains_int8(self) -> bool:

@@ -12,6 +12,7 @@ from edgeseg.core.bounds import FITTING, MOST_CLASSES, fits
 from edgeseg.core.model_ref import ModelRef
 from edgeseg.core.names import require_name
 from edgeseg.core.preprocess import Size
+from edgeseg.core.tiles import Tiles
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,7 +163,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         targets: one engine bundle each: `trt-fp16@orin`, or a table, as in
             `{ target = "trt-fp16@orin", unmeasured = "allow" }`.
         camera_size: (height, width) of the frames; None: the frames of the data.
-        batch: frames per call of the engines.
+        tiles: how frames larger than the network sees are cut; None: they are resized to its input.
+        batch: frames per call of the engines; with `tiles`, tiles.
         confidence: engines also return the probability of the class they chose.
         bench: measure latency as well as accuracy.
     """
@@ -176,6 +178,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     steps: tuple[StepChoice, ...] = (StepChoice(use="export"),)
     targets: tuple[str | TargetChoice, ...]
     camera_size: Size | None = None
+    tiles: Tiles | None = None
     budget: Budget = Budget()
     batch: int = 1
     confidence: bool = False
@@ -185,8 +188,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require_name(self.name, "the recipe name")
         if self.batch < 1:
             raise ValueError(f"batch is {self.batch}, expected 1 or more")
-        _require_size("camera_size", self.camera_size, self.batch)
+        _require_size("camera_size", self.camera_size, 1 if self.tiles else self.batch)
         _require_size("input_size", self.model.input_size, self.batch)
+        if self.tiles:
+            _require_size("the size of a tile", self.tiles.size, self.batch)
         _require_size("batch of frames", (1, 1), self.batch)
         if self.budget.any_slice is not None:
             raise ValueError(
@@ -198,6 +203,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "the budget has max_calibration_error, and the engines return no confidence; state "
                 "confidence = true"
             )
+
+    @property
+    def cut(self) -> Tiles | None:
+        """The tiles, with what all engines shall return."""
+        return self.tiles and msgspec.structs.replace(self.tiles, confidence=self.confidence)
 
     @property
     def choices(self) -> tuple[TargetChoice, ...]:

@@ -40,13 +40,14 @@ class Resizing:
     """Images of any size in, results of the same sizes out, with their confidence if there is one.
 
     An image of another size than the camera is resized to it (bilinear), its result back, and its confidence
-    (nearest neighbour).
+    (nearest neighbour). Where `predict` cuts tiles it takes them as they are.
 
     Attributes:
         resized: how many images were resized so far; `seen`: how many there were.
     """
 
-    def __init__(self, predict: Predict, spec: ModelSpec, camera_size: Size) -> None:
+    def __init__(self, predict: Predict, spec: ModelSpec, camera_size: Size | None) -> None:
+        """Args: camera_size: None: any that tiles are cut of."""
         self._predict = predict
         self._spec = spec
         self._camera = camera_size
@@ -59,6 +60,9 @@ class Resizing:
 
     def predict(self, images: Sequence[Array]) -> list[tuple[Any, Any]]:
         """Each to a result, and float32 [H,W] or None."""
+        if self._camera is None:
+            self.seen += len(images)
+            return [self._as_it_is(image) for image in images]
         resized = [resize_frame(image, self._camera) for image in images]
         self.seen += len(images)
         self.resized += sum(image.shape[:2] != self._camera for image in images)
@@ -71,8 +75,12 @@ class Resizing:
             found.append((marks.resized(results[index], size), confidence))
         return found
 
+    def _as_it_is(self, image: Array) -> tuple[Any, Any]:
+        results, sure = self._predict(to_camera([image], self._spec.preprocess.frame))
+        return results[0], None if sure is None else sure[0]
+
     def notes(self) -> tuple[str, ...]:
-        if not self.resized:
+        if not self.resized or self._camera is None:
             return ()
         height, width = self._camera
         return (

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgeseg.backends.onnxruntime import package
@@ -17,6 +18,7 @@ from edgeseg.devices import Device
 from edgeseg.errors import BundleError, InputError, MissingDependency
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.tasks import CONFIDENCE, Outputs, task_of
+from edgeseg.runtime.tiled import Tiled
 
 NAME = "its own FP32 graph in ONNX Runtime"
 NEEDED_FOR = "the FP32 reference"
@@ -47,7 +49,7 @@ def open_reference(
     """
     if other is None:
         predict = fp32_reference(bundle, threads, confidence=confidence)
-        return Resizing(predict, bundle.manifest.model, bundle.engine.camera_size)
+        return Resizing(predict, bundle.manifest.model, bundle.engine.fixed_size)
     session = stack.enter_context(session_on(device, Bundle.open(other), threads))
     ours, theirs = bundle.manifest.model, session.spec
     if (ours.task, len(ours.classes)) != (theirs.task, len(theirs.classes)):
@@ -62,7 +64,7 @@ def open_reference(
             f"{ours.preprocess.frame}",
             expected="a reference for the same camera",
         )
-    return Resizing(told_by(session), theirs, session.bundle.engine.camera_size)
+    return Resizing(told_by(session), theirs, session.bundle.engine.fixed_size)
 
 
 def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bool = False) -> Predict:
@@ -91,7 +93,10 @@ def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bo
             hint="name a bundle of the same network with --reference",
         )
     plain = onnx.load(str(bundle.file(bundle.manifest.graph)))
-    deploy = compose(plain, bundle.manifest.model, bundle.engine.camera_size, confidence=confidence)
+    spec, record = bundle.manifest.model, bundle.engine
+    deploy = compose(
+        plain, spec, record.window, confidence=confidence and not record.tiles, tiled=record.tiles is not None
+    )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -99,12 +104,20 @@ def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bo
         deploy.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
     )
     batch = session.get_inputs()[0].shape[0]
-    task = task_of(bundle.manifest.model)
+    task = task_of(spec)
+    if record.tiles:
+        tiles = msgspec.structs.replace(record.tiles, confidence=confidence)
+        tiled = Tiled(lambda frames: _run(session, frames, batch), batch, tiles, spec)
 
-    def predict(frames: Array) -> tuple[Any, Any]:
+    def outputs(frames: Array) -> Outputs:
+        if record.tiles:
+            return tiled(frames)
         starts = range(0, len(frames), batch)
         parts = [_run(session, frames[i : i + batch], batch) for i in starts]
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def predict(frames: Array) -> tuple[Any, Any]:
+        whole = outputs(frames)
         return task.found(whole), whole.get(CONFIDENCE)
 
     return predict

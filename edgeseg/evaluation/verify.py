@@ -163,7 +163,7 @@ def verify(
             return msgspec.structs.replace(base, verdict=combine((absent, *limits)))
         stack.enter_context(session)
         proof = _Proof(
-            engine=Resizing(told_by(session), spec, record.camera_size),
+            engine=Resizing(told_by(session), spec, record.fixed_size),
             reference=open_reference(
                 bundle, reference, threads, stack, reference_device or device, confidence=confidence
             ),

@@ -115,8 +115,8 @@ def require_graph(plan: Plan, device: Device) -> None:
     with about(Path(choice.name)):
         file = make_static(read_onnx(choice.name), input_size=choice.input_size, batch=plan.recipe.batch)
     dims = file.graph.input[0].type.tensor_type.shape.dim
-    if plan.camera_size is not None:
-        contract(choice).place(plan.camera_size, (dims[2].dim_value, dims[3].dim_value))
+    if plan.window is not None:
+        contract(choice).place(plan.window, (dims[2].dim_value, dims[3].dim_value))
     output = choice.postprocess.get("output", "")
     known = bool(output) or len(file.graph.output) == 1
     prunes = any(step.use == "prune" for step in plan.steps)

@@ -13,9 +13,11 @@ from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
+from edgeseg.core.tiles import Tiles
 from edgeseg.datasets.choice import pictures_of, split_of
 from edgeseg.datasets.framed import frame_of, framed, imitated
 from edgeseg.datasets.pictures import resize_frame, to_camera
+from edgeseg.datasets.tiles import tiles_of
 from edgeseg.errors import DataError
 from edgeseg.steps import Frames
 
@@ -77,18 +79,26 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
     return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size, frame=frame)
 
 
-def frames_for(data: Data, choice: DataChoice, contract: Preprocess, camera: Size) -> Frames:
-    """Frames at camera size: of the data, spread over it, if there is any; else of several generators."""
+def frames_for(
+    data: Data, choice: DataChoice, contract: Preprocess, window: Size, tiles: Tiles | None = None
+) -> Frames:
+    """What the network sees at `window`: frames, or tiles of them. Of the data, spread over it, if there is
+    any; else of several generators."""
     real = data.dataset is not None and choice.name != "synthetic-streets"
     frame = contract.frame
     seen = data.seen_as(frame).dataset
-    make = _spread(pictures_of(seen, choice), camera) if seen else partial(_generated, camera, frame)
+    make = _spread(pictures_of(seen, choice), window, tiles) if seen else partial(_generated, window, frame)
     return Frames(kind="real" if real else "synthetic", take=lambda count: to_camera(make(count), frame))
 
 
-def _spread(split: Split, camera: Size) -> Callable[[int], list[Array]]:
+def _spread(split: Split, window: Size, tiles: Tiles | None) -> Callable[[int], list[Array]]:
     def take(count: int) -> list[Array]:
-        return [resize_frame(split.image(i), camera) for i in split.spread(count)]
+        chosen = replace(split, ids=tuple(split.ids[i] for i in split.spread(count)))
+        if tiles is None:
+            return [resize_frame(chosen.image(i), window) for i in range(count)]
+        first = chosen.image(0)
+        parts = tiles_of(chosen, tiles, first.shape[:2])
+        return [parts.image(i) for i in parts.spread(count)]
 
     return take
 

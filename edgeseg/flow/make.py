@@ -259,13 +259,22 @@ class Maker:
 
     def context(self, bundle: Bundle) -> Context:
         spec = bundle.manifest.model
-        camera = self.plan.camera_size or spec.input_size
-        spec.preprocess.place(camera, spec.input_size)
+        window = self.plan.window or spec.input_size
+        place = spec.preprocess.place(window, spec.input_size)
+        tiles = self.plan.recipe.cut
+        if tiles and place.resized and spec.postprocess.upsample != "scores":
+            raise InputError(
+                f"tiles of {window[0]}x{window[1]} are resized to the network's input, and upsample is "
+                f"{spec.postprocess.upsample}",
+                expected="upsample=scores, or tiles of the input size: scores are averaged pixel by pixel",
+            )
         choice = self.plan.recipe.data
         data = self.seen_by(bundle)
         return Context(
-            camera_size=camera,
-            frames=frames_for(data, choice, spec.preprocess, camera),
+            camera_size=window,
+            frame_size=(self.plan.camera_size or window) if tiles else None,
+            tiles=tiles,
+            frames=frames_for(data, choice, spec.preprocess, window, tiles),
             work=self.steps_folder / "work",
             cache=engine_cache(),
             dataset=data.dataset,
@@ -322,7 +331,7 @@ class Maker:
         frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
         inputs = {
             **work.told,
-            "camera": context.camera_size,
+            "camera": (context.camera_size, context.frame_size, context.tiles),
             "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
             "samples": self._learnt_from(work.step, work.typed, context),
         }

@@ -29,6 +29,7 @@ from edgeseg.flow.beforehand import (
 )
 from edgeseg.flow.data import Data, open_data
 from edgeseg.models import MODELS
+from edgeseg.runtime.tiles import Grid
 from edgeseg.steps import SAME, STEPS
 
 LISTS = {"quantize": ("list", "held_out")}
@@ -91,8 +92,11 @@ def outline(recipe: Recipe, base: Path, *, scored: bool = True, device: Device =
                 expected="images to calibrate with: --data, or a [data] section",
             )
     camera = recipe.camera_size or data.frame_size
-    model = with_input_size(model, camera)
-    require_fit(model, camera, data)
+    if recipe.tiles and camera:
+        Grid.of(camera, recipe.tiles)
+    window = recipe.tiles.size if recipe.tiles else camera
+    model = with_input_size(model, window)
+    require_fit(model, window, data)
     plan = Plan(
         recipe=recipe,
         base=base,

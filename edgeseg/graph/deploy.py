@@ -38,6 +38,7 @@ def compose(
     *,
     confidence: bool = False,
     score_grid: ScoreGrid | None = None,
+    tiled: bool = False,
 ) -> ModelProto:
     """Build the deploy graph in the opset of the plain one.
 
@@ -48,6 +49,7 @@ def compose(
             the most probable class.
         score_grid: uint8 levels of the scores, read by an ArgMax right behind them where no confidence is
             asked for.
+        tiled: `camera_size` is that of tiles, and what comes out is read by `RuntimeTask.merge`.
 
     Raises:
         GraphError: the graph does not fit `spec`, or opset < 13.
@@ -59,7 +61,11 @@ def compose(
     place = spec.preprocess.place(camera_size, spec.input_size)
     source = editor.graph.input[0]
     after = Writer(editor, POSTPROCESS)
-    tail_of(spec).write(after, plain, spec, place, confidence=confidence, score_grid=score_grid)
+    if tiled:
+        outputs = tail_of(spec).write_tile(after, plain, spec, place)
+    else:
+        tail_of(spec).write(after, plain, spec, place, confidence=confidence, score_grid=score_grid)
+        outputs = task_of(spec).outputs(spec, batch, camera_size, confidence=confidence)
 
     before = Writer(editor, PREPROCESS)
     image = _preprocess(before, spec.preprocess, place)
@@ -70,7 +76,7 @@ def compose(
     frames = helper.make_tensor_value_info(FRAMES, FRAME_TYPES[frame.dtype], frame.shape(batch, *camera_size))
     del editor.graph.input[:], editor.graph.output[:]
     editor.graph.input.append(frames)
-    for info in task_of(spec).outputs(spec, batch, camera_size, confidence=confidence):
+    for info in outputs:
         dtype = helper.np_dtype_to_tensor_dtype(np.dtype(info.dtype))
         editor.graph.output.append(helper.make_tensor_value_info(info.name, dtype, info.shape))
     editor.keep_nodes([*before.nodes, *editor.graph.node, *after.nodes])

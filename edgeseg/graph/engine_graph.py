@@ -29,10 +29,16 @@ class Deployment(NamedTuple):
     camera_size: Size
     confidence: bool = False
     score_grid: ScoreGrid | None = None
+    tiled: bool = False
 
     def around(self, network: ModelProto) -> ModelProto:
         return compose(
-            network, self.spec, self.camera_size, confidence=self.confidence, score_grid=self.score_grid
+            network,
+            self.spec,
+            self.camera_size,
+            confidence=self.confidence,
+            score_grid=self.score_grid,
+            tiled=self.tiled,
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.quantization import ScoreGrid
+from edgeseg.core.tiles import Tiles
 from edgeseg.graph.margins import margins, margins_as, stable_pixels
 from edgeseg.graph.reference import Scores, batch_of, output_of, run, session
 from edgeseg.graph.rounding import round_to, rounded
@@ -18,6 +19,7 @@ from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.strips import strips
 from edgeseg.runtime.tasks import Outputs, task_of
+from edgeseg.runtime.tiled import Tiled
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -59,7 +61,7 @@ def golden(
         `full_bits`; behind the names that begin with PLAIN, what the task decides of the scores of `plain`.
     """
     kept = _beside_rounding(plain, spec, frames, bits, full_bits, grid.scale if grid else 0.0)
-    found = outputs_of(deploy, frames)
+    found = outputs_of(deploy, spec, frames)
     outputs = {info.name: found[info.name] for info in task_of(spec).outputs(spec, len(frames), (1, 1))}
     return {"frames": frames, **outputs, **kept}
 
@@ -94,12 +96,23 @@ def _beside_rounding(
     return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-def outputs_of(deploy: ModelProto, frames: Array) -> Outputs:
-    """What a deploy graph returns for frames [N,...], unoptimised in ONNX Runtime."""
+def outputs_of(deploy: ModelProto, spec: ModelSpec, frames: Array) -> Outputs:
+    """What a deploy graph returns for frames [N,...], unoptimised in ONNX Runtime. Of a graph for tiles the
+    frames are tiles, and what is decided of each by itself is returned.
+
+    Args:
+        frames: a whole number of batches.
+    """
     opened, batch, name = session(deploy), batch_of(deploy), deploy.graph.input[0].name
-    given = as_input(deploy, frames)
-    starts = range(0, len(given), batch)
-    parts = [run(opened, {name: given[start : start + batch]}) for start in starts]
+
+    def found(given: Array) -> Outputs:
+        return run(opened, {name: as_input(deploy, given)})
+
+    wanted = {info.name for info in task_of(spec).outputs(spec, batch, (1, 1))}
+    if not wanted <= {output.name for output in deploy.graph.output}:
+        tiles = Tiles(size=frame_size(frames, spec.preprocess.frame), overlap=0)
+        return Tiled(found, batch, tiles, spec)(frames)
+    parts = [found(frames[start : start + batch]) for start in range(0, len(frames), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -84,7 +84,7 @@ def predict(
         VideoReader(source).close()
     with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
         spec, record = session.spec, session.bundle.engine
-        resizing = Resizing(unsure(session), spec, record.camera_size)
+        resizing = Resizing(unsure(session), spec, record.fixed_size)
         job = _Job(resizing, spec, record.batch, folder, alpha, progress)
         results: tuple[Predicted, ...]
         notes: tuple[str, ...] = ()

@@ -80,10 +80,10 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
         raise BundleError(
             f"{file} cannot be read: {str(fault) or type(fault).__name__}", hint="make the bundle again"
         ) from fault
-    spec, camera = bundle.manifest.model, bundle.engine.camera_size
+    spec, window = bundle.manifest.model, bundle.engine.window
     task, count = task_of(spec), len(held["frames"]) if held.get("frames", np.array(0)).ndim else 0
-    outputs, frame = task.outputs(spec, count, camera), spec.preprocess.frame
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"frames": (frame.dtype, frame.shape(count, *camera))}
+    outputs, frame = task.outputs(spec, count, window), spec.preprocess.frame
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"frames": (frame.dtype, frame.shape(count, *window))}
     wanted |= {f"{part}{o.name}": (o.dtype, o.shape) for part in ("", STORED) for o in outputs}
     _require_arrays(file, held, wanted)
     expected, stored = ({o.name: held[part + o.name] for o in outputs} for part in ("", STORED))

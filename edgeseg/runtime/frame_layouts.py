@@ -39,6 +39,18 @@ def unpacked(frames: Array, frame: Frame) -> Array:
     return colors
 
 
+def cut(frame_array: Array, frame: Frame, corner: tuple[int, int], size: tuple[int, int]) -> Array:
+    """The part of (height, width) of a frame, without N, that begins at the row and column `corner`: a view,
+    but of `nv12`. Corner and size as `Frame.require_size` wants them."""
+    (top, left), (height, width) = corner, size
+    columns = slice(left, left + width)
+    if frame.layout != "nv12":
+        return frame_array[top : top + height, columns]
+    luma = frame.picture_size(frame_array.shape)[0]
+    half = slice(luma + top // 2, luma + (top + height) // 2)
+    return np.concatenate([frame_array[top : top + height, columns], frame_array[half, columns]])
+
+
 def packed_as(images: Array, frame: Frame) -> Array:
     """RGB [N,H,W,3] of the dtype of `frame` in its layout: the mean chroma of pixels that share it, or one
     colour of each pixel. Height and width as `Frame.require_size` wants them."""

@@ -32,9 +32,11 @@ from edgeseg.runtime.frames import (
     fitting,
     for_engine,
     given_frame,
+    given_size,
 )
 from edgeseg.runtime.stream import in_order
 from edgeseg.runtime.tasks import Outputs, Result, task_of
+from edgeseg.runtime.tiled import Tiled
 
 
 def load(
@@ -87,6 +89,8 @@ class Session:
     them in once and the results out once. Any other number costs one more copy of the results, another
     channel order one more copy of the frames. The arrays it returns are the caller's own.
 
+    With an engine for tiles, frames of any size from one tile up are cut and joined here, each by itself.
+
     Attributes:
         frame: what the frames are that it takes.
         engine: the open engine (`layers()` tells its layers).
@@ -123,7 +127,9 @@ class Session:
 
     def _prepare(self, streams: int, check: bool, warm_up: int) -> None:
         self._input = self.engine.inputs[0]
-        self._shape = self.frame.shape(self.bundle.engine.batch, *self.camera_size)
+        record = self.bundle.engine
+        self._tiled = Tiled(self._tiles, record.batch, record.tiles, self.spec) if record.tiles else None
+        self._shape = self.frame.shape(1 if record.tiles else record.batch, *self.camera_size)
         self._streams = streams
         self._process = os.getpid()
         self._closing = Lock()
@@ -147,12 +153,12 @@ class Session:
 
     @property
     def batch(self) -> int:
-        """Frames the engine takes per run."""
+        """Frames per run of the engine; of one for tiles 1, whose tiles take several runs."""
         return self._shape[0]
 
     @property
     def camera_size(self) -> tuple[int, int]:
-        """(height, width) of the picture in a frame, in pixels."""
+        """(height, width) of the picture in a frame, in pixels. With an engine for tiles, others fit too."""
         return self.bundle.engine.camera_size
 
     @property
@@ -182,7 +188,8 @@ class Session:
         return self.timed(frames)[0]
 
     def timed(self, frames: Frames) -> tuple[Outputs, float]:
-        """Like `outputs`, with the device milliseconds of the runs it took."""
+        """Like `outputs`, with the device milliseconds of the runs it took; of an engine for tiles, with the
+        milliseconds from the cutting of the frame to its result."""
         frames = self._checked(frames)
         single = frames.ndim < len(self._shape)
         try:
@@ -255,9 +262,9 @@ class Session:
 
     def _checked(self, frames: Frames, *, single: bool = False) -> Array:
         """Raises InputError for others than those of the bundle."""
-        return fitting(
-            as_frames(frames), self.frame, self.camera_size, self.bundle.manifest.name, single=single
-        )
+        given = as_frames(frames)
+        size = given_size(given, self.frame) if self._tiled else self.camera_size
+        return fitting(given, self.frame, size, self.bundle.manifest.name, single=single)
 
     def _found(self, frames: Array) -> Any:
         """Of frames [N,...] in the bundle's own channel order."""
@@ -265,10 +272,15 @@ class Session:
 
     def _runs(self, frames: Array) -> tuple[Outputs, float]:
         """Outputs and device milliseconds of frames [N,...] in the bundle's own channel order."""
+        if self._tiled:
+            return self._tiled.timed(frames)
         return self._run(frames) if len(frames) == self.batch else self._split(frames)
 
+    def _tiles(self, given: Array) -> Outputs:
+        return self._run(given)[0]
+
     def _run(self, frames: Array) -> tuple[Outputs, float]:
-        """One run of the engine on exactly `batch` frames."""
+        """One run of the engine, on frames or tiles in exactly its batch."""
         if os.getpid() != self._process:
             raise InputError(
                 f"the session of '{self.bundle.manifest.name}' was opened before this process was forked: "
@@ -316,7 +328,7 @@ class Session:
                 yield array[None]
                 continue
             if count == 0:
-                group = np.empty(self._shape, self.frame.dtype)
+                group = np.empty((self.batch, *array.shape), array.dtype)
             copy_frames(array, group[count], positions=self._positions)
             count += 1
             if count == self.batch:
@@ -356,12 +368,12 @@ def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineR
 def _require_recorded(engine: Engine, record: EngineRecord, bundle: Bundle) -> None:
     """Raise BundleError unless the open engine has the tensors of the manifest, and takes its frames."""
     path, frame = bundle.path, bundle.manifest.model.preprocess.frame
-    fitting = engine_inputs(frame, record.batch, record.camera_size)
+    fitting = engine_inputs(frame, record.batch, record.window)
     takes = [(info.dtype, info.shape) for info in record.inputs]
     if len(takes) != 1 or takes[0] not in fitting:
         raise BundleError(
             f"{path}: the manifest gives its engine the inputs {takes}",
-            expected=f"one {fitting[0][0]} {list(fitting[0][1])}: frames of its batch and camera size",
+            expected=f"one {fitting[0][0]} {list(fitting[0][1])}: its batch of frames or tiles",
             hint="build the engine again",
         )
     for found, said in zip((engine.inputs, engine.outputs), (record.inputs, record.outputs)):

@@ -18,6 +18,7 @@ from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.tiles import Tiles
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import RecipeError
@@ -53,7 +54,8 @@ class Context:
     Attributes:
         dataset: labelled images, or None when none were given.
         train, validation: names of the splits.
-        camera_size: (height, width) of the frames.
+        camera_size: (height, width) of the pictures that the network sees: frames, or their tiles.
+        tiles: how frames of `frame_size` are cut; None: they are not.
         work: folder for checkpoints that survive a kill; the runner empties it after the step.
         cache: folder for timing caches.
         trusted: the network that the user named, whose code may run.
@@ -69,10 +71,25 @@ class Context:
     train: str = "train"
     validation: str = "val"
     limit: int = 0
+    tiles: Tiles | None = None
+    frame_size: Size | None = None
     trusted: ModelChoice | None = None
     device: Device = LOCAL
     stopwatch: Stopwatch | None = None
     progress: Progress = silent
+
+    def seen(self, split: Split, *, few: bool = False) -> Split:
+        """The images as the network sees them, with labels to match: of the size of the camera, or tiles.
+
+        Args:
+            few: of many tiles only some of each image, where an answer does not need all of them.
+        """
+        from edgeseg.datasets.pictures import seen_by
+        from edgeseg.datasets.tiles import tiles_of
+
+        if self.tiles is None or self.frame_size is None:
+            return seen_by(split, self.camera_size)
+        return tiles_of(split, self.tiles, self.frame_size, few=few)
 
     def outlook(self, parent: Bundle) -> Outlook:
         """What a step on `parent` finds."""

@@ -130,6 +130,7 @@ def make_plan(work: Work, images: Split) -> tuple[Calibrated, PlannedPrecision]:
         )
     if settings.plan.zoomed_crops:
         images, told = with_zoomed_crops(images), f"{told}, each with an enlarged part"
+    images = work.context.seen(images, few=True)
     held_out = HeldOut(
         work.plain,
         work.spec,

@@ -84,7 +84,8 @@ def prove_file(bundle: Bundle) -> tuple[Check, ...]:
 def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check | None:
     from edgeseg.graph.golden import outputs_of
 
-    found, record = agreement(partial(outputs_of, model), bundle, computed), bundle.engine
+    record, run = bundle.engine, partial(outputs_of, model, bundle.manifest.model)
+    found = agreement(run, bundle, computed)
     if found is None:
         return None
     if not found.passed:

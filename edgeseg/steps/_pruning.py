@@ -204,8 +204,8 @@ class Pruning:
 
 def _splits(settings: Settings, context: Context) -> tuple[Split, Split]:
     """The frames to learn from, and those that choose the weights."""
-    from edgeseg.datasets.pictures import seen_by
 
     assert context.dataset is not None
     images = context.dataset.split(context.train).limit(context.limit)
-    return seen_by(images, context.camera_size).hold_out(settings.held_out)
+    learnt, judged = images.hold_out(settings.held_out)
+    return context.seen(learnt), context.seen(judged)

@@ -82,7 +82,8 @@ class Build:
             target=str(target),
             graph=DEPLOY,
             batch=_batch(network),
-            camera_size=context.camera_size,
+            camera_size=context.frame_size or context.camera_size,
+            tiles=context.tiles,
             settings=checked_options(target, settings.options),
             float_fallback=fallback,
         )
@@ -144,8 +145,11 @@ def _write(
 
     target = Target.parse(settings.target)
     backend = context.device.backend(target)
-    grid, full_bits = (int8.scores, INT8_BITS) if int8 else (None, FULL_BITS)
-    deployment = Deployment(spec, context.camera_size, settings.confidence, grid)
+    full_bits = INT8_BITS if int8 else FULL_BITS
+    grid = int8.scores if int8 and not context.tiles else None
+    deployment = Deployment(
+        spec, context.camera_size, settings.confidence, grid, tiled=context.tiles is not None
+    )
 
     def maxima(shipped: ModelProto) -> dict[str, float]:
         context.progress(f"{target}: measuring activation ranges")
@@ -171,7 +175,7 @@ def _write(
         exact = golden_arrays(stored, plain, spec, frames, FULL_BITS, grid=grid)
         arrays["confident"], kept = exact["confident"], exact
     else:
-        kept = arrays if stored is deploy else outputs_of(stored, frames)
+        kept = arrays if stored is deploy else outputs_of(stored, spec, frames)
     outputs = [info.name for info in task_of(spec).outputs(spec, len(frames), context.camera_size)]
     right = {name: arrays.pop(PLAIN + name) for name in outputs}
     arrays |= {STORED + name: kept[name] for name in outputs}

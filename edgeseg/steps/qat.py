@@ -10,7 +10,6 @@ import msgspec
 from edgeseg.core.bundle import Bundle, Kind, Manifest, StepRecord
 from edgeseg.core.drafts import BundleDraft
 from edgeseg.core.versions import versions
-from edgeseg.datasets.pictures import seen_by
 from edgeseg.datasets.zoomed_crops import with_zoomed_crops
 from edgeseg.errors import BundleError, InputError, RecipeError
 from edgeseg.steps import Context, Outlook
@@ -129,7 +128,7 @@ def splits(settings: Settings, context: Context) -> tuple[Split, Split]:
     name = context.train if context.train in dataset.splits() or dataset.classes else dataset.splits()[0]
     images, held_out = dataset.split(name).limit(context.limit).hold_out(settings.held_out)
     held_out = with_zoomed_crops(held_out) if settings.zoomed_crops else held_out
-    return seen_by(images, context.camera_size), seen_by(held_out, context.camera_size)
+    return context.seen(images), context.seen(held_out)
 
 
 def train_graph(

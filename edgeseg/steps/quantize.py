@@ -54,7 +54,8 @@ class Quantize:
         plain = onnx.load(str(parent.file(parent.manifest.graph)))
         source = plain.graph.input[0]
         images = calibration_split(settings, context)
-        inputs = Inputs(images, spec, context.camera_size, name=source.name, batch=int(shape_of(source)[0]))
+        seen = context.seen(images, few=True)
+        inputs = Inputs(seen, spec, context.camera_size, name=source.name, batch=int(shape_of(source)[0]))
         work = Work(plain, inputs, spec, settings, context)
         planned = None
         if settings.plan:

@@ -94,18 +94,17 @@ def _held_out(settings: Settings, context: Context) -> Split:
     """The images at camera size. Raises DataError for a list that does not fit, or too few images."""
     from edgeseg.core.samples import require_disjoint
     from edgeseg.datasets.calibration import open_list
-    from edgeseg.datasets.pictures import seen_by
 
     dataset = context.dataset
     assert dataset is not None
     if not settings.list:
         _, images = dataset.split(context.train).limit(context.limit).hold_out(settings.held_out)
-        return seen_by(images, context.camera_size)
+        return context.seen(images, few=True)
     images = open_list(Path(settings.list), dataset, context.progress)
     if context.validation in dataset.splits():
         validation = dataset.split(context.validation).sample_list(context.progress)
         require_disjoint(images.sample_list(context.progress), validation)
-    return seen_by(images, context.camera_size)
+    return context.seen(images, few=True)
 
 
 def _placed(parent: Bundle, images: Split, context: Context) -> Iterator[tuple[Any, Array]]:

@@ -35,7 +35,6 @@ class Train:
         parse_loss(settings.loss, training_of(outlook.task)).require_teacher(there=False)
 
     def run(self, parent: Bundle, settings: TrainSettings, draft: BundleDraft, context: Context) -> Manifest:
-        from edgeseg.datasets.pictures import seen_by
         from edgeseg.models.load import open_network
         from edgeseg.training.loop import train
 
@@ -44,7 +43,7 @@ class Train:
         spec = parent.manifest.model
         module = open_network(parent, trusted=context.trusted)
         images, checked = (
-            seen_by(context.dataset.split(name).limit(context.limit), context.camera_size)
+            context.seen(context.dataset.split(name).limit(context.limit))
             for name in (context.train, context.validation)
         )
         result = train(module, images, checked, spec, settings, context.work, context.progress, resume=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from onnx import ModelProto
 
+from edgeseg.core.bundle import TensorInfo
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.preprocess import Placement
@@ -38,6 +39,19 @@ class GraphTask(Protocol):
 
         Raises:
             GraphError: the network has no outputs that the task can read.
+        """
+        ...
+
+    def write_tile(
+        self, write: Writer, plain: ModelProto, spec: ModelSpec, place: Placement
+    ) -> tuple[TensorInfo, ...]:
+        """The same of an engine for tiles, to what `RuntimeTask.merge` reads.
+
+        Args:
+            place: of a tile.
+
+        Returns:
+            The outputs of the graph.
         """
         ...
 

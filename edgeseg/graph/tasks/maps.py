@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from onnx import ModelProto, TensorProto
 
+from edgeseg.core.bundle import TensorInfo
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.preprocess import Placement, Size
 from edgeseg.errors import GraphError
@@ -13,7 +14,7 @@ from edgeseg.graph.cropping import crop
 from edgeseg.graph.editor import shape_of
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.graph.writer import Writer
-from edgeseg.runtime.tasks import CONFIDENCE, task_of
+from edgeseg.runtime.tasks import CONFIDENCE, SCORES, task_of
 
 
 class Scores(NamedTuple):
@@ -38,6 +39,24 @@ class Scores(NamedTuple):
     def at_frame(self, place: Placement) -> bool:
         """Whether they lie where the frame lies: they were cropped, or have the size of the input."""
         return self.cropped or self.size == place.input
+
+
+class MapTail:
+    def write_tile(
+        self, write: Writer, plain: ModelProto, spec: ModelSpec, place: Placement
+    ) -> tuple[TensorInfo, ...]:
+        """SCORES, float32 [N,C,h,w], at every pixel of a tile."""
+        scores = read_scores(write, plain, spec, place)
+        flat, size = flatten(write, scores, spec, place)
+        if size != place.frame:
+            raise GraphError(
+                f"the scores have {size[0]}x{size[1]} pixels, tiles {place.frame[0]}x{place.frame[1]}",
+                expected="upsample=scores, or tiles of the network's input size",
+            )
+        shape = (*scores.shape[:2], *size)
+        write.op("Reshape", "tile", [flat, write.integers("tile_shape", shape)])
+        write.nodes[-1].output[0] = SCORES
+        return (TensorInfo(SCORES, "float32", shape),)
 
 
 def read_scores(write: Writer, plain: ModelProto, spec: ModelSpec, place: Placement) -> Scores:

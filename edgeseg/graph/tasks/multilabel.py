@@ -9,7 +9,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.preprocess import Placement
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.tasks import GraphTask
-from edgeseg.graph.tasks.maps import finish, finish_confidence, flatten, read_scores
+from edgeseg.graph.tasks.maps import MapTail, finish, finish_confidence, flatten, read_scores
 from edgeseg.graph.writer import Writer
 from edgeseg.runtime.tasks import task_of
 from edgeseg.runtime.tasks.multilabel import BITS, bytes_of
@@ -17,7 +17,7 @@ from edgeseg.runtime.tasks.multilabel import BITS, bytes_of
 NAMES = ("multilabel",)
 
 
-class MultilabelTail:
+class MultilabelTail(MapTail):
     def write(
         self,
         write: Writer,

@@ -9,14 +9,14 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.preprocess import Placement
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.tasks import GraphTask
-from edgeseg.graph.tasks.maps import Scores, finish, finish_confidence, flatten, read_scores
+from edgeseg.graph.tasks.maps import MapTail, Scores, finish, finish_confidence, flatten, read_scores
 from edgeseg.graph.writer import Writer
 from edgeseg.runtime.tasks import task_of
 
 NAMES = ("semantic",)
 
 
-class SemanticTail:
+class SemanticTail(MapTail):
     def write(
         self,
         write: Writer,

@@ -7,7 +7,7 @@ engine computes them stands in `graph/tasks`, how right they are in `metrics/tas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Placement, Size
 from edgeseg.errors import EdgesegError, ModelError
+from edgeseg.runtime.tiles import Grid
 
 __all__ = ["TASKS", "Outputs", "Result", "RuntimeTask", "decided", "task_named", "task_of"]
 
@@ -25,6 +26,8 @@ TASKS = PluginFolder("edgeseg.runtime.tasks", "task", listing="edgeseg schema ta
 
 CONFIDENCE = "confidence"
 """Name of the output that bundles have where it is asked for."""
+SCORES = "tile_scores"
+"""Name of what maps of a tile are decided from, where the tiles of a frame are averaged before."""
 
 Outputs = dict[str, Array]
 """What an engine returns, by name: of N frames [N,...], all shapes fixed, or of one frame without the N."""
@@ -65,6 +68,13 @@ class RuntimeTask(Protocol):
         self, spec: ModelSpec, batch: int, camera: Size, *, confidence: bool = False
     ) -> tuple[TensorInfo, ...]:
         """Names, dtypes and shapes of the engine's outputs; CONFIDENCE last."""
+        ...
+
+    def merge(
+        self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, *, confidence: bool = False
+    ) -> Outputs:
+        """The outputs of a frame, [1,...], from those that an engine has for its tiles, in the order of
+        `grid`, which are read one by one."""
         ...
 
     def scores(self, network: Outputs, spec: ModelSpec) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from edgeseg.core.preprocess import Placement, Size
 from edgeseg.errors import ModelError
 from edgeseg.runtime.resize import bilinear_rows, nearest
 from edgeseg.runtime.strips import strips
-from edgeseg.runtime.tasks import CONFIDENCE, Outputs
+from edgeseg.runtime.tasks import CONFIDENCE, SCORES, Outputs
+from edgeseg.runtime.tiles import Grid
 
 Float = NDArray[np.float32]
 
@@ -68,6 +69,19 @@ class MapTask(ABC):
         """Float32 [N,H,W], on the same road to the camera as the decision."""
         parts = [self.sureness(part, spec) for part in self.placed(scores, spec, placement)]
         return nearest(np.concatenate(parts, axis=-2), placement.frame)
+
+    def merge(
+        self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, *, confidence: bool = False
+    ) -> Outputs:
+        """The engine gives SCORES, float32 [1,C,h,w] of a tile: they are averaged before the decision."""
+        infos = self.outputs(spec, 1, grid.frame, confidence=confidence)
+        whole = {info.name: np.empty(info.shape, info.dtype) for info in infos}
+        for start, scores in grid.blended(tile[SCORES] for tile in tiles):
+            rows = slice(start, start + scores.shape[2])
+            whole[self.output][:, rows] = self.finished(self.decide(scores, spec))
+            if confidence:
+                whole[CONFIDENCE][:, rows] = self.sureness(scores, spec)
+        return whole
 
     def finished(self, decided: Array) -> Array:
         """Decisions [N,...,H,W] as the output holds them."""
