@@ -54,11 +54,17 @@ def contract(bundle: Bundle) -> None:
     record, spec = bundle.engine, bundle.manifest.model
     height, width = record.camera_size
     pre, post = spec.preprocess, spec.postprocess
-    shape = ",".join(map(str, pre.frame.shape(record.batch, height, width)))
-    line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, resize {pre.resize}")
+    batch, tiles = 1 if record.tiles else record.batch, record.tiles
+    shape = ",".join(map(str, pre.frame.shape(batch, height, width)))
+    line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, {'any size' if tiles else f'resize {pre.resize}'}")
+    if tiles:
+        line(
+            f"     in tiles of {tiles.size[0]}x{tiles.size[1]}, {record.batch} at once, that share "
+            f"{tiles.overlap} pixels or more, {tiles.blend}"
+        )
     size, channels = spec.input_size, pre.frame.with_colors(pre.color).order
     line(f"net: {size[0]}x{size[1]} {channels}, mean {pre.mean}, std {pre.std}")
-    outputs = task_of(spec).outputs(spec, record.batch, record.camera_size)
+    outputs = task_of(spec).outputs(spec, batch, record.camera_size)
     told = ", ".join(f"{o.name} {o.dtype} {str(list(o.shape)).replace(' ', '')}" for o in outputs)
     line(f"out: {told}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")
 

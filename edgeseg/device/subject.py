@@ -20,6 +20,7 @@ from edgeseg.device.timing import Effort, collect, throughput
 from edgeseg.device.validity import environment_reasons, others_reasons, sample_reasons
 from edgeseg.runtime.check import golden_frames, self_check
 from edgeseg.runtime.session import Session
+from edgeseg.runtime.tiled import repeated
 
 
 class Surroundings:
@@ -115,7 +116,9 @@ class Subject:
                 **settings.as_text(),
                 "openings": str(len(openings)),
                 "blocks": str(len(taken)),
-                "device": "inference alone, input already written",
+                "device": "cutting, inference and joining of all tiles"
+                if session.bundle.engine.tiles
+                else "inference alone, input already written",
             },
             valid=not reasons,
             reasons=reasons,
@@ -171,4 +174,8 @@ def _hardware(bundle: Bundle, here: Environment) -> str:
 def _frame(bundle: Bundle, like: Array) -> Array:
     """One batch of golden frames, so that the timed content is real; black without them."""
     golden = golden_frames(bundle)
-    return like if golden is None else np.resize(golden.frames, like.shape)
+    if golden is None:
+        return like
+    return (
+        repeated(golden.frames, like.shape) if bundle.engine.tiles else np.resize(golden.frames, like.shape)
+    )

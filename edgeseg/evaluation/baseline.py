@@ -11,28 +11,39 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.tiles import Tiles
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.runtime.tasks import decided
+from edgeseg.runtime.tasks import SCORES, Outputs, decided, task_of
+from edgeseg.runtime.tiled import Tiled
 
 NAME = "torch-fp32"
 
 
 def torch_baseline(
-    bundle: Bundle, camera: Size, *, trusted: ModelChoice | None = None
+    bundle: Bundle, window: Size, *, tiles: Tiles | None = None, trusted: ModelChoice | None = None
 ) -> Callable[[Array], Any]:
-    """From `frames` uint8 [N,H,W,3] to what the task finds in them, by a bundle of kind `torch`."""
+    """From frames [N,...] to what the task finds in them, by a bundle of kind `torch`.
+
+    Args:
+        window: (height, width) of the frames, or of their `tiles`.
+    """
     import torch
 
     from edgeseg.models.load import open_network
 
     spec = bundle.manifest.model
     module = open_network(bundle, trusted=trusted).eval()
-    placement = spec.preprocess.place(camera, spec.input_size)
+    placement, task = spec.preprocess.place(window, spec.input_size), task_of(spec)
 
-    def run(frames: Array) -> Any:
+    def scores_of(frames: Array) -> Array:
         pixels = preprocess(frames, spec.preprocess, spec.input_size)
         with torch.inference_mode():
-            scores = module(torch.from_numpy(pixels)).numpy()
-        return decided(np.asarray(scores, dtype=np.float32), spec, placement)
+            return np.asarray(module(torch.from_numpy(pixels)).numpy(), dtype=np.float32)
 
-    return run
+    def tile(frames: Array) -> Outputs:
+        return {SCORES: np.concatenate(list(task.placed(scores_of(frames), spec, placement)), axis=2)}
+
+    if tiles is None:
+        return lambda frames: decided(scores_of(frames), spec, placement)
+    tiled = Tiled(tile, 1, tiles, spec)
+    return lambda frames: task.found(tiled(frames))

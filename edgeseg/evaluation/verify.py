@@ -184,12 +184,12 @@ def verify(
 
 
 def verify_call(
-    call: Call, spec: ModelSpec, camera_size: Size, split: Split, *, progress: Progress = silent
+    call: Call, spec: ModelSpec, camera_size: Size | None, split: Split, *, progress: Progress = silent
 ) -> float | None:
     """The metric (0-1) of any function from frames to results on a split; None if no pixel is labelled.
 
     Args:
-        call: frames [N,...] at `camera_size` to N results.
+        call: frames [N,...] at `camera_size` to N results; None: of any size.
         split: of images as the network's frames, see `framed`.
     """
     resizing = Resizing(unsure(call), spec, camera_size)

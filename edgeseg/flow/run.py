@@ -28,6 +28,7 @@ from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import check_images, outline
 from edgeseg.flow.results import Row, RunResult, judge
 from edgeseg.metrics.tasks import metric_of
+from edgeseg.runtime.tiled import repeated
 
 REPORT = "report.json"
 
@@ -115,14 +116,19 @@ class Prover:
     def baseline(self, source: Bundle, maker: Maker) -> Row:
         """PyTorch eager fp32 with NumPy pre- and post-processing, on the same samples and clock."""
         context = maker.context(source)
-        call = torch_baseline(source, context.camera_size, trusted=context.trusted)
+        call = torch_baseline(source, context.camera_size, tiles=context.tiles, trusted=context.trusted)
         score = measurement = None
         spec = source.manifest.model
         if self.data.dataset is not None and self.data.dataset.classes:
             split = split_of(self.data.dataset, self.plan.recipe.data)
-            score = verify_call(call, spec, context.camera_size, split, progress=self.progress)
+            score = verify_call(
+                call, spec, None if context.tiles else context.camera_size, split, progress=self.progress
+            )
         if self.plan.recipe.bench:
-            measurement = bench_call(call, context.frames.take(1), NAME, self.settings, self.progress)
+            frames = context.frames.take(1)
+            if context.frame_size:
+                frames = repeated(frames, spec.preprocess.frame.shape(1, *context.frame_size))
+            measurement = bench_call(call, frames, NAME, self.settings, self.progress)
         return Row(
             target=NAME,
             made="torch",

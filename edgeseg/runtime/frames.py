@@ -65,13 +65,13 @@ def frame_size(frames: Array, frame: Frame) -> tuple[int, int]:
     return size
 
 
-def given_size(frames: Array, frame: Frame) -> tuple[int, int]:
+def given_size(frames: Array, frame: Frame) -> tuple[int, int] | None:
     """(height, width) of the picture in [H,W,C] or [N,H,W,C], where any size is allowed. Of one channel, C
-    may be left out, but for a width of 1; (0, 0): no frames of this rank."""
+    may be left out, but for a width of 1. None: no frames of this rank."""
     rank = len(frame.shape(2, 2))
     if frame.layout == "packed" and frame.channels == 1 and frames.ndim in (2, 3) and frames.shape[-1] != 1:
         return frames.shape[-2], frames.shape[-1]
-    return frame.picture_size(frames.shape) if frames.ndim in (rank, rank + 1) else (0, 0)
+    return frame.picture_size(frames.shape) if frames.ndim in (rank, rank + 1) else None
 
 
 def fitting(frames: Array, frame: Frame, size: tuple[int, int], name: str, *, single: bool = False) -> Array:

@@ -263,8 +263,8 @@ class Session:
     def _checked(self, frames: Frames, *, single: bool = False) -> Array:
         """Raises InputError for others than those of the bundle."""
         given = as_frames(frames)
-        size = given_size(given, self.frame) if self._tiled else self.camera_size
-        return fitting(given, self.frame, size, self.bundle.manifest.name, single=single)
+        size = given_size(given, self.frame) if self._tiled else None
+        return fitting(given, self.frame, size or self.camera_size, self.bundle.manifest.name, single=single)
 
     def _found(self, frames: Array) -> Any:
         """Of frames [N,...] in the bundle's own channel order."""

@@ -68,3 +68,9 @@ class Tiled:
             outputs = self.run(given)
             for place in range(len(chosen)):
                 yield {name: array[place : place + 1] for name, array in outputs.items()}
+
+
+def repeated(tiles: Array, shape: tuple[int, ...]) -> Array:
+    """Frames of `shape` [1,H,...] that the first of some tiles fills again and again."""
+    rows, columns = (np.arange(side) for side in shape[1:3])
+    return tiles[:1].take(rows, axis=1, mode="wrap").take(columns, axis=2, mode="wrap")

@@ -1,0 +1,240 @@
+"""Frames larger than the network sees, through every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
+from edgeseg.core.tiles import Tiles
+from edgeseg.datasets import open_dataset
+from edgeseg.device.bench import bench
+from edgeseg.device.settings import BenchSettings
+from edgeseg.errors import DataError, InputError
+from edgeseg.evaluation.verify import verify
+from edgeseg.flow.make import export
+from edgeseg.flow.run import run
+from edgeseg.graph.reference import session
+from edgeseg.prediction.predict import predict
+from edgeseg.runtime import load
+from edgeseg.runtime.preprocess import preprocess
+
+TILE, FRAME, CLASSES = (64, 96), (150, 200), ("ground", "wall", "door")
+TILES = Tiles(size=TILE, overlap=24)
+QUICK = BenchSettings(min_runs=3, min_seconds=0.0)
+NET = """
+import torch
+from torch import nn
+
+def net(classes=3):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, classes, 1),
+    )
+"""
+
+
+def scene(random: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rectangles of three classes in colours of their own, with noise."""
+    label = np.zeros(size, np.uint8)
+    for number in (1, 2, 1, 2, 1, 2):
+        height, width = random.integers(20, 60, 2)
+        top, left = random.integers(0, size[0] - 20), random.integers(0, size[1] - 20)
+        label[top : top + height, left : left + width] = number
+    colours = np.array([[60, 120, 200], [130, 200, 60], [200, 60, 130]])
+    image = np.clip(colours[label] + random.normal(0, 12, (*size, 3)), 0, 255)
+    return image.astype(np.uint8), label
+
+
+def write_data(folder: Path) -> DataChoice:
+    random, classes = np.random.default_rng(0), "".join(f'[[classes]]\nname = "{name}"\n' for name in CLASSES)
+    folder.mkdir()
+    (folder / "dataset.toml").write_text('schema_version = 1\nencoding = "ids"\n' + classes)
+    for split, count in (("train", 8), ("val", 4)):
+        for number in range(count):
+            size = FRAME if number else (170, 230)
+            for kind, array in zip(("images", "masks"), scene(random, size)):
+                (folder / kind / split).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(folder / kind / split / f"{number:02d}.png")
+    return DataChoice(name="folders", root=str(folder))
+
+
+class Place:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = write_data(folder / "data")
+        (folder / "net.py").write_text(NET)
+
+    def recipe(
+        self, *targets: str, tiles: Tiles | None = TILES, set_: dict | None = None, **fields
+    ) -> Recipe:
+        model = ModelChoice(name=f"{self.folder / 'net.py'}:net", input_size=TILE, preprocess=set_ or {})
+        given = {"data": self.data, "camera_size": FRAME, **fields}
+        return Recipe(schema_version=1, name="tiles", model=model, targets=targets, tiles=tiles, **given)
+
+    def export(self, name: str, *targets: str, **fields) -> dict[str, Bundle]:
+        made = export(self.recipe(*targets, **fields), Path.cwd(), self.folder / name)
+        return {bundle.engine.target: bundle for bundle in made}
+
+    @property
+    def dataset(self):
+        return open_dataset("folders", self.data.root)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return Place(tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="module")
+def bundles(place):
+    return place.export("engines", "openvino-fp32", "ort-fp32", "rtx-fp16@sm86", confidence=True)
+
+
+def frames(count: int, size: tuple[int, int] = FRAME) -> np.ndarray:
+    return np.stack([scene(np.random.default_rng(seed), size)[0] for seed in range(count)])
+
+
+def blended(bundle: Bundle, frame: np.ndarray) -> np.ndarray:
+    """Scores [C,H,W] of the plain network, averaged in one go."""
+    spec, plain = bundle.manifest.model, onnx.load(str(bundle.file(bundle.manifest.graph)))
+    opened, (name,) = session(plain, keep=True), [info.name for info in plain.graph.input]
+    profile = [np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / (side / 8)) ** 2) for side in TILE]
+    weight, total, sums = np.outer(*profile), np.zeros(FRAME), np.zeros((len(CLASSES), *FRAME))
+    for top in (0, 28, 57, 86):
+        for left in (0, 52, 104):
+            rows, columns = slice(top, top + TILE[0]), slice(left, left + TILE[1])
+            pixels = preprocess(frame[None, rows, columns], spec.preprocess, spec.input_size)
+            sums[:, rows, columns] += weight * opened.run(None, {name: pixels})[0][0]
+            total[rows, columns] += weight
+    return sums / total
+
+
+@pytest.mark.parametrize("target", ["openvino-fp32", "ort-fp32"])
+def test_the_class_is_that_of_the_averaged_scores(bundles, target):
+    frame = frames(1)[0]
+    with load(bundles[target].path) as opened:
+        found = opened.predict(frame)
+    exact = blended(bundles[target], frame)
+    best = np.sort(exact, axis=0)
+    clear = best[-1] - best[-2] > 1e-3
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(found.class_map[clear], exact.argmax(axis=0)[clear])
+    sure = np.exp(exact).max(axis=0) / np.exp(exact).sum(axis=0)
+    np.testing.assert_allclose(found.confidence, sure, atol=1e-3)
+
+
+@pytest.mark.parametrize("target", ["openvino-fp32", "ort-fp32"])
+def test_any_batch_of_tiles_gives_the_same(place, bundles, target):
+    shown = frames(2)
+    with load(bundles[target].path) as opened:
+        expected = opened(shown)
+    for batch in (2, 4, 5):
+        bundle = place.export(f"batch{batch}", target, batch=batch)[target]
+        with load(bundle.path, streams=2) as opened:
+            assert opened.batch == 1
+            np.testing.assert_array_equal(opened(shown), expected)
+            np.testing.assert_array_equal(list(opened.stream(shown)), expected)
+
+
+def test_a_frame_of_one_tile_gives_what_the_untiled_engine_gives(place, bundles):
+    shown = frames(3, TILE)
+    whole = place.export("whole", "openvino-fp32", tiles=None, camera_size=TILE, confidence=True)
+    with load(whole["openvino-fp32"].path) as untiled, load(bundles["openvino-fp32"].path) as tiled:
+        np.testing.assert_array_equal(tiled(shown), untiled(shown))
+        confidences = [opened.predict(shown).confidence for opened in (tiled, untiled)]
+    np.testing.assert_allclose(*confidences, atol=1e-5)
+
+
+def test_frames_of_any_size_from_one_tile_up(bundles):
+    with load(bundles["ort-fp32"].path) as opened:
+        for size in (TILE, (64, 97), (300, 96), (151, 333)):
+            assert opened(frames(1, size)).shape == (1, *size)
+        with pytest.raises(InputError, match="smaller than a tile of 64x96"):
+            opened(frames(1, (63, 200)))
+        with pytest.raises(InputError, match=r"float32 \[150, 200, 3\]"):
+            opened(frames(1)[0].astype(np.float32))
+
+
+def test_built_for_tensorrt_and_proved_in_onnxruntime(bundles):
+    bundle = bundles["rtx-fp16@sm86"]
+    assert bundle.engine.outputs[0].shape == (1, 3, *TILE) and bundle.engine.camera_size == FRAME
+    assert bundle.manifest.checks[-1].agreement > 0.99
+
+
+@pytest.mark.parametrize("frame", ["nv12", "rgb:uint16", "bayer_rggb"])
+def test_frames_of_other_cameras(place, frame):
+    made = place.export(
+        frame.replace(":", "-"), "openvino-fp32", set_={"frame": frame}, data=DataChoice(name="")
+    )
+    bundle = made["openvino-fp32"]
+    with load(bundle.path) as opened:
+        shape, dtype = opened.frame.shape(*FRAME), opened.frame.dtype
+        assert opened(np.random.default_rng(0).integers(0, 255, shape).astype(dtype)).shape == FRAME
+
+
+def test_verify_predict_and_bench_take_whole_images(place, bundles, tmp_path):
+    found = verify(bundles["openvino-fp32"].path, dataset=place.dataset)
+    assert found.frames == 4 and found.agreement.pixels == 1.0
+    assert not any("resized" in note for note in found.notes)
+    pictures = predict(
+        bundles["openvino-fp32"].path, Path(place.data.root) / "images" / "val", tmp_path / "out"
+    )
+    with Image.open(tmp_path / "out" / pictures.results[0].mask) as mask:
+        assert mask.size == (230, 170)
+    measured = bench(bundles["ort-fp32"].path, QUICK)
+    assert measured.settings["device"].endswith("all tiles") and measured.batch == 1
+
+
+def test_train_prune_quantize_and_run(place):
+    training = {"steps": 60, "batch": 4, "lr": 1e-2, "validate_every": 60}
+    steps = (
+        StepChoice(use="train", settings=training),
+        StepChoice(use="prune", settings={"keep": 0.8, "finetune": {"steps": 10, "batch": 4}}),
+        StepChoice(use="export"),
+        StepChoice(use="quantize", settings={"plan": {"blocks": 2}, "images": 4}),
+    )
+    found = run(
+        place.recipe("openvino-int8", "ort-fp32", steps=steps),
+        Path.cwd(),
+        place.folder / "run",
+        settings=QUICK,
+    )
+    rows = {row.target: row for row in found.rows}
+    assert rows["openvino-int8"].score > 0.85 and rows["ort-fp32"].score > 0.85
+    assert Bundle.open(rows["openvino-int8"].bundle).engine.tiles == TILES
+
+
+def test_pytorch_takes_the_same_tiles(place):
+    found = run(place.recipe("ort-fp32"), Path.cwd(), place.folder / "beside", settings=QUICK)
+    torch, engine = found.rows
+    assert torch.target == "torch-fp32" and torch.score == pytest.approx(engine.score, abs=1e-3)
+
+
+def test_images_smaller_than_a_tile_are_refused(place, tmp_path):
+    data = write_data(tmp_path / "small")
+    Image.fromarray(scene(np.random.default_rng(0), (60, 200))[0]).save(
+        tmp_path / "small/images/train/03.png"
+    )
+    Image.fromarray(np.zeros((60, 200), np.uint8)).save(tmp_path / "small/masks/train/03.png")
+    with pytest.raises(DataError, match=r"60x200 pixels .*"):
+        export(place.recipe("openvino-int8", data=data), Path.cwd(), tmp_path / "out")
+    with pytest.raises(InputError, match="a frame of 40x40"):
+        export(place.recipe("openvino-fp32", camera_size=(40, 40)), Path.cwd(), tmp_path / "out")
+
+
+def test_labels_decided_below_the_size_of_a_tile_are_refused(place, tmp_path):
+    tiles, choice = Tiles(size=(128, 192)), place.recipe("ort-fp32")
+    model = msgspec.structs.replace(
+        choice.model, postprocess={"upsample": "labels"}, preprocess={"resize": "stretch"}
+    )
+    with pytest.raises(InputError, match="upsample is labels"):
+        export(msgspec.structs.replace(choice, tiles=tiles, model=model), Path.cwd(), tmp_path / "out")
