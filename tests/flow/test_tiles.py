@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -74,9 +77,11 @@ class Place:
         (folder / "net.py").write_text(NET)
 
     def recipe(
-        self, *targets: str, tiles: Tiles | None = TILES, set_: dict | None = None, **fields
+        self, *targets: str, tiles: Tiles | None = TILES, set_: dict | None = None, input_size=TILE, **fields
     ) -> Recipe:
-        model = ModelChoice(name=f"{self.folder / 'net.py'}:net", input_size=TILE, preprocess=set_ or {})
+        model = ModelChoice(
+            name=f"{self.folder / 'net.py'}:net", input_size=input_size, preprocess=set_ or {}
+        )
         given = {"data": self.data, "camera_size": FRAME, **fields}
         return Recipe(schema_version=1, name="tiles", model=model, targets=targets, tiles=tiles, **given)
 
@@ -217,6 +222,34 @@ def test_pytorch_takes_the_same_tiles(place):
     found = run(place.recipe("ort-fp32"), Path.cwd(), place.folder / "beside", settings=QUICK)
     torch, engine = found.rows
     assert torch.target == "torch-fp32" and torch.score == pytest.approx(engine.score, abs=1e-3)
+
+
+ONE_FRAME = """
+import hashlib, json, sys
+from pathlib import Path
+import numpy as np
+from edgeseg.runtime import load
+
+frame = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8)
+with load(sys.argv[1]) as session:
+    found = session(frame)
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+digest, kinds = hashlib.sha256(found.tobytes()).hexdigest(), len(np.unique(found))
+print(json.dumps([int(peak.split()[1]) * 1024 / 1e6, digest, kinds, found.shape]))
+"""
+
+
+def test_a_large_frame_fits_into_a_gigabyte_whatever_the_batch(place):
+    digests = set()
+    for batch in (1, 2, 4):
+        fields = {"tiles": Tiles(size=(512, 512)), "camera_size": (3000, 4000), "data": DataChoice(name="")}
+        made = place.export(f"large{batch}", "openvino-fp32", batch=batch, input_size=(512, 512), **fields)
+        command = [sys.executable, "-c", ONE_FRAME, str(made["openvino-fp32"].path)]
+        told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        megabytes, digest, kinds, shape = told
+        assert megabytes < 1000 and kinds == 3 and shape == [3000, 4000]
+        digests.add(digest)
+    assert len(digests) == 1
 
 
 def test_images_smaller_than_a_tile_are_refused(place, tmp_path):
