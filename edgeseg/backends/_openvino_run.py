@@ -129,7 +129,7 @@ class OpenVinoRequest:
         return elapsed
 
     def read(self) -> dict[str, Array]:
-        return {name: array.copy() for name, array in self._outputs.items()}
+        return dict(self._outputs)
 
 
 def _config(target: Target, on_cpu: bool, settings: OpenSettings) -> dict[str, Any]:

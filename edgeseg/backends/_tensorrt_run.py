@@ -184,7 +184,7 @@ class TensorRtRequest:
         for name in names:
             self._buffers[name].download(self._stream)
         self._stream.synchronize()
-        return {name: self._buffers[name].host.copy() for name in names}
+        return {name: self._buffers[name].host for name in names}
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(self._stream.handle):

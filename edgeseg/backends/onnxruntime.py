@@ -205,7 +205,7 @@ class OrtRequest:
         return (time.perf_counter() - start) * 1e3
 
     def read(self) -> dict[str, Array]:
-        return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
+        return {name: value.numpy() for name, value in self._outputs.items()}
 
 
 def read_profile(data: bytes) -> tuple[Layer, ...]:

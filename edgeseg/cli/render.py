@@ -54,7 +54,7 @@ def contract(bundle: Bundle) -> None:
     record, spec = bundle.engine, bundle.manifest.model
     height, width = record.camera_size
     pre, post = spec.preprocess, spec.postprocess
-    batch, tiles = 1 if record.tiles else record.batch, record.tiles
+    batch, tiles = record.frames_at_once, record.tiles
     shape = ",".join(map(str, pre.frame.shape(batch, height, width)))
     line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, {'any size' if tiles else f'resize {pre.resize}'}")
     if tiles:

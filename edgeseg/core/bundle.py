@@ -104,6 +104,11 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.tiles.size if self.tiles else self.camera_size
 
     @property
+    def frames_at_once(self) -> int:
+        """Frames that share a run of the engine."""
+        return 1 if self.tiles else self.batch
+
+    @property
     def fixed_size(self) -> Size | None:
         """(height, width) that frames must have; None: any that tiles are cut of."""
         return None if self.tiles else self.camera_size

@@ -123,7 +123,7 @@ class Request(Protocol):
         ...
 
     def read(self) -> dict[str, Array]:
-        """Copy the outputs of the last run into new arrays."""
+        """The outputs of the last run, where they lie on the host: the next run overwrites them."""
         ...
 
 
@@ -253,6 +253,11 @@ class Stopwatch(Protocol):
 
 Backends = Callable[[Target], Backend]
 """The engine of a target: of this machine, or of another device."""
+
+
+def own(outputs: Tensors) -> dict[str, Array]:
+    """What a request read, in arrays of the caller."""
+    return {name: array.copy() for name, array in outputs.items()}
 
 
 def as_inputs(inputs: Tensors, infos: tuple[TensorInfo, ...]) -> Iterator[tuple[str, Array]]:

@@ -18,7 +18,7 @@ from edgeseg.runtime.session import Session
 from edgeseg.runtime.tasks import Outputs
 
 PART = 16
-"""Frames that are in memory together."""
+"""Frames that are in memory together, where they are no larger than the network sees."""
 
 
 class DeviceScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ def read_array(file: Path, shape: tuple[int | None, ...], dtype: str = "uint8") 
 
 def _outputs(session: Session, frames: Array, progress: Progress) -> Iterator[tuple[int, Outputs]]:
     """The place of the first frame of each part, and what the engine returns for it."""
-    count = max(PART, session.batch)
+    count = 1 if session.bundle.engine.tiles else max(PART, session.batch)
     for start in range(0, len(frames), count):
         progress("running the engine", start, len(frames))
         yield start, session.outputs(np.ascontiguousarray(frames[start : start + count]))

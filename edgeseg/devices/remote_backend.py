@@ -129,4 +129,4 @@ class RemoteRequest:
         return milliseconds
 
     def read(self) -> dict[str, Array]:
-        return {name: array.copy() for name, array in self._outputs.items()}
+        return dict(self._outputs)

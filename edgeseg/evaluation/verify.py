@@ -168,7 +168,7 @@ def verify(
                 bundle, reference, threads, stack, reference_device or device, confidence=confidence
             ),
             spec=spec,
-            batch=record.batch,
+            batch=record.frames_at_once,
             samples=samples,
             labelled=labelled,
             tags=tagged,

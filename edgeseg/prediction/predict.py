@@ -85,7 +85,7 @@ def predict(
     with _appearing(output) as folder, load(bundle_path, threads=threads, cache=engine_cache()) as session:
         spec, record = session.spec, session.bundle.engine
         resizing = Resizing(unsure(session), spec, record.fixed_size)
-        job = _Job(resizing, spec, record.batch, folder, alpha, progress)
+        job = _Job(resizing, spec, record.frames_at_once, folder, alpha, progress)
         results: tuple[Predicted, ...]
         notes: tuple[str, ...] = ()
         if files is None:

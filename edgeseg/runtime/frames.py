@@ -42,8 +42,10 @@ def given_frame(frame: Frame, color: str | None) -> Frame:
 def as_frames(given: object) -> NDArray[Any]:
     """What a caller gives as frames, as an array. Raises InputError for what no array can be made of."""
     try:
+        if hasattr(given, "__dlpack__") and not hasattr(given, "__array__"):
+            return np.from_dlpack(given)
         return np.asarray(given)
-    except (ValueError, TypeError) as fault:
+    except (ValueError, TypeError, BufferError, RuntimeError) as fault:
         raise InputError(
             f"the frames are a {type(given).__name__} that is no array: {fault}",
             expected="an array [H,W,C] or [N,H,W,C]",

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from types import TracebackType
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from edgeseg.backends import backend_for
-from edgeseg.core.bounds import MOST_STREAMS, MOST_THREADS
-from edgeseg.core.bundle import Bundle, EngineRecord, TensorInfo
+from edgeseg.core.bundle import Bundle, TensorInfo
 from edgeseg.core.model_spec import ModelSpec
-from edgeseg.core.ports import Array, Backends, Engine, OpenSettings, Request
+from edgeseg.core.ports import Array, Backends, Engine, OpenSettings, Request, own
 from edgeseg.core.target import Target
-from edgeseg.errors import BundleError, EdgesegError, InputError
+from edgeseg.errors import EdgesegError, InputError
 from edgeseg.runtime import signature
 from edgeseg.runtime.check import self_check
 from edgeseg.runtime.engine_faults import engine_error, engine_of
@@ -28,12 +26,13 @@ from edgeseg.runtime.frames import (
     Frames,
     as_frames,
     copy_frames,
-    engine_inputs,
     fitting,
     for_engine,
     given_frame,
     given_size,
 )
+from edgeseg.runtime.recorded import engine_record, require_recorded
+from edgeseg.runtime.results import require_outputs
 from edgeseg.runtime.stream import in_order
 from edgeseg.runtime.tasks import Outputs, Result, task_of
 from edgeseg.runtime.tiled import Tiled
@@ -49,6 +48,7 @@ def load(
     check: bool = True,
     warm_up: int = 2,
     profile: bool = False,
+    copy: bool = True,
     require_signature: Path | str | None = None,
 ) -> Session:
     """Open an engine bundle.
@@ -67,18 +67,23 @@ def load(
         check: run the golden frames.
         warm_up: runs of each request before the session is handed out.
         profile: collect time per layer (slower).
+        copy: results are arrays of your own. False: those of calls with exactly `batch` frames lie in the
+            memory of the engine, until the next call or `close()`; of one stream only. What `stream` gives is
+            always copied.
         require_signature: public Ed25519 key (PEM) of who must have signed the bundle.
 
     Raises:
         BundleError: not an engine bundle, a file was changed, or the self-check or the signature failed.
         EngineMismatch: built for another device or engine version.
-        InputError: a `color` that is not known, or senseless settings.
+        InputError: a `color` that is not known, or senseless settings: several streams without `copy`.
         MissingDependency, MissingDevice: the engine cannot run here.
     """
     settings = OpenSettings(streams=streams, cache=cache, profile=profile)
     if require_signature is not None:
         signature.require_signature(Path(path), Path(require_signature))
-    return Session(Bundle.open(path), settings, color=color, threads=threads, check=check, warm_up=warm_up)
+    return Session(
+        Bundle.open(path), settings, color=color, threads=threads, check=check, warm_up=warm_up, copy=copy
+    )
 
 
 class Session:
@@ -86,8 +91,9 @@ class Session:
     `backends` of another device, the engine runs there.
 
     C-contiguous frames in exactly the engine's batch are handed on as they are: the request copies
-    them in once and the results out once. Any other number costs one more copy of the results, another
-    channel order one more copy of the frames. The arrays it returns are the caller's own.
+    them in once, and the results are copied out once, into new arrays or the caller's; with `copy=False` not
+    at all. Another channel order costs one more copy of the frames. Frames may be anything that NumPy or
+    DLPack takes as an array of this machine's memory, and the arrays that come back are open to DLPack.
 
     With an engine for tiles, frames of any size from one tile up are cut and joined here, each by itself.
 
@@ -107,10 +113,17 @@ class Session:
         threads: int | None = None,
         check: bool = True,
         warm_up: int = 2,
+        copy: bool = True,
         backends: Backends = backend_for,
     ) -> None:
+        if not copy and settings.streams > 1:
+            raise InputError(
+                f"copy is False with {settings.streams} streams",
+                expected="one stream: the next call may run where a result still lies",
+            )
+        self._copies = copy
         self.frame = given_frame(bundle.manifest.model.preprocess.frame, color)
-        record = _engine_record(bundle, threads, settings.streams)
+        record = engine_record(bundle, threads, settings.streams)
         self.bundle = bundle
         self.spec: ModelSpec = bundle.manifest.model
         self.task = task_of(self.spec)
@@ -118,7 +131,7 @@ class Session:
         with engine_of(bundle, "open"):
             self.engine: Engine = backends(self.target).open(bundle.file(record.entry), record, settings)
         try:
-            _require_recorded(self.engine, record, bundle)
+            require_recorded(self.engine, record, bundle)
             with engine_of(bundle, "start"):
                 self._prepare(settings.streams, check, warm_up)
         except BaseException:
@@ -129,7 +142,7 @@ class Session:
         self._input = self.engine.inputs[0]
         record = self.bundle.engine
         self._tiled = Tiled(self._tiles, record.batch, record.tiles, self.spec) if record.tiles else None
-        self._shape = self.frame.shape(1 if record.tiles else record.batch, *self.camera_size)
+        self._shape = self.frame.shape(record.frames_at_once, *self.camera_size)
         self._streams = streams
         self._process = os.getpid()
         self._closing = Lock()
@@ -165,29 +178,34 @@ class Session:
     def streams(self) -> int:
         return self._streams
 
-    def __call__(self, frames: Frames) -> Any:
+    def __call__(self, frames: Frames, *, to: Outputs | None = None) -> Any:
         """What the task finds in a frame [H,W,C], or in [N,H,W,C] with any N. Of one channel, C may be left
         out; for other layouts, arrays as `frame.shape` tells.
+
+        Args:
+            to: arrays of the caller that the results are written to, by the names of the engine's outputs, as
+                in `{"class_map": array}`; others are new.
 
         Returns:
             Of a semantic network the class ids [H,W] or [N,H,W], uint8 (int32 for more than 256 classes); of
             a multi-label one the bit masks, uint8 [H,W,B] or [N,H,W,B] with B = ceil(C/8).
 
         Raises:
-            InputError: frames of another size or dtype, the session is closed, or was opened before a fork.
+            InputError: frames of another size or dtype, arrays in `to` that do not fit, the session is
+                closed, or was opened before a fork.
         """
-        return self.task.found(self.outputs(frames))
+        return self.task.found(self.outputs(frames, to=to))
 
-    def predict(self, frames: Frames) -> Result:
+    def predict(self, frames: Frames, *, to: Outputs | None = None) -> Result:
         """Like a call, with the confidence where the bundle gives it: a `ClassMap`, a `BitMasks`, or what
         else the task has."""
-        return self.task.result(self.outputs(frames))
+        return self.task.result(self.outputs(frames, to=to))
 
-    def outputs(self, frames: Frames) -> Outputs:
+    def outputs(self, frames: Frames, *, to: Outputs | None = None) -> Outputs:
         """What the engine returns, by the names of its outputs."""
-        return self.timed(frames)[0]
+        return self.timed(frames, to=to)[0]
 
-    def timed(self, frames: Frames) -> tuple[Outputs, float]:
+    def timed(self, frames: Frames, *, to: Outputs | None = None) -> tuple[Outputs, float]:
         """Like `outputs`, with the device milliseconds of the runs it took; of an engine for tiles, with the
         milliseconds from the cutting of the frame to its result."""
         frames = self._checked(frames)
@@ -197,7 +215,10 @@ class Session:
             if self._swaps:
                 given = np.empty(frames.shape, frames.dtype)
                 copy_frames(frames, given, positions=self._positions)
-            outputs, elapsed = self._runs(given[None] if single else given)
+            shown = given[None] if single else given
+            if to is not None:
+                to = require_outputs(to, self._infos(shown), single=single)
+            outputs, elapsed = self._runs(shown, to, copy=self._copies)
         except MemoryError:
             raise InputError(
                 f"the memory is not enough for {list(frames.shape)} frames", hint="give fewer in one call"
@@ -270,17 +291,34 @@ class Session:
         """Of frames [N,...] in the bundle's own channel order."""
         return self.task.found(self._runs(frames)[0])
 
-    def _runs(self, frames: Array) -> tuple[Outputs, float]:
-        """Outputs and device milliseconds of frames [N,...] in the bundle's own channel order."""
-        if self._tiled:
-            return self._tiled.timed(frames)
-        return self._run(frames) if len(frames) == self.batch else self._split(frames)
+    def _infos(self, frames: Array) -> tuple[TensorInfo, ...]:
+        """Of the outputs of frames [N,...]."""
+        size, confidence = self.frame.picture_size(frames.shape), self.bundle.engine.returns_confidence
+        return self.task.outputs(self.spec, len(frames), size, confidence=confidence)
+
+    def _runs(self, frames: Array, to: Outputs | None = None, *, copy: bool = True) -> tuple[Outputs, float]:
+        """Outputs and device milliseconds of frames [N,...] in the bundle's own channel order.
+
+        Args:
+            to: where outputs are written, [N,...]; others are new.
+            copy: they may not lie in the memory of a request.
+        """
+        if not copy and to is None and not self._tiled and len(frames) == self.batch:
+            return self._run(frames, dict)
+        whole = {info.name: np.empty(info.shape, info.dtype) for info in self._infos(frames)}
+        whole |= to or {}
+        elapsed = self._tiled.fill(frames, whole) if self._tiled else self._split(frames, whole)
+        return whole, elapsed
 
     def _tiles(self, given: Array) -> Outputs:
-        return self._run(given)[0]
+        return self._run(given, own)[0]
 
-    def _run(self, frames: Array) -> tuple[Outputs, float]:
-        """One run of the engine, on frames or tiles in exactly its batch."""
+    def _run(self, frames: Array, read: Callable[[Outputs], Outputs]) -> tuple[Outputs, float]:
+        """One run of the engine, on frames or tiles in exactly its batch.
+
+        Args:
+            read: what is kept of the outputs before the request runs again.
+        """
         if os.getpid() != self._process:
             raise InputError(
                 f"the session of '{self.bundle.manifest.name}' was opened before this process was forked: "
@@ -297,7 +335,7 @@ class Session:
         try:
             request.write({self._input.name: for_engine(frames, self._input)})
             elapsed = request.execute()
-            return request.read(), elapsed
+            return read(request.read()), elapsed
         except (EdgesegError, MemoryError):
             raise
         except Exception as fault:  # exceptions of engines have no common base
@@ -305,18 +343,21 @@ class Session:
         finally:
             self._requests.put(request)
 
-    def _split(self, frames: Array) -> tuple[Outputs, float]:
-        """Runs of `batch` frames; the last one is filled up with black frames."""
-        count = len(frames)
-        result = {o.name: np.empty((count, *o.shape[1:]), o.dtype) for o in self.engine.outputs}
+    def _split(self, frames: Array, whole: Outputs) -> float:
+        """Runs of `batch` frames, the last one filled up with black frames, into `whole`. Returns device
+        milliseconds."""
         total = 0.0
-        for start in range(0, count, self.batch):
+        for start in range(0, len(frames), self.batch):
             part = frames[start : start + self.batch]
-            outputs, elapsed = self._run(part if len(part) == self.batch else _filled(part, self.batch))
-            total += elapsed
-            for name, array in result.items():
-                array[start : start + len(part)] = outputs[name][: len(part)]
-        return result, total
+            rows, count = slice(start, start + len(part)), len(part)
+
+            def kept(outputs: Outputs, rows: slice = rows, count: int = count) -> Outputs:
+                for name, array in whole.items():
+                    np.copyto(array[rows], outputs[name][:count])
+                return {}
+
+            total += self._run(part if count == self.batch else _filled(part, self.batch), kept)[1]
+        return total
 
     def _groups(self, frames: Iterable[Frames], copy: bool) -> Iterator[Frames]:
         """Batches [n,...] of consecutive frames, n = `batch` but for the last, in the bundle's order."""
@@ -336,57 +377,6 @@ class Session:
                 count = 0
         if count:
             yield group[:count]
-
-
-def _engine_record(bundle: Bundle, threads: int | None, streams: int) -> EngineRecord:
-    """The record to open, with other threads if asked. Raises BundleError for other kinds of bundle."""
-    kind = bundle.manifest.kind
-    if kind == "deferred":
-        raise BundleError(
-            f"{bundle.path} is a deferred bundle: its engine for {bundle.engine.target} is not built yet",
-            hint=f"on the device, run `edgeseg build {bundle.path}` "
-            f"or `python -m edgeseg.device build {bundle.path}`",
-        )
-    if kind != "engine":
-        raise BundleError(
-            f"{bundle.path} is a bundle of kind '{kind}', which holds no engine",
-            expected="a bundle of kind 'engine'",
-            hint="make one with `edgeseg export --target ...`",
-        )
-    if not 1 <= streams <= MOST_STREAMS or not 0 <= (threads or 0) <= MOST_THREADS:
-        raise InputError(
-            f"streams is {streams}, threads is {threads}",
-            expected=f"streams from 1 to {MOST_STREAMS}, threads from 0 to {MOST_THREADS}",
-        )
-    record = bundle.engine
-    if threads is None:
-        return record
-    target = msgspec.structs.replace(Target.parse(record.target), threads=threads)
-    return msgspec.structs.replace(record, target=str(target))
-
-
-def _require_recorded(engine: Engine, record: EngineRecord, bundle: Bundle) -> None:
-    """Raise BundleError unless the open engine has the tensors of the manifest, and takes its frames."""
-    path, frame = bundle.path, bundle.manifest.model.preprocess.frame
-    fitting = engine_inputs(frame, record.batch, record.window)
-    takes = [(info.dtype, info.shape) for info in record.inputs]
-    if len(takes) != 1 or takes[0] not in fitting:
-        raise BundleError(
-            f"{path}: the manifest gives its engine the inputs {takes}",
-            expected=f"one {fitting[0][0]} {list(fitting[0][1])}: its batch of frames or tiles",
-            hint="build the engine again",
-        )
-    for found, said in zip((engine.inputs, engine.outputs), (record.inputs, record.outputs)):
-        if sorted(found, key=str) != sorted(said, key=str):
-            raise BundleError(
-                f"{path}: the engine has {', '.join(map(_signature, found))}",
-                expected=f"{', '.join(map(_signature, said))}, as the manifest says",
-                hint="build the engine again",
-            )
-
-
-def _signature(info: TensorInfo) -> str:
-    return f"{info.name} {info.dtype} {list(info.shape)}"
 
 
 def _filled(frames: Array, batch: int) -> Array:

@@ -34,28 +34,30 @@ class Tiled:
     spec: ModelSpec
 
     def __call__(self, frames: Array) -> Outputs:
-        """The outputs of frames [N,...] of one size, in the bundle's own channel order.
+        """The outputs of frames [N,...] of one size. Raises as `fill`."""
+        size, task = frame_size(frames, self.spec.preprocess.frame), task_of(self.spec)
+        infos = task.outputs(self.spec, len(frames), size, confidence=self.tiles.confidence)
+        whole = {info.name: np.empty(info.shape, info.dtype) for info in infos}
+        self.fill(frames, whole)
+        return whole
+
+    def fill(self, frames: Array, whole: Outputs) -> float:
+        """Write the outputs of frames [N,...] of one size, in the bundle's own channel order, to arrays.
+
+        Returns:
+            The milliseconds that all of it took: tiles are cut and joined on the host.
 
         Raises:
             InputError: frames smaller than a tile, or of a size that their layout cannot have.
         """
-        frame = self.spec.preprocess.frame
+        frame, start = self.spec.preprocess.frame, time.perf_counter()
         size = frame_size(frames, frame)
         frame.require_size(size)
-        grid, task = Grid.of(size, self.tiles, multiples(frame.layout)), task_of(self.spec)
-        confidence = self.tiles.confidence
-        found = [task.merge(self._found(one, grid), self.spec, grid, confidence=confidence) for one in frames]
-        if len(found) == 1:
-            return found[0]
-        infos = task.outputs(self.spec, 0, size, confidence=confidence)
-        none = {info.name: np.empty(info.shape, info.dtype) for info in infos}
-        return {name: np.concatenate([array, *(one[name] for one in found)]) for name, array in none.items()}
-
-    def timed(self, frames: Array) -> tuple[Outputs, float]:
-        """With the milliseconds that all of it took: tiles are cut and joined on the host."""
-        start = time.perf_counter()
-        found = self(frames)
-        return found, (time.perf_counter() - start) * 1e3
+        grid = Grid.of(size, self.tiles, multiples(frame.layout))
+        for place, one in enumerate(frames):
+            into = {name: array[place : place + 1] for name, array in whole.items()}
+            task_of(self.spec).merge(self._found(one, grid), self.spec, grid, into)
+        return (time.perf_counter() - start) * 1e3
 
     def _found(self, one: Array, grid: Grid) -> Iterator[Outputs]:
         """What the engine gives for each tile of a frame, [1,...]."""

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, EngineRecord
-from edgeseg.core.ports import Array, Backends, BuildSettings, OpenSettings
+from edgeseg.core.ports import Array, Backends, BuildSettings, OpenSettings, own
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
@@ -109,7 +109,7 @@ def _in_engine(
             request = engine.request()
             request.write({engine.inputs[0].name: for_engine(frames, engine.inputs[0])})
             request.execute()
-            return request.read()
+            return own(request.read())
         finally:
             engine.close()
 

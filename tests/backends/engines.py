@@ -33,4 +33,4 @@ def run(engine: Engine, frames: np.ndarray) -> np.ndarray:
     request = engine.request()
     request.write({"frames": frames})
     assert request.execute() > 0
-    return request.read()["class_map"]
+    return request.read()["class_map"].copy()

@@ -47,7 +47,7 @@ def launch(tmp_path):
 def run(request, frames):
     request.write({"frames": frames})
     assert request.execute() == 2.5
-    return request.read()["class_map"]
+    return request.read()["class_map"].copy()
 
 
 def expected(frames):
@@ -99,7 +99,7 @@ def test_requests_are_apart(launch, frames):
     second.execute()
     assert np.array_equal(first.read()["class_map"], expected(frames))
     assert np.array_equal(second.read()["class_map"], expected(255 - frames))
-    kept = first.read()["class_map"]
+    kept = first.read()["class_map"].copy()
     run(first, 255 - frames)
     assert np.array_equal(kept, expected(frames))
 

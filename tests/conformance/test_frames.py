@@ -163,6 +163,17 @@ def test_stream(place, bundles):
             np.testing.assert_array_equal(session(images[0][..., 0]), expected[0])
 
 
+@pytest.mark.parametrize("target", ["openvino-fp32", "ort-fp32"])
+def test_without_copy_results_lie_in_the_engine(place, bundles, target):
+    first, second = place.images()[:2]
+    with load(bundles[target].path) as session, load(bundles[target].path, copy=False) as lent:
+        kept = lent(first)
+        np.testing.assert_array_equal(kept, session(first))
+        assert np.shares_memory(kept, lent(second))
+        np.testing.assert_array_equal(kept, session(second))
+        assert not np.shares_memory(session(first), session(second))
+
+
 def test_images_of_another_camera_are_refused(place, bundles, tmp_path):
     other = CAMERAS["five channels" if place.frame.channels < 5 else "RGB 16"]
     write_data(tmp_path / "other", other)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from edgeseg.backends import backend_for
 from edgeseg.core.bundle import Bundle, TensorInfo, sealed
@@ -42,6 +43,61 @@ def test_one_frame_in_a_larger_batch(make_bundle, frames):
 def test_confidence_is_none_when_the_bundle_has_none(make_bundle, frames):
     with load(make_bundle()) as session:
         assert session.predict(frames(1)[0]).confidence is None
+
+
+def test_results_go_to_arrays_of_the_caller(make_bundle, frames):
+    shown = frames(3, seed=5)
+    mine = {"class_map": np.zeros(shown.shape[:3], np.uint8)}
+    with load(make_bundle(batch=2, confidence=True)) as session:
+        found = session.predict(shown, to=mine)
+        assert session(shown[0], to={"class_map": mine["class_map"][1]}).base is not None
+    assert found.class_map is mine["class_map"] and found.confidence.shape == shown.shape[:3]
+    np.testing.assert_array_equal(mine["class_map"][[0, 2]], shown[[0, 2], ..., 0] % 4)
+    np.testing.assert_array_equal(mine["class_map"][1], shown[0, ..., 0] % 4)
+
+
+@pytest.mark.parametrize(
+    ("to", "message"),
+    [
+        ({"classes": np.zeros(1)}, "`to` names the output 'classes'\nexpected: one of class_map"),
+        ({"class_map": np.zeros((8, 12), np.int32)}, r"`to` has int32 \[8, 12\] .*\n.* uint8 \[8, 12\]"),
+        ({"class_map": np.zeros((1, 8, 12), np.uint8)}, r"`to` has uint8 \[1, 8, 12\]"),
+        ({"class_map": np.broadcast_to(np.uint8(0), (8, 12))}, "uint8 .*, read-only"),
+        ({"class_map": [[0]]}, "`to` has list for 'class_map'"),
+    ],
+)
+def test_arrays_that_results_do_not_fit_into_are_refused(make_bundle, frames, to, message):
+    with load(make_bundle()) as session, pytest.raises(InputError, match=message):
+        session(frames(1)[0], to=to)
+
+
+def test_without_copy_there_is_one_stream(make_bundle, frames):
+    first, second = frames(2)
+    with load(make_bundle(), copy=False) as session:
+        np.testing.assert_array_equal(session(first), first[..., 0] % 4)
+        found = list(session.stream([first, second]))
+    np.testing.assert_array_equal(found, np.stack([first, second])[..., 0] % 4)
+    with pytest.raises(InputError, match="copy is False with 2 streams"):
+        load(make_bundle(), copy=False, streams=2)
+
+
+def test_frames_and_results_pass_as_dlpack(make_bundle, frames):
+    class Dlpack:
+        """Memory that is open to nothing but DLPack."""
+
+        def __init__(self, array):
+            self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
+    frame = frames(1, seed=5)[0]
+    with load(make_bundle()) as session:
+        found = session(Dlpack(frame))
+        tensor = torch.from_dlpack(found)
+        np.testing.assert_array_equal(session(torch.from_numpy(frame)), found)
+        with pytest.raises(InputError, match="the frames are a Tensor that is no array"):
+            session(torch.empty(8, 12, 3, dtype=torch.uint8, device="meta"))
+    tensor[0, 0] = 77
+    assert found[0, 0] == 77
+    np.testing.assert_array_equal(found.ravel()[1:], (frame[..., 0] % 4).ravel()[1:])
 
 
 def test_results_are_not_overwritten_by_the_next_call(make_bundle, frames):

@@ -60,6 +60,13 @@ def averaged(grid: Grid, tiles: list[np.ndarray], blend: str) -> np.ndarray:
     return sums / total
 
 
+def merged(spec: ModelSpec, grid: Grid, tiles: list[np.ndarray], *, confidence: bool = False) -> dict:
+    infos = task_of(spec).outputs(spec, 1, grid.frame, confidence=confidence)
+    whole = {info.name: np.empty(info.shape, info.dtype) for info in infos}
+    task_of(spec).merge([{SCORES: tile} for tile in tiles], spec, grid, whole)
+    return whole
+
+
 @pytest.mark.parametrize(("frame", "tile", "overlap"), SIZES)
 @pytest.mark.parametrize("blend", ["gaussian", "flat"])
 def test_scores_are_averaged_over_the_whole_frame(frame, tile, overlap, blend):
@@ -90,7 +97,7 @@ def test_a_frame_of_one_tile_keeps_its_scores():
 def test_a_class_is_chosen_by_the_averaged_scores():
     grid, spec = grid_of((150, 233), (64, 96), 20), spec_of("semantic", 3)
     tiles = scores_of(grid, 3)
-    found = task_of(spec).merge([{SCORES: tile} for tile in tiles], spec, grid, confidence=True)
+    found = merged(spec, grid, tiles, confidence=True)
     exact = averaged(grid, tiles, "gaussian")
     best = np.sort(exact, axis=1)
     clear = best[:, -1] - best[:, -2] > 1e-5
@@ -102,7 +109,7 @@ def test_a_class_is_chosen_by_the_averaged_scores():
 def test_bits_are_set_where_averaged_scores_pass_their_threshold():
     grid, spec = grid_of((150, 233), (64, 96), 20), spec_of("multilabel", 11)
     tiles = scores_of(grid, 11)
-    (found,) = task_of(spec).merge([{SCORES: tile} for tile in tiles], spec, grid).values()
+    (found,) = merged(spec, grid, tiles).values()
     exact = averaged(grid, tiles, "gaussian")
     clear = (np.abs(exact) > 1e-5).all(axis=1)
     np.testing.assert_array_equal(found[clear], packed(np.moveaxis(exact > 0, 1, -1))[clear])

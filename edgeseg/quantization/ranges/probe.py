@@ -10,7 +10,7 @@ import onnx
 from onnx import ModelProto
 
 from edgeseg.core.bundle import EngineRecord
-from edgeseg.core.ports import Array, BuildSettings, OpenSettings
+from edgeseg.core.ports import Array, BuildSettings, OpenSettings, own
 from edgeseg.core.target import Target
 from edgeseg.core.whole import Scratch
 from edgeseg.device.build import make_engine
@@ -55,7 +55,7 @@ def _there(model: ModelProto, target: Target, device: Device) -> Probe:
     def probe(feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         request.write(feeds)
         request.execute()
-        return request.read()
+        return own(request.read())
 
     weakref.finalize(probe, engine.close)
     return probe

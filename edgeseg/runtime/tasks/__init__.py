@@ -70,11 +70,12 @@ class RuntimeTask(Protocol):
         """Names, dtypes and shapes of the engine's outputs; CONFIDENCE last."""
         ...
 
-    def merge(
-        self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, *, confidence: bool = False
-    ) -> Outputs:
-        """The outputs of a frame, [1,...], from those that an engine has for its tiles, in the order of
-        `grid`, which are read one by one."""
+    def merge(self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, whole: Outputs) -> None:
+        """Write the outputs of a frame to the arrays `whole`, [1,...], of which CONFIDENCE may be one.
+
+        Args:
+            tiles: what an engine for tiles has for each, in the order of `grid`; read one by one.
+        """
         ...
 
     def scores(self, network: Outputs, spec: ModelSpec) -> Any:

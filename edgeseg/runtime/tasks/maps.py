@@ -70,18 +70,13 @@ class MapTask(ABC):
         parts = [self.sureness(part, spec) for part in self.placed(scores, spec, placement)]
         return nearest(np.concatenate(parts, axis=-2), placement.frame)
 
-    def merge(
-        self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, *, confidence: bool = False
-    ) -> Outputs:
+    def merge(self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, whole: Outputs) -> None:
         """The engine gives SCORES, float32 [1,C,h,w] of a tile: they are averaged before the decision."""
-        infos = self.outputs(spec, 1, grid.frame, confidence=confidence)
-        whole = {info.name: np.empty(info.shape, info.dtype) for info in infos}
         for start, scores in grid.blended(tile[SCORES] for tile in tiles):
             rows = slice(start, start + scores.shape[2])
             whole[self.output][:, rows] = self.finished(self.decide(scores, spec))
-            if confidence:
+            if CONFIDENCE in whole:
                 whole[CONFIDENCE][:, rows] = self.sureness(scores, spec)
-        return whole
 
     def finished(self, decided: Array) -> Array:
         """Decisions [N,...,H,W] as the output holds them."""
