@@ -72,13 +72,13 @@ def test_arrays_that_results_do_not_fit_into_are_refused(make_bundle, frames, to
 
 
 def test_without_copy_there_is_one_stream(make_bundle, frames):
-    first, second = frames(2)
-    with load(make_bundle(), copy=False) as session:
+    (first, second), bundle = frames(2), make_bundle()
+    with load(bundle, copy=False) as session:
         np.testing.assert_array_equal(session(first), first[..., 0] % 4)
         found = list(session.stream([first, second]))
     np.testing.assert_array_equal(found, np.stack([first, second])[..., 0] % 4)
     with pytest.raises(InputError, match="copy is False with 2 streams"):
-        load(make_bundle(), copy=False, streams=2)
+        load(bundle, copy=False, streams=2)
 
 
 def test_frames_and_results_pass_as_dlpack(make_bundle, frames):
