@@ -74,6 +74,14 @@ def test_a_framed_split_is_identified_by_what_is_stored():
     assert framed_split(seen, Frame()).sample_list() == split.sample_list()
 
 
+def test_the_fingerprint_of_a_framed_split_tells_what_is_seen():
+    gray = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    split, repeated = split_of(gray), split_of(np.repeat(gray, 3, axis=2))
+    seen = framed_split(split, Frame())
+    assert seen.fingerprint() == framed_split(seen, Frame()).fingerprint() == repeated.fingerprint()
+    assert seen.fingerprint() != split.fingerprint()
+
+
 @pytest.mark.parametrize(
     "text", ["gray", "gray:uint16", "rgb:uint16:4095", "5", "r,g,b,depth:float32:10", "bgr"]
 )
