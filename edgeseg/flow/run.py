@@ -70,7 +70,9 @@ def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progre
     plan, recipe = maker.plan, maker.plan.recipe
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
-    prove = Prover(plan, maker.data, source.manifest.model, folder, settings, progress, maker.device, unpruned)
+    prove = Prover(
+        plan, maker.data, source.manifest.model, folder, settings, progress, maker.device, unpruned
+    )
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
         row = prove.engine(maker.engine(graph, target.target, folder / "bundles"))

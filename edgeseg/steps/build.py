@@ -149,7 +149,7 @@ def _write(
 
     def maxima(shipped: ModelProto) -> dict[str, float]:
         context.progress(f"{target}: measuring activation ranges")
-        return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES), spec.preprocess.frame.full)
+        return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES), spec.preprocess.frame)
 
     made = engine_graph(
         network, backend, rest, deployment, maxima=maxima, judged_on=partial(context.frames.take, 1)

@@ -139,7 +139,9 @@ def test_labels_whose_ignored_value_the_recipe_states_are_scored_once_and_alike(
     recipe = write_recipe(tmp_path)
     classes = tmp_path / "classes.toml"
     classes.write_text("ignore_index = 1\n" + (tmp_path / "lab" / "dataset.toml").read_text())
-    recipe = msgspec.structs.replace(recipe, model=msgspec.structs.replace(recipe.model, classes=str(classes)))
+    recipe = msgspec.structs.replace(
+        recipe, model=msgspec.structs.replace(recipe.model, classes=str(classes))
+    )
     first = run(recipe, tmp_path, tmp_path / "out")
     assert row(first, "ort-fp32").score == row(first, "torch-fp32").score
     monkeypatch.setattr(run_module, "verify", lambda *_, **__: pytest.fail("scored again"))
