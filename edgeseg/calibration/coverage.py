@@ -32,7 +32,8 @@ class ClassCoverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True):
-    """Images whose mean brightness (luma, 255 in full light) is from `low` up to, not including, `high`: shares of 1."""
+    """Images whose mean brightness (luma, 255 in full light) is from `low` up to, not including, `high`:
+    shares of 1."""
 
     low: int
     high: int

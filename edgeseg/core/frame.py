@@ -167,8 +167,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def light(self) -> list[int]:
-        """The channels that change with the light: colours, else gray, else all. What stands beside colours or
-        gray under another name, as depth, says something that a lamp does not change."""
+        """The channels that change with the light: colours, else gray, else all. What stands beside colours
+        or gray under another name, as depth, says something that a lamp does not change."""
         for light in (COLORS, ("gray",)):
             if found := [index for index, name in enumerate(self.names) if name in light]:
                 return found

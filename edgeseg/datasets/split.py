@@ -122,8 +122,8 @@ class Split:
         return repr((self.task, self.classes, self.ignore_index, *self.sequences))
 
     def fingerprint(self, progress: Progress = silent) -> str:
-        """sha256 over all pixels, as `image` gives them, and labels: another one where anything that is learnt
-        or scored differs."""
+        """sha256 over all pixels, as `image` gives them, and labels: another one where anything that is
+        learnt or scored differs."""
         found = Fingerprint(self.meaning)
         for index, identity in enumerate(self.ids):
             progress(f"reading {self.dataset}/{self.name}", index, len(self.ids))

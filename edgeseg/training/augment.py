@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from edgeseg.core.frame import COLORS, Frame
+from edgeseg.core.frame import Frame
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.training.settings import TrainSettings
@@ -72,8 +72,8 @@ def jitter(
 ) -> NDArray[np.float32]:
     """Random brightness, contrast and, of red, green and blue, saturation, each multiplied by 1 +- strength.
 
-    Only light is changed, see `Frame.light`. Integers stay in 0 to `frame.full`, as in a camera; floats have no such
-    ends, and may be below 0 or above `frame.full` before too.
+    Only light is changed, see `Frame.light`. Integers stay in 0 to `frame.full`, as in a camera; floats
+    have no such ends, and may be below 0 or above `frame.full` before too.
 
     Args:
         pixels: [H,W,C] in the channels of `frame`, red before green before blue.
