@@ -179,7 +179,8 @@ def _write(
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]
     shows = smallest_shown(network, spec, frames, right, stable, golden.min_agreement)
-    return msgspec.structs.replace(golden, compared=float(stable.mean()), moved=moved, shows=shows), made.kept
+    share = task_of(spec).share(stable, spec)
+    return msgspec.structs.replace(golden, compared=share, moved=moved, shows=shows), made.kept
 
 
 def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context) -> Manifest:
@@ -198,12 +199,13 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
         manifest,
         build=BuildStatus(state="built", opened=True),
         checks=(*manifest.checks, *prove_engine(bundle, rest, context.cache, context.device.backend)),
-        notes=(*manifest.notes, *_coverage_notes(manifest.golden)),
+        notes=(*manifest.notes, *_coverage_notes(manifest)),
     )
 
 
-def _coverage_notes(golden: Golden | None) -> tuple[str, ...]:
+def _coverage_notes(manifest: Manifest) -> tuple[str, ...]:
     """A warning where the check on open sees little."""
+    golden, decisions = manifest.golden, task_of(manifest.model).decisions
     if golden is None or (golden.shows is not None and golden.shows <= COARSE):
         return ()
     seen = (
@@ -212,7 +214,7 @@ def _coverage_notes(golden: Golden | None) -> tuple[str, ...]:
         else f"faults that move over {golden.shows:.0%} of the pixels"
     )
     return (
-        f"the self-check on open compares the {golden.compared:.0%} of the pixels whose class rounding "
+        f"the self-check on open compares the {golden.compared:.0%} of the {decisions} that rounding "
         f"cannot move, and would show {seen}; --data with frames of your camera makes it sharper",
     )
 
