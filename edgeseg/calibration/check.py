@@ -108,7 +108,7 @@ def check(
         held_out="" if held is None else f"{held.dataset}/{held.name}",
         held_out_images=0 if held is None else len(held),
         classes=class_coverage(chosen, held, progress),
-        brightness=brightness(chosen, held, progress),
+        brightness=brightness(*_seen(network, chosen, held), progress),
         duplicates=duplicates(samples),
         constant=tuple(chosen.ids[i] for i in range(len(chosen)) if is_constant(single(chosen, i))),
         overlap=tuple(pair for other in banned for pair in _overlap(samples, other)),
@@ -170,6 +170,13 @@ def advice(result: ListCheck) -> tuple[str, ...]:
     if result.contract is not None and not result.contract.labelled and not result.contract.fits:
         found.append(result.contract.verdict)
     return tuple(found)
+
+
+def _seen(network: Network | None, chosen: Split, held: Split | None) -> tuple[Split, Split | None]:
+    """As the frames of the network, where there is one: it knows what full light is."""
+    if network is None:
+        return chosen, held
+    return network.seen(chosen), None if held is None else network.seen(held)
 
 
 def _contract(network: Network, chosen: Split, progress: Progress) -> ContractTest:

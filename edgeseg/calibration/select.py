@@ -107,7 +107,8 @@ def select(
     hashed(source, progress)
     network = None
     if strategy == "k-centre":
-        camera = (int(source.image(0).shape[0]), int(source.image(0).shape[1]))
+        height, width = source.image(0).shape[:2]
+        camera = (int(height), int(width))
         network = open_network(bundle, model, data, camera, trust_file=trust_file, progress=progress)
     notes = () if banned else ("nothing says which images validate: name them with --not-in",)
     shares = shares_of(source, progress) if labelled(source) else None

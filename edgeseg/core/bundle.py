@@ -127,12 +127,12 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     The `.npz` file holds `frames` [N,H,W,C]; uint8 [N,H,W] `class_map` and `stored`, the same with
     weights as the engine's file stores them and without levels of int8 between the nodes; and as bool [N,H,W]
     the pixels that are compared: `confident` with `stored` when the bundle is made, `stable` with `class_map`
-    whenever it is opened.
+    whenever it is opened. Of classes that overlap these are `bit_masks`, and marks of bits like them.
 
     Attributes:
-        min_agreement: share of the stable pixels that must have the golden class.
+        min_agreement: share of the stable pixels (or bits) that must have the golden class.
         min_agreement_full: the same at full precision.
-        compared: share of all pixels that are stable.
+        compared: share of all pixels (or bits) that are stable.
         moved: share of the pixels of the images, without the test card, whose class rounding moves at full
             precision: much between levels of int8, next to none in float.
         shows: share of all pixels a fault has to move to be seen on open; None: none of those tried was seen.

@@ -165,6 +165,15 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Whether red, green and blue are among the channels."""
         return set(COLORS) <= set(self.names)
 
+    @property
+    def light(self) -> list[int]:
+        """The channels that change with the light: colours, else gray, else all. What stands beside colours
+        or gray under another name, as depth, says something that a lamp does not change."""
+        for light in (COLORS, ("gray",)):
+            if found := [index for index, name in enumerate(self.names) if name in light]:
+                return found
+        return list(range(self.channels))
+
     def with_colors(self, order: str) -> Frame:
         """The same channels, packed, those of the colours in the order `rgb` or `bgr`."""
         if not self.colored:

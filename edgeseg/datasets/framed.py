@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.frame import Frame, usual_order
+from edgeseg.core.preprocess import Size
 from edgeseg.datasets import Dataset
 from edgeseg.datasets.split import Pixels, Read, Split
 from edgeseg.errors import DataError
@@ -16,7 +17,7 @@ from edgeseg.errors import DataError
 LUMA = np.array([19595, 38470, 7471], np.int64)
 """Of red, green and blue, in units of 2^-16: ITU-R BT.601, as Pillow converts to grey."""
 LOOKED_AT = 8
-"""So many images, spread over a split, tell what its frames are."""
+"""So many images, spread over a split, tell whether its frames are grey."""
 
 
 def framed(dataset: Dataset, frame: Frame) -> Dataset:
@@ -144,13 +145,19 @@ def imitated(rgb: NDArray[np.uint8], frame: Frame) -> Pixels:
     return fine.astype(np.float32) if frame.dtype == "float32" else np.rint(fine).astype(frame.dtype)
 
 
-def frame_of(split: Split) -> Frame:
-    """What the images of a split are; of both grey and colours: colours."""
-    if split.frame is not None:
-        return split.frame
-    places = split.spread(min(LOOKED_AT, len(split)))
-    found = [frame_of_pixels(split.image(place)) for place in places]
-    return next((frame for frame in found if frame.order == "rgb"), found[0])
+def look(split: Split) -> tuple[Frame, Size]:
+    """What the images of a split are, and (height, width) of the first; of both grey and colours: colours.
+
+    Decodes as few images as tell it, each once: one of colours, up to LOOKED_AT of others.
+    """
+    first = split.image(0)
+    size = (int(first.shape[0]), int(first.shape[1]))
+    frame = split.frame or frame_of_pixels(first)
+    if split.frame or frame.order == "rgb":
+        return frame, size
+    places = split.spread(min(LOOKED_AT, len(split)))[1:]
+    others = (frame_of_pixels(split.image(place)) for place in places)
+    return next((other for other in others if other.order == "rgb"), frame), size
 
 
 def frame_of_pixels(pixels: NDArray[Any]) -> Frame:

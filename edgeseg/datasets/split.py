@@ -122,12 +122,14 @@ class Split:
         return repr((self.task, self.classes, self.ignore_index, *self.sequences))
 
     def fingerprint(self, progress: Progress = silent) -> str:
-        """sha256 over all pixels and labels: another one where anything that is learnt or scored differs."""
+        """sha256 over all pixels, as `image` gives them, and labels: another one where anything that is
+        learnt or scored differs."""
         found = Fingerprint(self.meaning)
         for index, identity in enumerate(self.ids):
             progress(f"reading {self.dataset}/{self.name}", index, len(self.ids))
             label = self.marks.content(self.label(index)) if self.classes else b""
-            found.add(identity, self._sample(identity).sha256, label)
+            seen = pixel_sha256(self.image(index)) if self.stored else self._sample(identity).sha256
+            found.add(identity, seen, label)
         return found.hexdigest()
 
     def sample_list(self, progress: Progress = silent) -> SampleList:

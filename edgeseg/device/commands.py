@@ -119,7 +119,8 @@ def _check(options: argparse.Namespace) -> int:
     said = f"{target}: opens and runs; the bundle has no golden frames to compare"
     checked = _Checked(_Checked.SCHEMA_VERSION, target, None, 0, None, notes)
     if result is not None:
-        said = f"{target}: {result.agreement:.3%} of {result.pixels} pixels agree (limit {result.limit:.2%})"
+        said = f"{target}: {result.agreement:.3%} of {result.pixels} {result.decisions} agree"
+        said += f" (limit {result.limit:.2%})"
         checked = msgspec.structs.replace(
             checked, agreement=result.agreement, pixels=result.pixels, limit=result.limit
         )

@@ -81,7 +81,7 @@ def _compared(bundle: Bundle, cache: Path | None, computed: Computed, backends: 
 
 
 def _wrong(name: str, found: Agreement, computed: Computed) -> WrongEngine:
-    share = f"{found.agreement:.2%} of {found.pixels} pixels"
+    share = f"{found.agreement:.2%} of {found.pixels} {found.decisions}"
     if found.agreement >= found.limit:
         fault = WrongEngine(
             "the engine computes something else than the network, and not by rounding alone: in float32, as "

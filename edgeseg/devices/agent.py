@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from edgeseg.device.race import EngineFile
 from edgeseg.device.store import PART_BYTES, Files
 from edgeseg.devices.connection import Command, Connection
 from edgeseg.errors import InputError
+
+MOST_FILES, MOST_BYTES = 10_000, 16 << 30
+"""Of what a device makes at once, such as an engine."""
 
 
 class Agent(Connection):
@@ -67,22 +71,39 @@ class Agent(Connection):
         return {file.relative_to(folder).as_posix(): entry for file, entry in found.items()}
 
     def fetch(self, files: Files, folder: Path) -> None:
-        """Write files of the device into a folder. Raises InputError when one does not come whole."""
-        for name, entry in files.items():
+        """Write files of the device into a folder.
+
+        Raises:
+            InputError: one does not come whole, is larger than the device said, or they are too many or too
+                large; before more is written than was announced, and is free.
+        """
+        for name in files:
             require_file_name(name, f"the device '{self.name}' made a file that")
+        self._require_room(files, folder)
+        for name, entry in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             digest, size = hashlib.sha256(), 0
             with (folder / name).open("wb") as stream:
                 while size < entry.size:
                     answer = self.ask(jobs.Get(file=entry, start=size))
                     part = b"".join(answer.parts)
-                    if not part:
+                    size += len(part)
+                    if not part or size > entry.size:
                         break
                     stream.write(part)
                     digest.update(part)
-                    size += len(part)
             if digest.hexdigest() != entry.sha256:
                 raise InputError(f"{name} did not come whole from the device '{self.name}'")
+
+    def _require_room(self, files: Files, folder: Path) -> None:
+        sizes = [entry.size for entry in files.values()]
+        most = min(MOST_BYTES, shutil.disk_usage(folder).free)
+        if len(sizes) > MOST_FILES or min(sizes, default=0) < 0 or sum(sizes) > most:
+            raise InputError(
+                f"the device '{self.name}' made {len(sizes)} file(s) of {sum(sizes):,} bytes",
+                expected=f"at most {MOST_FILES:,} files, of {most:,} bytes",
+                hint="make room on the disk, or look at the device",
+            )
 
     def _sha256(self, file: Path) -> str:
         about = file.stat()

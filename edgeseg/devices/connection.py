@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock, get_ident
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -19,12 +19,15 @@ from edgeseg.device import messages
 from edgeseg.device.jobs import Job
 from edgeseg.device.messages import Message
 from edgeseg.device.serve import Failure, Reply
+from edgeseg.devices.pipes import Tail
 from edgeseg.devices.zone import Zone
 from edgeseg.errors import EdgesegError, InputError, MissingDevice
 
 Command = Callable[[Sequence[str]], Sequence[str]]
 """How a program is started on the device: its arguments there, such as `["python3", "-c", ...]`, to a command
 here whose standard input and output are those of the program. It must end when the line is dead."""
+START_S = 60.0
+"""So long a device may be silent before its agent is there: a login, and the start of Python."""
 LEAVE_S = 15.0
 SAID = 600
 """Characters of what a device said last that an error shows."""
@@ -52,19 +55,18 @@ class Connection:
         self._gone = MissingDevice(f"the device '{name}' was closed")
         zone = Zone()
         arguments = command(zone.arguments(python))
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         pipe = subprocess.PIPE
         try:  # in a session of its own: a Ctrl-C of the terminal is for the host alone
             self._process = subprocess.Popen(
-                arguments, stdin=pipe, stdout=pipe, stderr=self._said, start_new_session=True
+                arguments, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
             )
         except OSError as fault:
-            self._said.close()
             raise MissingDevice(f"device '{name}': {fault}", hint="install what reaches it") from None
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._said = Tail(self._process.stderr, 4 * SAID)
         self._jobs, self._answers = self._process.stdin, self._process.stdout
         try:
-            zone.send(self._jobs, self._answers)
+            zone.send(self._jobs, self._answers, START_S)
         except (OSError, EOFError) as fault:
             raise self._lost(fault) from None
         except BaseException:
@@ -163,8 +165,9 @@ class Connection:
         """The error for an agent that is gone, with what it said last."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
-        self._said.seek(0)
-        said = " ".join(self._said.read().decode(errors="replace").split())[-SAID:]
+        said = " ".join(self._said.text(1.0).split())[-SAID:]
+        if isinstance(fault, TimeoutError):
+            said = f"{fault}; {said}" if said else ""
         self._gone = MissingDevice(
             f"the device '{self.name}' does not answer: {said or fault}",
             expected="Python 3.10 or newer there, with numpy and msgspec",
@@ -174,8 +177,9 @@ class Connection:
 
     def _end(self) -> None:
         self.closed = True
-        self._process.kill()
+        if self._process.poll() is None:  # with what it started: its session is its own
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for stream in (self._jobs, self._answers, self._said):
+        for stream in (self._jobs, self._answers):
             with suppress(OSError):
                 stream.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import edgeseg
+from edgeseg.devices.pipes import read_line, write_all
 
 PARTS = ("core", "backends", "runtime", "metrics", "device")
 """The device zone of `docs/architecture.md`, besides its two files at the top."""
@@ -57,12 +58,18 @@ class Zone:
         """The program that starts the agent on the device."""
         return python, "-c", START, self.digest, str(len(self.archive))
 
-    def send(self, jobs: IO[bytes], answers: IO[bytes]) -> None:
-        """Give the program what it needs. Raises EOFError, OSError when it is not what answers."""
-        answer = answers.readline(200)
+    def send(self, jobs: IO[bytes], answers: IO[bytes], seconds: float) -> None:
+        """Give the program what it needs.
+
+        Args:
+            seconds: so long it may be silent, or not take what it is sent.
+
+        Raises:
+            EOFError, OSError: it is not what answers, or nothing does.
+        """
+        answer = read_line(answers.fileno(), seconds)
         if answer == SEND:
-            jobs.write(self.archive)
-            jobs.flush()
+            write_all(jobs.fileno(), self.archive, seconds)
         elif answer != HAVE:
             raise EOFError(f"it said {answer!r}")
 

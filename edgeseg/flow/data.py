@@ -15,7 +15,7 @@ from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
 from edgeseg.core.tiles import Tiles
 from edgeseg.datasets.choice import pictures_of, split_of
-from edgeseg.datasets.framed import frame_of, framed, imitated
+from edgeseg.datasets.framed import framed, imitated, look
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.datasets.tiles import tiles_of
 from edgeseg.errors import DataError
@@ -73,9 +73,7 @@ def open_data(choice: DataChoice, model: ModelChoice) -> Data:
         classes = default_classes(model.classes)
     size = frame = None
     if dataset is not None:
-        pictures = pictures_of(dataset, choice)
-        height, width = pictures.image(0).shape[:2]
-        size, frame = (height, width), frame_of(pictures)
+        frame, size = look(pictures_of(dataset, choice))
     return Data(dataset=dataset, classes=classes, ignore_index=ignore, frame_size=size, frame=frame)
 
 

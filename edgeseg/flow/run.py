@@ -11,16 +11,18 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.documents import read_json, write_document
 from edgeseg.core.exclusive import alone
 from edgeseg.core.measurement import Measurement
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.plan import Plan
 from edgeseg.core.ports import Progress, silent
 from edgeseg.core.recipe import Budget, Recipe
 from edgeseg.core.verdict import Verdict, combine
-from edgeseg.datasets.choice import split_of
+from edgeseg.datasets.split import Split
 from edgeseg.device.bench import BenchSettings, bench_call
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import MissingDependency, MissingDevice
 from edgeseg.evaluation.baseline import NAME, torch_baseline
+from edgeseg.evaluation.labels import labelled_split
 from edgeseg.evaluation.verify import Verification, verify, verify_call
 from edgeseg.flow.beforehand import require_folder
 from edgeseg.flow.data import Data
@@ -69,7 +71,9 @@ def _run(maker: Maker, data: Data, folder: Path, settings: BenchSettings, progre
     plan, recipe = maker.plan, maker.plan.recipe
     source, graph = maker.source(), maker.graph()
     unpruned = maker.unpruned(folder / "reference")
-    prove = Prover(plan, maker.seen_by(source), folder, settings, progress, maker.device, unpruned)
+    prove = Prover(
+        plan, maker.data, source.manifest.model, folder, settings, progress, maker.device, unpruned
+    )
     rows = [prove.baseline(source, maker)] if source.manifest.kind == "torch" and not _trains(plan) else []
     for target in plan.targets:
         row = prove.engine(maker.engine(graph, target.target, folder / "bundles"))
@@ -92,6 +96,7 @@ class Prover:
     """Scores and times the engines of one plan.
 
     Args:
+        spec: the network they are made from: with which frames and labels all of them are scored.
         reference: the engine that accuracy is compared with; None: each bundle's own FP32 graph.
     """
 
@@ -99,6 +104,7 @@ class Prover:
         self,
         plan: Plan,
         data: Data,
+        spec: ModelSpec,
         folder: Path,
         settings: BenchSettings,
         progress: Progress,
@@ -107,6 +113,7 @@ class Prover:
     ) -> None:
         self.plan = plan
         self.data = data
+        self.spec = spec
         self.folder = folder
         self.device = device
         self.reference = reference
@@ -120,10 +127,8 @@ class Prover:
         score = measurement = None
         spec = source.manifest.model
         if self.data.dataset is not None and self.data.dataset.classes:
-            split = split_of(self.data.dataset, self.plan.recipe.data)
-            score = verify_call(
-                call, spec, None if context.tiles else context.camera_size, split, progress=self.progress
-            )
+            size = None if context.tiles else context.camera_size
+            score = verify_call(call, spec, size, self._labelled, progress=self.progress)
         if self.plan.recipe.bench:
             frames = context.frames.take(1)
             if context.frame_size:
@@ -190,12 +195,17 @@ class Prover:
         return result
 
     @cached_property
-    def _samples(self) -> tuple[str, int, str]:
-        """The frames to score, the limit on them, and what they hold."""
+    def _labelled(self) -> Split:
+        """What `verify` scores."""
         assert self.data.dataset is not None
         choice = self.plan.recipe.data
-        split = split_of(self.data.dataset, choice)
-        return f"{split.dataset}/{split.name}", choice.limit, split.fingerprint(self.progress)
+        return labelled_split(self.data.dataset, choice.validation, choice.limit, self.spec)
+
+    @cached_property
+    def _samples(self) -> tuple[str, int, str]:
+        """The frames to score, the limit on them, and what they hold."""
+        split, limit = self._labelled, self.plan.recipe.data.limit
+        return f"{split.dataset}/{split.name}", limit, split.fingerprint(self.progress)
 
     def _bench(self, bundle: Bundle) -> Measurement | None:
         if not self.plan.recipe.bench:

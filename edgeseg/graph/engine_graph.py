@@ -80,7 +80,7 @@ def engine_graph(
         network = REWRITES[name](network)
     shipped = deployment.around(network) if deployment else network
     frame = deployment.spec.preprocess.frame if deployment else Frame()
-    model, kept = typed(shipped, backend, rest, lambda: maxima(shipped), judged_on, frame.full)
+    model, kept = typed(shipped, backend, rest, frame, lambda: maxima(shipped), judged_on)
     if frame.dtype == "uint16" and not backend.graph.wide_frames:
         model = joined_bytes(model)
     return EngineGraph(model, shipped, kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def smallest_shown(
     spec: ModelSpec,
     frames: Array,
     right: Outputs,
-    compared: NDArray[np.bool_],
+    compared: NDArray[Any],
     limit: float,
 ) -> float | None:
     """The smallest share of pixels (or what else the task compares) that a fault moves when fewer than
@@ -41,7 +41,7 @@ def smallest_shown(
     Args:
         frames: as `spec.preprocess.frame` says; N is a multiple of the batch of `plain`.
         right: what `plain` decides for them, as `golden` gives it.
-        compared: bool, as `RuntimeTask.same` gives it.
+        compared: the marks of the decisions that are compared, as `RuntimeTask.compared` gives them.
 
     Returns:
         None where none of them moved a pixel that is compared.
@@ -53,17 +53,18 @@ def smallest_shown(
     place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
     unchanged = {name: np.ones_like(value) for name, value in signs.items()}
     task = task_of(spec)
-    moved = shown = 0
+    moved = pixels = shown = marked = 0
     for start in range(0, len(frames), batch):
         part = slice(start, start + batch)
         image = preprocess(frames[part], spec.preprocess, spec.input_size)
         before = {name: array[part] for name, array in right.items()}
         for name, value in signs.items():
             found = task.decode(wrong(image, {**unchanged, name: value}), spec, place)
-            differs = ~task.same(found, before)
-            moved += int(differs.sum())
-            shown += int((differs & compared[part]).sum())
-    return min(1.0, (1 - limit) * float(compared.mean()) * moved / shown) if shown else None
+            same = task.same(found, before)
+            equal, count = task.agreeing(found, before, compared[part])
+            moved, pixels = moved + int((~same).sum()), pixels + same.size
+            shown, marked = shown + count - equal, marked + count
+    return min(1.0, (1 - limit) * (moved / pixels) / (shown / marked)) if shown else None
 
 
 def _with_signs(plain: ModelProto) -> tuple[ModelProto, dict[str, Array]]:

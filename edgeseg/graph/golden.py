@@ -1,4 +1,4 @@
-"""Golden frames: what the network gives for a few frames, and the pixels whose class rounding cannot move."""
+"""Golden frames: what the network gives for a few frames, and the decisions that rounding cannot move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.core.tiles import Tiles
-from edgeseg.graph.margins import margins, margins_as, stable_pixels
+from edgeseg.graph.margins import margins, margins_as, stable_decisions
 from edgeseg.graph.reference import Scores, batch_of, output_of, run, session
 from edgeseg.graph.rounding import round_to, rounded
 from edgeseg.graph.wide_frames import as_input
@@ -55,9 +55,9 @@ def golden(
         grid: levels that the class decision of `deploy` reads.
 
     Returns:
-        `frames`; the outputs of `deploy` by name; bool [N,...] of what `RuntimeTask.same` compares, such as
-        pixels: `confident`, those that keep their class in `full_bits`, and `stable`, those of them that keep
-        it in `bits`; `moved` float32 [N]: the share of them in each frame whose class is another in
+        `frames`; the outputs of `deploy` by name; marks of decisions (`RuntimeTask.compared`): `confident`,
+        those that stay in `full_bits`, and `stable`, those of them that stay in `bits`; `moved` float32 [N]:
+        the share of the pixels of each frame (what `RuntimeTask.same` tells) of which anything is another in
         `full_bits`; behind the names that begin with PLAIN, what the task decides of the scores of `plain`.
     """
     kept = _beside_rounding(plain, spec, frames, bits, full_bits, grid.scale if grid else 0.0)
@@ -89,7 +89,7 @@ def _beside_rounding(
                 same = task.same(task.decode(scores, spec, place), right)
                 found["moved"] = (~same).reshape(len(same), -1).mean(axis=1, dtype=np.float32)
             other = margins_as(exact, task.placed(scores, spec, place), spec)
-            unmoved[count] = task.compared(stable_pixels(exact.apart, other, step), place)
+            unmoved[count] = task.compared(stable_decisions(exact.apart, other, step), place)
         found |= {"confident": unmoved[full_bits], "stable": unmoved[full_bits] & unmoved[bits]}
         for name, array in found.items():
             parts.setdefault(name, []).append(array)

@@ -1,4 +1,4 @@
-"""How far a class decision is from another one, and which pixels rounding leaves alone."""
+"""How far a class decision is from another one, and which decisions rounding leaves alone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edgeseg.core.ports import Array
 from edgeseg.runtime.tasks import task_of
 
 DEVIATIONS = 3.0
-"""A pixel is stable when its margin is more than this many times what rounding does to margins around it, and
-in the whole frame (root mean square)."""
+"""A decision is stable when its margin is more than this many times what rounding does to margins around it,
+and in the whole frame (root mean square)."""
 WINDOW = 9
 """Side in pixels of what lies around it."""
 
@@ -52,21 +52,20 @@ def margins_as(exact: Margins, scores: Iterable[Float], spec: ModelSpec) -> Floa
     return found
 
 
-def stable_pixels(exact: Float, found: Float, step: float = 0.0) -> NDArray[np.bool_]:
-    """bool [N,H,W]: the scores that decide lie further apart than DEVIATIONS
+def stable_decisions(exact: Float, found: Float, step: float = 0.0) -> NDArray[np.bool_]:
+    """bool [N,M,H,W]: the scores that decide lie further apart than DEVIATIONS
     times the noise of that distance.
 
     Args:
         exact, found: `Margins.apart` without and with rounding.
         step: distance of two scores that the decision still tells apart.
     """
-    count, channels, *size = exact.shape
-    stable = np.ones((count, *size), np.bool_)
-    for frame, channel in np.ndindex(count, channels):
+    stable = np.empty(exact.shape, np.bool_)
+    for frame, channel in np.ndindex(*exact.shape[:2]):
         apart = exact[frame, channel]
         moved = (found[frame, channel] - apart).astype(np.float64) ** 2
         noise = np.sqrt(np.maximum(_around(moved), moved.mean()))
-        stable[frame] &= np.abs(apart) > DEVIATIONS * noise + step
+        stable[frame, channel] = np.abs(apart) > DEVIATIONS * noise + step
     return stable
 
 

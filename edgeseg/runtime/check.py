@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,24 +34,25 @@ class GoldenFrames(NamedTuple):
         frames: [N,...] as the camera delivers them.
         expected: what the network gives for them, between its levels of int8 if it has such.
         stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
-        confident: bool, as `RuntimeTask.same` gives it, of maps [N,H,W]: pixels that keep their class in
-            float32 without levels, in any order of sums.
-        stable: pixels that keep it in the precision of the engine.
+        confident: marks of decisions, as `RuntimeTask.compared` gives them: those that stay in float32
+            without levels, in any order of sums.
+        stable: those that stay in the precision of the engine.
     """
 
     frames: Array
     expected: Outputs
     stored: Outputs
-    confident: NDArray[np.bool_]
-    stable: NDArray[np.bool_]
+    confident: NDArray[Any]
+    stable: NDArray[Any]
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
-        agreement: share of compared pixels whose class is the golden one; 1.0 if none was compared.
+        agreement: share of compared decisions that are the golden ones; 1.0 if none was compared.
         limit: the smallest share that passes.
-        pixels: how many were compared: those whose class rounding cannot move.
+        pixels: how many were compared: those that rounding cannot move. Of classes that overlap, bits.
+        decisions: which of the two.
         different: at full precision, share of all pixels of the images that have another class.
         most_different: the largest share that passes: what rounding moves, and half as many again.
     """
@@ -59,6 +60,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     agreement: float
     limit: float
     pixels: int
+    decisions: str = "pixels"
     different: float = 0.0
     most_different: float = 1.0
 
@@ -87,7 +89,7 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
     wanted |= {f"{part}{o.name}": (o.dtype, o.shape) for part in ("", STORED) for o in outputs}
     _require_arrays(file, held, wanted)
     expected, stored = ({o.name: held[part + o.name] for o in outputs} for part in ("", STORED))
-    masks = dict.fromkeys(("confident", "stable"), ("bool", task.same(expected, expected).shape))
+    masks = dict.fromkeys(("confident", "stable"), task.marks(expected))
     _require_arrays(file, held, {**wanted, **masks})
     if wrong := task.fault(expected, spec) or task.fault(stored, spec):
         raise BundleError(
@@ -124,25 +126,25 @@ def agreement(
     found = golden_frames(bundle)
     if golden is None or found is None:
         return None
-    compared = found.stable if computed in ("rounded", "levels") else found.confident
+    marks = found.stable if computed in ("rounded", "levels") else found.confident
     wanted = found.stored if computed == "stored" else found.expected
-    same = task_of(bundle.manifest.model).same(run(found.frames), wanted)
+    task, outputs = task_of(bundle.manifest.model), run(found.frames)
+    equal, marked = task.agreeing(outputs, wanted, marks)
+    result = Agreement(
+        agreement=equal / marked if marked else 1.0,
+        limit=golden.min_agreement,
+        pixels=marked,
+        decisions=task.decisions,
+    )
     if computed == "rounded":
-        return Agreement(
-            agreement=_share(same[compared]), limit=golden.min_agreement, pixels=int(compared.sum())
-        )
-    images = same[:-1]  # the last is a test card
-    return Agreement(
-        agreement=_share(same[compared]),
+        return result
+    images = task.same(outputs, wanted)[:-1]  # the last is a test card
+    return msgspec.structs.replace(
+        result,
         limit=golden.min_agreement_full,
-        pixels=int(compared.sum()),
-        different=1.0 - _share(images),
+        different=1.0 - float(images.mean()) if images.size else 0.0,
         most_different=max(LEAST_DIFFERENT, MOST_MOVED * golden.moved),
     )
-
-
-def _share(same: NDArray[np.bool_]) -> float:
-    return float(same.mean()) if same.size else 1.0
 
 
 def self_check(run: Callable[[Array], Outputs], bundle: Bundle) -> Agreement | None:
@@ -154,8 +156,8 @@ def self_check(run: Callable[[Array], Outputs], bundle: Bundle) -> Agreement | N
     result = agreement(run, bundle)
     if result is not None and not result.passed:
         raise BundleError(
-            f"{bundle.path} failed its self-check: {result.agreement:.2%} of {result.pixels} pixels agree "
-            "with those recorded at export",
+            f"{bundle.path} failed its self-check: {result.agreement:.2%} of {result.pixels} "
+            f"{result.decisions} agree with those recorded at export",
             expected=f"at least {result.limit:.2%}",
             hint="build the bundle again on this device; open it with check=False only to diagnose",
         )

@@ -91,7 +91,8 @@ def _file_check(bundle: Bundle, model: ModelProto, computed: Computed) -> Check 
     if not found.passed:
         raise WrongEngine(
             f"the graph written for {record.target} computes something else than the network: "
-            f"{found.agreement:.2%} of {found.pixels} pixels agree, and {found.different:.2%} of all differ",
+            f"{found.agreement:.2%} of {found.pixels} {found.decisions} agree, and {found.different:.2%} of "
+            "all pixels differ",
             expected=f"at least {found.limit:.2%}, and at most {found.most_different:.2%}",
             hint="build for another engine, and report this network",
         )

@@ -153,7 +153,7 @@ def _write(
 
     def maxima(shipped: ModelProto) -> dict[str, float]:
         context.progress(f"{target}: measuring activation ranges")
-        return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES), spec.preprocess.frame.full)
+        return frame_maxima(shipped, context.frames.take(MAXIMA_FRAMES), spec.preprocess.frame)
 
     made = engine_graph(
         network, backend, rest, deployment, maxima=maxima, judged_on=partial(context.frames.take, 1)
@@ -183,7 +183,8 @@ def _write(
     np.savez_compressed(draft.path / golden.file, **arrays)
     stable = arrays["stable"]
     shows = smallest_shown(network, spec, frames, right, stable, golden.min_agreement)
-    return msgspec.structs.replace(golden, compared=float(stable.mean()), moved=moved, shows=shows), made.kept
+    share = task_of(spec).share(stable, spec)
+    return msgspec.structs.replace(golden, compared=share, moved=moved, shows=shows), made.kept
 
 
 def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context) -> Manifest:
@@ -202,12 +203,13 @@ def _proven(manifest: Manifest, rest: str, draft: BundleDraft, context: Context)
         manifest,
         build=BuildStatus(state="built", opened=True),
         checks=(*manifest.checks, *prove_engine(bundle, rest, context.cache, context.device.backend)),
-        notes=(*manifest.notes, *_coverage_notes(manifest.golden)),
+        notes=(*manifest.notes, *_coverage_notes(manifest)),
     )
 
 
-def _coverage_notes(golden: Golden | None) -> tuple[str, ...]:
+def _coverage_notes(manifest: Manifest) -> tuple[str, ...]:
     """A warning where the check on open sees little."""
+    golden, decisions = manifest.golden, task_of(manifest.model).decisions
     if golden is None or (golden.shows is not None and golden.shows <= COARSE):
         return ()
     seen = (
@@ -216,7 +218,7 @@ def _coverage_notes(golden: Golden | None) -> tuple[str, ...]:
         else f"faults that move over {golden.shows:.0%} of the pixels"
     )
     return (
-        f"the self-check on open compares the {golden.compared:.0%} of the pixels whose class rounding "
+        f"the self-check on open compares the {golden.compared:.0%} of the {decisions} that rounding "
         f"cannot move, and would show {seen}; --data with frames of your camera makes it sharper",
     )
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from edgeseg.core.frame import COLORS, Frame
+from edgeseg.core.frame import Frame
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.training.settings import TrainSettings
@@ -72,8 +72,8 @@ def jitter(
 ) -> NDArray[np.float32]:
     """Random brightness, contrast and, of red, green and blue, saturation, each multiplied by 1 +- strength.
 
-    Only light is changed, see `lit`. Integers stay in 0 to `frame.full`, as in a camera; floats have no such
-    ends, and may be below 0 or above `frame.full` before too.
+    Only light is changed, see `Frame.light`. Integers stay in 0 to `frame.full`, as in a camera; floats
+    have no such ends, and may be below 0 or above `frame.full` before too.
 
     Args:
         pixels: [H,W,C] in the channels of `frame`, red before green before blue.
@@ -81,7 +81,7 @@ def jitter(
     if strength == 0.0:
         return pixels
     brightness, contrast, saturation = rng.uniform(1.0 - strength, 1.0 + strength, 3).astype(np.float32)
-    channels = lit(frame)
+    channels = frame.light
     light = pixels if len(channels) == frame.channels else pixels[..., channels]
     if frame.colored:
         grey = (light @ _LUMA)[..., None]
@@ -97,16 +97,6 @@ def jitter(
     result = pixels.copy()
     result[..., channels] = light
     return result
-
-
-def lit(frame: Frame) -> list[int]:
-    """The channels that change with the light: colours, else gray, else all. What stands beside colours or
-    gray under another name, as depth, says something that a lamp does not change."""
-    names = frame.names
-    for light in (COLORS, ("gray",)):
-        if found := [index for index, name in enumerate(names) if name in light]:
-            return found
-    return list(range(len(names)))
 
 
 def crop(

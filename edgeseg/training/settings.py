@@ -25,7 +25,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         flip: probability of a horizontal flip.
         scale: range of the random resize.
         color: strength of brightness, contrast and saturation jitter, 0 to 1; of channels that are light, see
-            `augment.lit`.
+            `Frame.light`.
         average: `ema`: exponential moving average of the weights with `ema_decay`; `swa`: plain
             average from `swa_start` (share of the steps) on (Izmailov et al. 2018, arXiv:1803.05407).
         precision: of forward and backward; weights stay float32.

@@ -9,16 +9,17 @@ from edgeseg.core.frame import Frame
 from edgeseg.datasets.framed import (
     as_frame,
     as_picture,
-    frame_of,
     frame_of_pixels,
     framed_split,
     imitated,
+    look,
     to_gray,
 )
 from edgeseg.datasets.images import unlabelled
 from edgeseg.datasets.pictures import resize_frame, seen_by, to_camera
 from edgeseg.errors import DataError
 
+GRAY = np.zeros((2, 3, 1), np.uint8)
 RED = np.full((2, 3, 3), (250, 10, 20), np.uint8)
 
 
@@ -58,11 +59,23 @@ def test_other_images_are_refused(pixels, frame, told):
 
 
 def test_images_tell_what_the_frames_are():
-    gray = np.zeros((2, 3, 1), np.uint8)
-    assert frame_of(split_of(gray, gray)) == Frame(order="gray")
-    assert frame_of(split_of(gray, RED, gray)) == Frame()
-    assert frame_of(split_of(np.zeros((2, 3, 4), np.float32))) == Frame(order="4", dtype="float32")
+    gray = GRAY
+    assert look(split_of(gray, gray)) == (Frame(order="gray"), (2, 3))
+    assert look(split_of(gray, RED, gray)) == (Frame(), (2, 3))
+    assert look(split_of(np.zeros((4, 3, 4), np.float32))) == (Frame(order="4", dtype="float32"), (4, 3))
     assert frame_of_pixels(gray.astype(np.uint16)).full == 65535
+
+
+@pytest.mark.parametrize(
+    ("images", "decoded"), [([GRAY] * 20, 8), ([RED] * 20, 1), ([GRAY, GRAY, RED], 3), ([GRAY], 1)]
+)
+def test_images_are_decoded_once_to_tell(images, decoded):
+    split, read = split_of(*images), []
+    counted = replace(split, read_image=lambda name: (read.append(name), split.read_image(name))[1])
+    look(counted)
+    assert len(read) == len(set(read)) == decoded
+    read.clear()
+    assert look(replace(counted, frame=Frame(order="gray")))[0] == Frame(order="gray") and len(read) == 1
 
 
 def test_a_framed_split_is_identified_by_what_is_stored():
@@ -72,6 +85,14 @@ def test_a_framed_split_is_identified_by_what_is_stored():
     assert seen.image(0).shape == (2, 3, 3) and seen.frame == Frame()
     assert seen.sample_list() == split.sample_list()
     assert framed_split(seen, Frame()).sample_list() == split.sample_list()
+
+
+def test_the_fingerprint_of_a_framed_split_tells_what_is_seen():
+    gray = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    split, repeated = split_of(gray), split_of(np.repeat(gray, 3, axis=2))
+    seen = framed_split(split, Frame())
+    assert seen.fingerprint() == framed_split(seen, Frame()).fingerprint() == repeated.fingerprint()
+    assert seen.fingerprint() != split.fingerprint()
 
 
 @pytest.mark.parametrize(

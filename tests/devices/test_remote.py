@@ -26,6 +26,7 @@ from edgeseg.device.settings import BenchSettings
 from edgeseg.device.store import Store
 from edgeseg.device.timing import Effort, Rounds
 from edgeseg.devices import connection, device_named
+from edgeseg.devices.agent import Agent
 from edgeseg.devices.remote import Remote
 from edgeseg.errors import BundleError, InputError, MissingDevice
 from edgeseg.flow.make import export
@@ -75,6 +76,82 @@ def test_a_device_that_cannot_be_reached_says_why(command, says):
     with pytest.raises(MissingDevice, match=says) as caught, device:
         device.describe()
     assert "'kitchen'" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("sleep 600", "it said nothing for 0.5 s"),
+        ("(sleep 600 &) ; sleep 600", "it said nothing for 0.5 s"),
+        ("while true; do printf x; sleep 0.1; done", "it said nothing|it said b"),
+        ("echo send; sleep 600", "it took nothing for 0.5 s"),
+        ("echo key added >&2; sleep 600", "it said nothing for 0.5 s; key added"),
+    ],
+)
+def test_a_device_that_never_starts_is_missing(monkeypatch, program, says):
+    monkeypatch.setattr(connection, "START_S", 0.5)
+    begin = time.monotonic()
+    with (
+        pytest.raises(MissingDevice, match=says),
+        Remote("asleep", lambda _: ["sh", "-c", program]) as device,
+    ):
+        device.describe()
+    assert time.monotonic() - begin < 10
+
+
+LIAR = """
+import json, os, sys
+os.write(1, b"have\\n")
+if {chatter}: print("log\\n" * {chatter}, file=sys.stderr, flush=True)
+for line in sys.stdin.buffer:
+    asked = json.loads(line)["body"]
+    size = {size}
+    os.write(1, json.dumps({{"body": {{}}, "parts": [size]}}).encode() + b"\\n")
+    rest = memoryview(bytes(size))
+    while rest: rest = rest[os.write(1, rest):]
+"""
+
+
+def liar(size: int, chatter: int = 0) -> Agent:
+    """A device that answers every job with so many bytes."""
+    return Agent("liar", lambda _: [sys.executable, "-c", LIAR.format(size=size, chatter=chatter)])
+
+
+@pytest.mark.parametrize(("announced", "sent"), [(10, 100), (10, 64 << 20), (10, 0), (10, 9)])
+def test_a_device_writes_no_more_than_it_announced(tmp_path, announced, sent):
+    agent = liar(sent)
+    with pytest.raises(InputError, match="did not come whole from the device 'liar'"):
+        agent.fetch({"engine/model.bin": FileEntry(announced, DIGEST)}, tmp_path)
+    assert (tmp_path / "engine" / "model.bin").stat().st_size <= announced
+    agent.close()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a": FileEntry(1 << 50, DIGEST)},
+        {"a": FileEntry(12 << 30, DIGEST), "b": FileEntry(12 << 30, DIGEST)},
+        {"a": FileEntry(-1, DIGEST)},
+        {str(i): FileEntry(0, DIGEST) for i in range(10_001)},
+    ],
+)
+def test_a_device_that_announces_too_much_is_asked_for_nothing(tmp_path, files):
+    agent = liar(8 << 20)
+    with pytest.raises(InputError, match=r"the device 'liar' made \d+ file.* of .* bytes\nexpected: at most"):
+        agent.fetch(files, tmp_path)
+    assert not list(tmp_path.iterdir())
+    agent.close()
+
+
+def test_what_a_device_says_beside_its_answers_is_read_and_not_kept(tmp_path):
+    """Of 40 MB on standard error a few hundred characters remain."""
+    agent = liar(10, chatter=10_000_000)
+    with pytest.raises(InputError, match="did not come whole"):
+        agent.fetch({"a": FileEntry(10, DIGEST)}, tmp_path)
+    agent._process.kill()
+    with pytest.raises(MissingDevice, match=r"does not answer: .*log log") as caught:
+        agent.fetch({"a": FileEntry(10, DIGEST)}, tmp_path)
+    assert len(caught.value.message) < 1000
 
 
 def test_a_device_that_goes_away_is_missing(far):

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 from small import save, write_recipe
 
 from edgeseg.core.bundle import Bundle
@@ -118,6 +119,33 @@ def test_changed_labels_are_scored_again(tmp_path):
     changed = run(recipe, tmp_path, tmp_path / "out")
     assert [r.score for r in changed.rows] != [r.score for r in first.rows]
     assert row(changed, "ort-fp32").score == row(changed, "torch-fp32").score
+
+
+def test_frames_that_are_no_stored_pixels_are_scored_once(tmp_path, monkeypatch):
+    """Grey images that the network sees as colours."""
+    recipe = write_recipe(tmp_path)
+    for picture in (tmp_path / "lab" / "images").rglob("*.png"):
+        Image.open(picture).convert("L").save(picture)
+    recipe = msgspec.structs.replace(
+        recipe, model=msgspec.structs.replace(recipe.model, preprocess={"frame": "rgb"})
+    )
+    first = run(recipe, tmp_path, tmp_path / "out")
+    assert row(first, "ort-fp32").score == row(first, "torch-fp32").score
+    monkeypatch.setattr(run_module, "verify", lambda *_, **__: pytest.fail("scored again"))
+    assert run(recipe, tmp_path, tmp_path / "out").rows == first.rows
+
+
+def test_labels_whose_ignored_value_the_recipe_states_are_scored_once_and_alike(tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path)
+    classes = tmp_path / "classes.toml"
+    classes.write_text("ignore_index = 1\n" + (tmp_path / "lab" / "dataset.toml").read_text())
+    recipe = msgspec.structs.replace(
+        recipe, model=msgspec.structs.replace(recipe.model, classes=str(classes))
+    )
+    first = run(recipe, tmp_path, tmp_path / "out")
+    assert row(first, "ort-fp32").score == row(first, "torch-fp32").score
+    monkeypatch.setattr(run_module, "verify", lambda *_, **__: pytest.fail("scored again"))
+    assert run(recipe, tmp_path, tmp_path / "out").rows == first.rows
 
 
 @pytest.mark.parametrize(

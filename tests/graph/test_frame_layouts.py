@@ -16,7 +16,7 @@ from edgeseg.graph.fp16 import measure_maxima, to_fp16
 from edgeseg.graph.opsets import to_opset
 from edgeseg.graph.typed import frame_feeds
 from edgeseg.graph.wide_frames import as_input, joined_bytes
-from edgeseg.runtime.frame_layouts import packed_as
+from edgeseg.runtime.frame_layouts import packed_as, unpacked
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.tasks import decided
 
@@ -96,7 +96,7 @@ def test_tensorrt_builds_it(text, half):
     deploy, plain, spec = deploy_of(text)
     frames = frames_of(text)
     if half:
-        deploy = to_fp16(deploy, measure_maxima(deploy, frame_feeds(deploy, frames)))[0]
+        deploy = to_fp16(deploy, measure_maxima(deploy, frame_feeds(deploy, frames, Frame.parse(text))))[0]
     if frames.dtype == np.uint16:
         deploy = joined_bytes(deploy)
     found = outputs_of(deploy, as_input(deploy, frames))["class_map"]
@@ -113,6 +113,18 @@ def test_tensorrt_builds_it(text, half):
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM86, 0)
     assert builder.build_serialized_network(definition, config) is not None
+
+
+@pytest.mark.parametrize("text", (*LAYOUTS, "bgr", "rgb:uint16:4095", "rgb:float32:10"))
+def test_activations_are_measured_in_darkness_and_in_full_light(text):
+    frame = Frame.parse(text)
+    spec = spec_of(preprocess=Preprocess(frame=frame))
+    deploy = compose(network(), spec, CAMERA)
+    frames = np.zeros(frame.shape(1, *CAMERA), frame.dtype)
+    *_, dark, light = (feed["frames"] for feed in frame_feeds(deploy, frames, frame))
+    assert dark.dtype == light.dtype == frame.dtype and dark.shape == light.shape == frames.shape
+    assert np.abs(unpacked(dark, frame)).max() <= 1e-3 * frame.full
+    assert unpacked(light, frame).min() >= (1 - 1e-3) * frame.full
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from edgeseg.graph.deploy import compose
 from edgeseg.graph.faults import smallest_shown
 from edgeseg.graph.fp16 import to_fp16
 from edgeseg.graph.golden import FULL_BITS, INT8_BITS, golden
-from edgeseg.graph.margins import margins, margins_as, stable_pixels
+from edgeseg.graph.margins import margins, margins_as, stable_decisions
 from edgeseg.runtime.preprocess import preprocess
+from edgeseg.runtime.tasks import task_of
 
 NOISE = 1e-3
 
@@ -27,7 +28,8 @@ def noisy(scores: np.ndarray) -> np.ndarray:
 def stable(exact: np.ndarray, found: np.ndarray, spec, step: float = 0.0) -> np.ndarray:
     """Of whole scores in two strips."""
     before = margins((exact[:, :, :3], exact[:, :, 3:]), spec)
-    return stable_pixels(before.apart, margins_as(before, (found[:, :, :2], found[:, :, 2:]), spec), step)
+    found = margins_as(before, (found[:, :, :2], found[:, :, 2:]), spec)
+    return stable_decisions(before.apart, found, step).all(axis=1)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
@@ -81,6 +83,23 @@ def test_every_threshold_of_a_bit_mask_counts():
     scores = np.ones((1, 4, 32, 48), np.float32)
     scores[0, 2, 7, 9] = -NOISE
     assert not stable(scores, noisy(scores), spec_of(task="multilabel"))[0, 7, 9]
+
+
+def test_bits_are_compared_one_by_one():
+    """Of a pixel that is not sure of one class the others are compared all the same."""
+    spec = spec_of((8, 8), task="multilabel", classes=default_classes(10))
+    task, place = task_of(spec), spec.preprocess.place((8, 8), (8, 8))
+    stable = np.ones((1, 10, 8, 8), bool)
+    stable[0, 9, 2, 3] = False
+    marks = task.compared(stable, place)
+    right = {"bit_masks": np.zeros((1, 8, 8, 2), np.uint8)}
+    assert (marks.dtype.name, marks.shape) == task.marks(right) == ("uint8", (1, 8, 8, 2))
+    assert marks[0, 2, 3].tolist() == [0b11111111, 0b01] and marks[0, 0, 0].tolist() == [0b11111111, 0b11]
+    assert task.share(marks, spec) == 639 / 640
+    wrong = {"bit_masks": right["bit_masks"].copy()}
+    wrong["bit_masks"][0, 2, 3] = 0b100, 0b10
+    assert task.agreeing(wrong, right, marks) == (638, 639), "class 2 counts, class 9 does not"
+    assert task.same(wrong, right).sum() == 63
 
 
 def test_noise_in_one_place_leaves_the_rest_of_the_frame_compared():

@@ -8,7 +8,7 @@ import torch
 from edgeseg.core.frame import Frame
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.training.augment import jitter, lit, resize_label, training_sample
+from edgeseg.training.augment import jitter, resize_label, training_sample
 from edgeseg.training.settings import TrainSettings
 from edgeseg.training.tasks import training_of
 from edgeseg.training.tasks.semantic import IGNORE
@@ -137,7 +137,7 @@ def test_jitter_by_hand(frame: Frame, drawn, before, after):
 
 
 def test_what_is_no_light_is_not_jittered():
-    lit_of = {text: lit(Frame.parse(text)) for text in ("r,g,b,depth", "depth,gray", "5", "nir,swir", "bgr")}
+    lit_of = {text: Frame.parse(text).light for text in ("r,g,b,depth", "depth,gray", "5", "nir,swir", "bgr")}
     assert lit_of == {
         "r,g,b,depth": [0, 1, 2],
         "depth,gray": [1],

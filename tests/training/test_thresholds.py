@@ -8,6 +8,7 @@ import pytest
 
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.postprocess import Postprocess
+from edgeseg.datasets.tasks import labels_of
 from edgeseg.training.tasks import Tunes, training_of
 
 SPEC = ModelSpec(
@@ -51,6 +52,16 @@ def test_logits_are_compared_as_logits_and_ignored_pixels_left_out():
     given = np.log(values / (1 - values))
     found = tuned(label, given, *[[-9.0] * 4] * 2, spec=logits, ignore=3)
     assert found[0] == pytest.approx(0.25)
+
+
+def test_a_label_without_the_ignored_bit_counts_as_a_whole():
+    """The recipe states it, for labels of 3 classes in one byte that do not have it."""
+    label = bits(0b00, 0b01, 0b11, 0b11)
+    scores = [0.2, 0.28, 0.6, 0.9], [0.1, 0.88, 0.91, 0.99], [0.6, 0.7, 0.8, 0.9]
+    assert tuned(label, *scores, ignore=8) == tuned(label, *scores)
+    drawn = training_of("multilabel").drawn(label, 3, 8)
+    assert (drawn[..., -1] == 1).all() and np.array_equal(drawn[..., :1], label)
+    assert not labels_of("multilabel").ignored(label, 8).any()
 
 
 def test_a_task_that_decides_between_classes_has_none():

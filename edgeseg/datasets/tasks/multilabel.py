@@ -68,6 +68,9 @@ class BitPlanes(MapLabels):
         return picture
 
     def ignored(self, label: Array, ignore_index: int) -> Array:
+        """None are where a label has no such bit, as of data that does not state it."""
+        if ignore_index >= BITS * label.shape[-1]:
+            return np.zeros(label.shape[:-1], bool)
         return mask_of(label, ignore_index)
 
     def save(self, folder: Path, name: str, found: Array, spec: ModelSpec) -> str:

@@ -149,8 +149,7 @@ class HeldOut:
     def maxima(self, model: ModelProto) -> dict[str, float]:
         """Largest |value| of the tensors of a float graph, as `typed` wants them."""
         frames = np.stack([self.frames[i] for i in range(min(MAXIMA_FRAMES, len(self.frames)))])
-        full = self.spec.preprocess.frame.full
-        return frame_maxima(compose(model, self.spec, self.camera), frames, full)
+        return frame_maxima(compose(model, self.spec, self.camera), frames, self.spec.preprocess.frame)
 
     @cached_property
     def _observations(self) -> tuple[str, ...]:

@@ -48,9 +48,11 @@ class RuntimeTask(Protocol):
     """
     Attributes:
         name: as a network states it (`ModelSpec.task`).
+        decisions: what is decided one by one, in a word.
     """
 
     name: str
+    decisions: str
 
     def classes(self, channels: int) -> int:
         """How many classes a network with so many channels of scores has."""
@@ -103,7 +105,7 @@ class RuntimeTask(Protocol):
         ...
 
     def same(self, a: Outputs, b: Outputs) -> NDArray[Any]:
-        """Which of the things that golden frames compare are equal: bool [N,...], such as pixels [N,H,W]."""
+        """Which things are equal in all that was decided about them: bool [N,...], such as pixels [N,H,W]."""
         ...
 
     def placed(self, scores: Any, spec: ModelSpec, placement: Placement) -> Iterator[Array]:
@@ -126,7 +128,23 @@ class RuntimeTask(Protocol):
         ...
 
     def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
-        """Decisions that rounding cannot move, bool [N,h,w], as the things that `same` compares."""
+        """Marks of the decisions that golden frames compare, [N,...].
+
+        Args:
+            stable: bool [N,M,h,w], those of `margins` that rounding cannot move.
+        """
+        ...
+
+    def marks(self, outputs: Outputs) -> tuple[str, tuple[int, ...]]:
+        """Dtype and shape of what `compared` gives for frames with such outputs."""
+        ...
+
+    def agreeing(self, a: Outputs, b: Outputs, marks: NDArray[Any]) -> tuple[int, int]:
+        """How many of the marked decisions are equal, and how many are marked."""
+        ...
+
+    def share(self, marks: NDArray[Any], spec: ModelSpec) -> float:
+        """The share of all decisions that is marked."""
         ...
 
 

@@ -31,6 +31,7 @@ class MapTask(ABC):
 
     name: str
     output: str
+    decisions = "pixels"
 
     @abstractmethod
     def pixel(self, spec: ModelSpec) -> tuple[str, tuple[int, ...]]:
@@ -118,7 +119,17 @@ class MapTask(ABC):
         return np.asarray(scores - thresholds[:, None, None])
 
     def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
-        return nearest(stable, placement.frame)
+        """bool [N,H,W]."""
+        return nearest(np.asarray(stable.all(axis=1)), placement.frame)
+
+    def marks(self, outputs: Outputs) -> tuple[str, tuple[int, ...]]:
+        return "bool", outputs[self.output].shape
+
+    def agreeing(self, a: Outputs, b: Outputs, marks: NDArray[Any]) -> tuple[int, int]:
+        return int((self.same(a, b) & marks).sum()), int(marks.sum())
+
+    def share(self, marks: NDArray[Any], spec: ModelSpec) -> float:
+        return float(marks.mean())
 
 
 def probability(scores: Float, spec: ModelSpec) -> Float:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
+from edgeseg.core.preprocess import Placement
 from edgeseg.errors import EdgesegError, ModelError
+from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.tasks import CONFIDENCE, Outputs, RuntimeTask
 from edgeseg.runtime.tasks.maps import Float, MapTask, probability
 
 NAMES = ("multilabel",)
 
 BITS = 8
+_SET = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+"""How many bits each value of a byte has."""
 
 
 class BitMasks(NamedTuple):
@@ -37,6 +41,7 @@ class BitMasks(NamedTuple):
 class Multilabel(MapTask):
     name = NAMES[0]
     output = "bit_masks"
+    decisions = "bits"
 
     def classes(self, channels: int) -> int:
         return channels
@@ -70,6 +75,20 @@ class Multilabel(MapTask):
         """Pixels of which every bit is equal."""
         return np.asarray(super().same(a, b).all(axis=-1))
 
+    def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
+        """Bits, packed as `bit_masks`: a pixel of many classes is hardly ever stable in all of them."""
+        return self.finished(nearest(np.packbits(stable, axis=1, bitorder="little"), placement.frame))
+
+    def marks(self, outputs: Outputs) -> tuple[str, tuple[int, ...]]:
+        return "uint8", outputs[self.output].shape
+
+    def agreeing(self, a: Outputs, b: Outputs, marks: NDArray[Any]) -> tuple[int, int]:
+        marked = _set_bits(marks)
+        return marked - _set_bits((a[self.output] ^ b[self.output]) & marks), marked
+
+    def share(self, marks: NDArray[Any], spec: ModelSpec) -> float:
+        return _set_bits(marks) / (marks[..., 0].size * len(spec.classes))
+
     def margins(
         self, scores: Array, spec: ModelSpec, rivals: Array | None = None
     ) -> tuple[Array, Array | None]:
@@ -79,6 +98,10 @@ class Multilabel(MapTask):
     def sureness(self, scores: Float, spec: ModelSpec) -> Float:
         """Of the most probable class, chosen or not."""
         return probability(scores.max(axis=1), spec)
+
+
+def _set_bits(values: NDArray[np.uint8]) -> int:
+    return int(_SET[values].sum(dtype=np.int64))
 
 
 def bytes_of(classes: int) -> int:

@@ -16,6 +16,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
+from edgeseg.datasets.tasks import labels_of
 from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.tasks.multilabel import bytes_of, mask_of, unpacked
 from edgeseg.training.tasks import Loss, TrainTask
@@ -93,7 +94,9 @@ def _truth(
 
 def _counted(label: Array, ignore_index: int | None) -> NDArray[np.bool_]:
     """Pixels that count, bool [H,W]."""
-    return np.ones(label.shape[:2], bool) if ignore_index is None else ~mask_of(label, ignore_index)
+    if ignore_index is None:
+        return np.ones(label.shape[:2], bool)
+    return ~labels_of(NAMES[0]).ignored(label, ignore_index)
 
 
 def binary_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
