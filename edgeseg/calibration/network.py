@@ -17,6 +17,7 @@ from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
 from edgeseg.datasets.choice import parse_data
 from edgeseg.datasets.framed import framed_split
 from edgeseg.datasets.pictures import resize_frame, to_camera
+from edgeseg.datasets.tiles import middles
 from edgeseg.errors import BundleError, DataError, InputError, MissingDependency
 from edgeseg.runtime.preprocess import preprocess
 
@@ -36,18 +37,21 @@ class Network:
     """
     Attributes:
         graph: float NCHW in, scores out, static shapes.
-        camera_size: frames are resized to it first, as `verify` does.
+        camera_size: frames are resized to it first, as `verify` does. Of an engine for tiles, that of a tile:
+            the middle of each image stands for it.
         notes: what the user should know of it, one sentence each.
     """
 
     spec: ModelSpec
     graph: ModelProto
     camera_size: Size
+    tiled: bool = False
     notes: tuple[str, ...] = ()
 
     def seen(self, split: Split) -> Split:
         """Images as the frames of the network."""
-        return framed_split(split, self.spec.preprocess.frame)
+        seen = framed_split(split, self.spec.preprocess.frame)
+        return middles(seen, self.camera_size) if self.tiled else seen
 
     def feed(self, image: Array, contract: Preprocess | None = None) -> dict[str, Array]:
         """An image [H,W,C] of `seen` to the input of the graph; a batch is filled with the same image."""
@@ -91,9 +95,11 @@ def open_network(
             expected="a bundle made by `edgeseg export`",
             hint="name the network itself with --model",
         )
-    size = manifest.engine.camera_size if manifest.engine else camera
+    record = manifest.engine
+    size, tiled = (record.window, record.tiles is not None) if record else (camera, False)
     manifest.model.preprocess.place(size, manifest.model.input_size)
-    return Network(manifest.model, onnx.load(str(opened.file(manifest.graph))), size, manifest.notes)
+    graph = onnx.load(str(opened.file(manifest.graph)))
+    return Network(manifest.model, graph, size, tiled, manifest.notes)
 
 
 def _made(choice: ModelChoice, data: str, camera: Size, trust_file: bool, progress: Progress) -> Bundle:

@@ -76,22 +76,33 @@ class _OfPicture:
         return str(self.told(_parted(name)[0]))
 
 
+def middles(split: Split, size: Size) -> Split:
+    """The tile in the middle of each image, under the id of the image."""
+    return replace(
+        split,
+        read_image=_Cut(split.read_image, size),
+        stored=None,
+        read_label=_Cut(split.read_label, size, marks=split.marks),
+    )
+
+
 @dataclass(frozen=True)
 class _Cut:
     """Equal for an equal split, so that hashes of images are found again.
 
     Attributes:
+        rows, columns: of tiles in an image; 0: the middle of it is read, and ids have no number.
         marks: of labels; None: it is images that are read.
     """
 
     read: Read
     size: Size
-    rows: int
-    columns: int
+    rows: int = 0
+    columns: int = 0
     marks: LabelTask | None = None
 
     def __call__(self, name: str) -> Any:
-        whole, number = _parted(name)
+        whole, number = _parted(name) if self.rows else (name, 0)
         read = self.read(whole)
         height, width = self.marks.size(read) if self.marks else read.shape[:2]
         if height < self.size[0] or width < self.size[1]:
@@ -99,7 +110,7 @@ class _Cut:
                 f"the image {whole} has {height}x{width} pixels (height x width)",
                 expected=f"at least a tile, {self.size[0]}x{self.size[1]}",
             )
-        row, column = divmod(number, self.columns)
+        row, column = divmod(number, self.columns) if self.rows else (0, 0)
         rows = _part(row, self.rows, height, self.size[0])
         columns = _part(column, self.columns, width, self.size[1])
         return (
@@ -108,6 +119,6 @@ class _Cut:
 
 
 def _part(number: int, count: int, side: int, tile: int) -> slice:
-    """Where one of `count` tiles lies along a side of an image."""
-    start = (side - tile) * number // max(1, count - 1)
+    """Where one of `count` tiles lies along a side of an image; the middle of it if there are none."""
+    start = (side - tile) * number // max(1, count - 1) if count else (side - tile) // 2
     return slice(start, start + tile)

@@ -172,7 +172,8 @@ def test_int8_within_half_a_point_is_built_for_tensorrt(road, tmp_path):
     deploy = widened(onnx.load(str(bundle.file(bundle.engine.graph))))
     assert sum(node.op_type == "QuantizeLinear" for node in deploy.graph.node) >= 4
     split = open_dataset("folders", road).split("val")
-    masks = outputs_of(deploy, np.stack([split.image(i) for i in range(len(split))]))["bit_masks"]
+    images = np.stack([split.image(i) for i in range(len(split))])
+    masks = outputs_of(deploy, bundle.manifest.model, images)["bit_masks"]
     tally = Tally(bundle.manifest.model, None)
     for index, mask in enumerate(masks):
         tally.add(split.label(index), mask, full=False)

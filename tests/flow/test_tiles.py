@@ -13,7 +13,9 @@ import onnx
 import pytest
 from PIL import Image
 
+from edgeseg.calibration.network import open_network
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.ports import silent
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.core.tiles import Tiles
 from edgeseg.datasets import open_dataset
@@ -230,6 +232,17 @@ def test_train_prune_quantize_and_run(place):
     rows = {row.target: row for row in found.rows}
     assert rows["openvino-int8"].score > 0.85 and rows["ort-fp32"].score > 0.85
     assert Bundle.open(rows["openvino-int8"].bundle).engine.tiles == TILES
+
+
+def test_calibration_sees_the_middle_of_each_image(place, bundles):
+    path = str(bundles["ort-fp32"].path)
+    network = open_network(path, None, "", FRAME, trust_file=False, progress=silent)
+    assert network is not None
+    whole = place.dataset.split("train")
+    seen = network.seen(whole)
+    assert seen.ids == whole.ids and seen.label(1).shape == TILE
+    np.testing.assert_array_equal(seen.image(1), whole.image(1)[43:107, 52:148])
+    assert network.feed(seen.image(1))["image"].shape == (1, 3, *TILE)
 
 
 def test_pytorch_takes_the_same_tiles(place):
