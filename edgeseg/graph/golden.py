@@ -96,7 +96,7 @@ def _beside_rounding(
 
 def outputs_of(deploy: ModelProto, frames: Array) -> Outputs:
     """What a deploy graph returns for frames [N,...], unoptimised in ONNX Runtime."""
-    opened, batch, name = session(deploy), batch_of(deploy), deploy.graph.input[0].name
+    opened, batch, name = session(deploy, keep=True), batch_of(deploy), deploy.graph.input[0].name
     given = as_input(deploy, frames)
     starts = range(0, len(given), batch)
     parts = [run(opened, {name: given[start : start + batch]}) for start in starts]
@@ -109,5 +109,6 @@ def _rounded_scores(network: Scores, image: Array, bits: int) -> NDArray[np.floa
     if scores.dtype != np.float32:
         return round_to(scores, bits)
     for start, stop in strips(scores.shape):
-        scores[:, :, start:stop] = round_to(scores[:, :, start:stop], bits)
+        rows = scores[:, :, start:stop]
+        round_to(rows, bits, out=rows)
     return scores
