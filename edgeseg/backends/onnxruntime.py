@@ -129,13 +129,14 @@ class OrtEngine:
         self._lock = threading.Lock()
         self._pinned = Pinned(target.cpus)
         try:
-            self.session: Any = self._open_session(entry, target, provider, index)
+            self.session: Any = self._open_session(entry, target, provider, index, settings.lasting)
         except BaseException:
             self.close()
             raise
 
-    def _open_session(self, entry: Path, target: Target, provider: str, index: int) -> Any:
+    def _open_session(self, entry: Path, target: Target, provider: str, index: int, lasting: bool) -> Any:
         options = _quiet(self.ort)
+        options.enable_mem_pattern = lasting  # a fifth faster, in twice the memory
         options.graph_optimization_level = self.ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1

@@ -88,11 +88,13 @@ class OpenSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         streams: requests that will run at the same time.
         cache: folder for compiled models; None: no cache. May be read-only.
         profile: collect time per layer (slower).
+        lasting: it will run again and again; else for a few runs, which may be slower and take less memory.
     """
 
     streams: int = 1
     cache: Path | None = None
     profile: bool = False
+    lasting: bool = True
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):

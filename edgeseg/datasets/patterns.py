@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from edgeseg.core.preprocess import Size
+from edgeseg.runtime.strips import strips
 
 CONTRAST = 55.0
 """Standard deviation of a texture in grey levels; usual for photographs."""
@@ -17,17 +20,22 @@ ROUGHNESS = 0.9
 def texture(size: Size, seed: int) -> NDArray[np.uint8]:
     """Noise of all octaves with the spectrum of natural images, uint8 [*size,3]."""
     random = np.random.default_rng(seed)
-    octaves = range(2, max(3, min(size).bit_length()))
-    layers = [
-        _enlarged(random.standard_normal((2**k, 2**k, 3)), size) / 2 ** (k * ROUGHNESS) for k in octaves
-    ]
-    total = np.sum(layers, axis=0)
-    return _pixels(128 + CONTRAST * (total - total.mean()) / total.std())
+    total = np.zeros((3, *size))
+    for k in range(2, max(3, min(size).bit_length())):
+        octave = random.standard_normal((2**k, 2**k, 3))
+        for plane, enlarged in zip(total, _enlarged(octave, size)):
+            for start, stop in strips(size):
+                plane[start:stop] += enlarged[start:stop].astype(np.float64) / 2 ** (k * ROUGHNESS)
+    grey = np.ascontiguousarray(np.moveaxis(total, 0, -1))
+    del total
+    mean, deviation = grey.mean(), grey.std()
+    return _pixels(128 + CONTRAST * (grey[start:stop] - mean) / deviation for start, stop in strips(size))
 
 
 def colours(size: Size, seed: int) -> NDArray[np.uint8]:
     """Saturated colours that run into each other, uint8 [*size,3]."""
-    return _pixels(_enlarged(np.random.default_rng(seed).uniform(0, 255, (8, 8, 3)), size))
+    planes = list(_enlarged(np.random.default_rng(seed).uniform(0, 255, (8, 8, 3)), size))
+    return _pixels(np.stack([plane[start:stop] for plane in planes], -1) for start, stop in strips(size))
 
 
 def colour_bars(size: Size) -> NDArray[np.uint8]:
@@ -39,16 +47,16 @@ def colour_bars(size: Size) -> NDArray[np.uint8]:
     third = height // 3
     card[third : 2 * third] = np.linspace(0, 255, width)[:, None]
     card[2 * third :] = 255.0 * (np.arange(width) % 2)[:, None]
-    return _pixels(card)
+    return _pixels([card])
 
 
-def _enlarged(values: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
-    planes = [Image.fromarray(values[..., c].astype(np.float32)) for c in range(3)]
-    wanted = (size[1], size[0])
-    return np.stack(
-        [np.asarray(p.resize(wanted, Image.Resampling.BICUBIC), np.float64) for p in planes], axis=-1
-    )
+def _enlarged(values: NDArray[np.float64], size: Size) -> Iterator[NDArray[np.float32]]:
+    """Of [h,w,3], one [*size] after the other."""
+    for plane in np.moveaxis(values, 2, 0):
+        image = Image.fromarray(plane.astype(np.float32))
+        yield np.asarray(image.resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
-def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    return np.clip(values.round(), 0, 255).astype(np.uint8)
+def _pixels(rows: Iterable[NDArray[np.floating]]) -> NDArray[np.uint8]:
+    """Of strips of rows [rows,W,3]."""
+    return np.concatenate([np.clip(part.round(), 0, 255).astype(np.uint8) for part in rows])

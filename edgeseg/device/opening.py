@@ -69,7 +69,7 @@ def at_full_precision(bundle: Bundle, backends: Backends = backend_for) -> Bundl
 
 
 def _compared(bundle: Bundle, cache: Path | None, computed: Computed, backends: Backends) -> Check | None:
-    options = OpenSettings(cache=cache)
+    options = OpenSettings(cache=cache, lasting=False)
     with Session(bundle, options, check=False, warm_up=0, backends=backends) as session:
         found = agreement(session.outputs, bundle, computed)
         name = str(session.target)

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from edgeseg.core.bundle import Bundle, settings_key
 from edgeseg.core.cache import cache_folder, engine_cache, forget_unused
 from edgeseg.core.documents import writable_folder
 from edgeseg.core.drafts import refuse_existing
+from edgeseg.core.frame import Frame
 from edgeseg.core.plan import Plan, PlannedStep, is_int8
 from edgeseg.core.ports import Availability, Progress, silent
+from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Recipe, TargetChoice
 from edgeseg.core.target import Target
 from edgeseg.core.versions import source_hash, versions
@@ -138,6 +141,7 @@ class Maker:
         self.device = device
         self.progress = progress
         self._tools = {**versions(*TOOLS), "sources": source_hash()}
+        self._hashes: dict[tuple[Frame, Size], str] = {}
 
     def source(self) -> Bundle:
         """The network as it was given: a `torch` bundle, or an `onnx` bundle for an ONNX file.
@@ -325,17 +329,27 @@ class Maker:
         return {"engine": can.version, "measured on": f"{self.device.name} {can.device}"}
 
     def _key(self, work: _Work) -> str:
-        from edgeseg.graph.typed import MAXIMA_FRAMES
-
         context = work.context
-        frames = context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
         inputs = {
             **work.told,
             "camera": (context.camera_size, context.frame_size, context.tiles),
-            "frames": hashlib.sha256(frames.tobytes()).hexdigest(),
+            "frames": self._frames(work),
             "samples": self._learnt_from(work.step, work.typed, context),
         }
         return settings_key(work.parent.id, work.use, inputs, {**self._tools, **work.tools})
+
+    def _frames(self, work: _Work) -> Any:
+        """What the frames of a step follow from: of images their pixels, which are read once; of generated
+        ones, besides edgeseg's sources and the camera, the packages that draw them."""
+        from edgeseg.graph.typed import MAXIMA_FRAMES
+
+        if self.data.dataset is None:
+            return versions("numpy", "pillow")
+        seen = work.parent.manifest.model.preprocess.frame, work.context.camera_size
+        if seen not in self._hashes:
+            frames = work.context.frames.take(max(self.plan.recipe.batch, MAXIMA_FRAMES))
+            self._hashes[seen] = hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+        return self._hashes[seen]
 
     def _made(self, destination: Callable[[str], Path], work: _Work, overwrite: bool) -> Bundle:
         key = self._key(work)

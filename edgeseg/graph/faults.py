@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TRIED = 4
 """Wrong networks: one channel of one convolution changes its sign, at places spread over the network."""
+ENOUGH = TRIED * 5 * 1024 * 1024
+"""Pixels that they are run on, all together; more only where a frame or a network would be left out."""
 
 
 def smallest_shown(
@@ -36,7 +39,7 @@ def smallest_shown(
     `limit` of the compared ones agree.
 
     Faults rarely move the pixels a network is sure of. How many of the moved pixels are compared is measured
-    on TRIED wrong networks.
+    on TRIED wrong networks, each on all frames, or on some where those hold more than ENOUGH pixels.
 
     Args:
         frames: as `spec.preprocess.frame` says; N is a multiple of the batch of `plain`.
@@ -50,21 +53,35 @@ def smallest_shown(
     if not signs:
         return None
     wrong, batch = Scores(session(model), output_of(plain, spec)), batch_of(plain)
-    place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
+    size = frame_size(frames, spec.preprocess.frame)
+    place = spec.preprocess.place(size, spec.input_size)
     unchanged = {name: np.ones_like(value) for name, value in signs.items()}
     task = task_of(spec)
+    tried = trials(len(frames) // batch, len(signs), ENOUGH // (batch * math.prod(size)))
     moved = pixels = shown = marked = 0
-    for start in range(0, len(frames), batch):
-        part = slice(start, start + batch)
+    for number in range(len(frames) // batch):
+        part = slice(number * batch, (number + 1) * batch)
         image = preprocess(frames[part], spec.preprocess, spec.input_size)
         before = {name: array[part] for name, array in right.items()}
-        for name, value in signs.items():
+        for index, (name, value) in enumerate(signs.items()):
+            if (number, index) not in tried:
+                continue
             found = task.decode(wrong(image, {**unchanged, name: value}), spec, place)
             same = task.same(found, before)
             equal, count = task.agreeing(found, before, compared[part])
             moved, pixels = moved + int((~same).sum()), pixels + same.size
             shown, marked = shown + count - equal, marked + count
     return min(1.0, (1 - limit) * (moved / pixels) / (shown / marked)) if shown else None
+
+
+def trials(batches: int, networks: int, enough: int) -> set[tuple[int, int]]:
+    """Which batch is tried with which network: all pairs, or at least `enough`, with every batch and every
+    network in one of them."""
+    ordered = [(batch, (batch + turn) % networks) for turn in range(networks) for batch in range(batches)]
+    count = max(enough, batches)
+    while len({network for _, network in ordered[:count]}) < networks:
+        count += 1
+    return set(ordered[:count])
 
 
 def _with_signs(plain: ModelProto) -> tuple[ModelProto, dict[str, Array]]:

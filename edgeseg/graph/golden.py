@@ -103,7 +103,7 @@ def outputs_of(deploy: ModelProto, spec: ModelSpec, frames: Array) -> Outputs:
     Args:
         frames: a whole number of batches.
     """
-    opened, batch, name = session(deploy), batch_of(deploy), deploy.graph.input[0].name
+    opened, batch, name = session(deploy, keep=True), batch_of(deploy), deploy.graph.input[0].name
 
     def found(given: Array) -> Outputs:
         return run(opened, {name: as_input(deploy, given)})
@@ -122,5 +122,6 @@ def _rounded_scores(network: Scores, image: Array, bits: int) -> NDArray[np.floa
     if scores.dtype != np.float32:
         return round_to(scores, bits)
     for start, stop in strips(scores.shape):
-        scores[:, :, start:stop] = round_to(scores[:, :, start:stop], bits)
+        rows = scores[:, :, start:stop]
+        round_to(rows, bits, out=rows)
     return scores

@@ -69,10 +69,15 @@ def rounded(model: ModelProto, bits: int, *, but: str = "") -> ModelProto:
     return editor.finish()
 
 
-def round_to(values: Array, bits: int) -> Array:
-    """float32 values with `bits` significant bits."""
+def round_to(values: Array, bits: int, out: Array | None = None) -> Array:
+    """float32 values with `bits` significant bits.
+
+    Args:
+        out: float32, to be written to; may be `values`.
+    """
     large = values * np.float32(2.0 ** (24 - bits) + 1)
-    return np.asarray(large - (large - values), np.float32)
+    rest = np.subtract(large, values, out=out)
+    return np.asarray(np.subtract(large, rest, out=out), np.float32)
 
 
 def _round_weights(editor: Editor, name: str, bits: int) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-FRAMES = 4
-"""Of the user's images, or generated, besides a test card."""
+FRAMES, LEAST_FRAMES = 4, 3
+"""Of the user's images, or generated, besides a test card; and of large ones, where three hold the pixels of
+four of ENOUGH: of generated ones a street, a texture and colours."""
+ENOUGH = 1024 * 1024
+"""Pixels of a frame."""
 BITS = {"fp32": 24, "fp16": 11, "bf16": 8}
 """Significant bits of a float."""
 
@@ -25,9 +29,11 @@ def significant_bits(target: Target, rest: str) -> int:
     return BITS[precision]
 
 
-def golden_count(batch: int) -> int:
+def golden_count(batch: int, camera: Size) -> int:
     """How many images go with the test card: whole batches of frames."""
-    return -(-(FRAMES + 1) // batch) * batch - 1
+    height, width = camera
+    large = LEAST_FRAMES * height * width >= FRAMES * ENOUGH
+    return -(-((LEAST_FRAMES if large else FRAMES) + 1) // batch) * batch - 1
 
 
 def as_stored(shipped: ModelProto, typed: ModelProto, target: Target, rest: str) -> ModelProto | None:

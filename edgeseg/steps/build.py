@@ -163,7 +163,7 @@ def _write(
         return None, made.kept
     deploy = deployment.around(network)
     context.progress(f"{target}: golden frames")
-    images = context.frames.take(golden_count(_batch(network)))
+    images = context.frames.take(golden_count(_batch(network), context.camera_size))
     bars = imitated(colour_bars(context.camera_size), spec.preprocess.frame)
     frames = np.concatenate([images, to_camera([bars], spec.preprocess.frame)])
     arrays: Any = golden_arrays(

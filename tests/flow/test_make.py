@@ -19,6 +19,7 @@ from edgeseg.devices.local import LOCAL, Local
 from edgeseg.flow.make import Maker
 from edgeseg.flow.plan import make_plan
 from edgeseg.flow.source_files import portable, source_files
+from edgeseg.steps import Frames
 
 
 def maker(recipe, folder):
@@ -182,3 +183,22 @@ def test_what_is_used_again_stays_in_the_cache(recipe, tmp_path):
     maker(recipe, tmp_path).graph()
     forget_unused(first.path.parent)
     assert first.path.exists()
+
+
+def test_frames_count_as_pixels_and_generated_ones_are_not_drawn_for_it(recipe, tmp_path, monkeypatch):
+    def key(recipe):
+        made = maker(recipe, tmp_path)
+        parent, (step,) = made.source(), made.plan.steps
+        return made._key(made._work(step, parent, made.context(parent), None))
+
+    before = key(recipe)
+    save(tmp_path / "lab" / "images" / "val" / "1.png", np.zeros((32, 32, 3)))
+    assert key(recipe) != before
+
+    def drawn(count):
+        raise AssertionError(f"{count} frames were drawn")
+
+    monkeypatch.setattr("edgeseg.flow.make.frames_for", lambda *_: Frames("synthetic", drawn))
+    generated = msgspec.structs.replace(recipe, data=DataChoice(name=""))
+    smaller = msgspec.structs.replace(generated, camera_size=(16, 32))
+    assert key(generated) == key(generated) != key(smaller)

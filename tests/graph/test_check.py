@@ -27,6 +27,24 @@ def test_relative_error():
     assert relative_error(np.zeros(3), reference) == float("inf")
 
 
+def test_errors_of_float32_are_found_in_float64():
+    """Where float32 rounds two differences to one, the larger one is told."""
+    random = np.random.default_rng(0)
+    reference = random.standard_normal(5000, np.float32)
+    found = reference + np.float32(1e-3) * random.standard_normal(5000, np.float32)
+    for value in (np.nan, np.inf, None):
+        if value is not None:
+            found[3] = reference[3] = value
+        known = np.isfinite(reference)
+        exact = np.abs(found[known].astype(np.float64) - reference[known]).max()
+        assert relative_error(found, reference) == exact / np.abs(reference[known]).max()
+        found[3] = reference[3] = 0
+    huge = np.full(2, 3e38, np.float32)
+    assert relative_error(-huge, huge) == 2.0
+    found[7] = np.inf
+    assert relative_error(found, reference) == float("inf")
+
+
 def test_a_check_per_kind_of_input():
     plain = network()
     checks = check_against_onnx(plain, plain, {"real": np.ones((1, 3, 32, 48), np.float32)})
