@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from edgeseg.core.bundle import Golden
 from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
 
@@ -34,6 +37,12 @@ def golden_count(batch: int, camera: Size) -> int:
     height, width = camera
     large = LEAST_FRAMES * height * width >= FRAMES * ENOUGH
     return -(-((LEAST_FRAMES if large else FRAMES) + 1) // batch) * batch - 1
+
+
+def limited(golden: Golden, slips: float) -> Golden:
+    """With so many times the disagreement allowed."""
+    least, full = (1 - slips * (1 - limit) for limit in (golden.min_agreement, golden.min_agreement_full))
+    return msgspec.structs.replace(golden, min_agreement=least, min_agreement_full=full)
 
 
 def as_stored(shipped: ModelProto, typed: ModelProto, target: Target, rest: str) -> ModelProto | None:

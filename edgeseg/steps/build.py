@@ -23,7 +23,7 @@ from edgeseg.errors import BundleError, TargetError
 from edgeseg.runtime.check import STORED
 from edgeseg.runtime.tasks import task_of
 from edgeseg.steps import GRAPH, Context
-from edgeseg.steps._golden import as_stored, golden_count, significant_bits
+from edgeseg.steps._golden import as_stored, golden_count, limited, significant_bits
 from edgeseg.steps._proof import prove_engine, prove_file
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _write(
     arrays |= {STORED + name: kept[name] for name in outputs}
     moved = float(arrays.pop("moved")[:-1].mean())
     np.savez_compressed(draft.path / golden.file, **arrays)
-    stable = arrays["stable"]
+    stable, golden = arrays["stable"], limited(golden, task_of(spec).slips)
     shows = smallest_shown(network, spec, frames, right, stable, golden.min_agreement)
     share = task_of(spec).share(stable, spec)
     return msgspec.structs.replace(golden, compared=share, moved=moved, shows=shows), made.kept

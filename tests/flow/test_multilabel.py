@@ -168,6 +168,9 @@ def test_int8_within_half_a_point_is_built_for_tensorrt(road, tmp_path):
     int8 = sum(layer.macs for layer in layers if planned.plan.get(layer.name) == "int8")
     assert int8 >= 0.8 * sum(layer.macs for layer in layers) > 0
     assert found.kind == "engine" and bundle.engine_size() > 0
+    golden = bundle.manifest.golden
+    assert golden.compared > 0.95 and golden.shows < 0.05, "bits are compared one by one"
+    assert (golden.min_agreement, golden.min_agreement_full) == pytest.approx((0.999, 0.9998))
     assert bundle.engine.inputs[0].dtype == "uint8", "two bytes of each value"
     deploy = widened(onnx.load(str(bundle.file(bundle.engine.graph))))
     assert sum(node.op_type == "QuantizeLinear" for node in deploy.graph.node) >= 4

@@ -32,4 +32,4 @@ def maps() -> dict[str, float]:
 
 @pytest.mark.parametrize("work", LIMITS)
 def test_a_few_score_maps_are_held_at_a_time(maps, work):
-    assert 1 < maps[work] < LIMITS[work]
+    assert 0.9 < maps[work] < LIMITS[work]  # the scores themselves are seen, rounded to pages

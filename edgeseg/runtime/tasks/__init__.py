@@ -49,10 +49,12 @@ class RuntimeTask(Protocol):
     Attributes:
         name: as a network states it (`ModelSpec.task`).
         decisions: what is decided one by one, in a word.
+        slips: so many of them may disagree with golden frames where one of a semantic network may.
     """
 
     name: str
     decisions: str
+    slips: float
 
     def classes(self, channels: int) -> int:
         """How many classes a network with so many channels of scores has."""

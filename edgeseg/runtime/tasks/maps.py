@@ -32,6 +32,7 @@ class MapTask(ABC):
     name: str
     output: str
     decisions = "pixels"
+    slips = 1.0
 
     @abstractmethod
     def pixel(self, spec: ModelSpec) -> tuple[str, tuple[int, ...]]:

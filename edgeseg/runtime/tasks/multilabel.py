@@ -42,6 +42,8 @@ class Multilabel(MapTask):
     name = NAMES[0]
     output = "bit_masks"
     decisions = "bits"
+    slips = 0.2
+    """A pixel that a fault moves has few wrong bits among many."""
 
     def classes(self, channels: int) -> int:
         return channels
