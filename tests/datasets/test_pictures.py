@@ -50,7 +50,7 @@ def test_calibration_training_and_the_planner_see_the_same_frames(split):
     calibrated = [feed["image"][0] for feed in Inputs(split, spec, CAMERA, name="image")]
     plain = TrainSettings(scale=(1.0, 1.0), flip=0.0, color=0.0)
     trained = Samples(seen_by(split, CAMERA), spec, plain)
-    planned = HeldOut(None, spec, CAMERA, split)
+    planned = HeldOut(None, spec, CAMERA, seen_by(split, CAMERA))
     multiplier, offset = (np.array(v, np.float32)[:, None, None] for v in spec.preprocess.affine())
     for index in range(2):
         pixels = planned.frames[index].transpose(2, 0, 1) * multiplier + offset
