@@ -15,8 +15,8 @@ def check_region(region: Region) -> None:
     """Raise ValueError for numbers that no frame holds."""
     if min(region[:2]) < 0 or min(region[2:]) < 1:
         raise ValueError(
-            f"region is {','.join(map(str, region))}, expected top,left,height,width: the first two from 0 up, "
-            "the others from 1 up"
+            f"region is {','.join(map(str, region))}, expected top,left,height,width: the first two from 0 "
+            "up, the others from 1 up"
         )
 
 

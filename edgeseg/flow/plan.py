@@ -231,7 +231,7 @@ def _check_calibration(
 
 
 def with_input_size(choice: ModelChoice, camera: Size | None) -> ModelChoice:
-    """Without an input size, what is seen of a frame that is not resized decides it: rounded up to the stride."""
+    """Without an input size, what is seen of a frame that is not resized decides it: up to the stride."""
     if choice.input_size or camera is None or choice.preprocess.get("resize", "none") != "none":
         return choice
     from edgeseg.flow.load import natural_input_size

@@ -135,7 +135,7 @@ def test_tensorrt_builds_it(text, half):
 
 
 def test_a_region_outside_the_frames_is_refused():
-    with pytest.raises(InputError, match="12,6,26,38.*37x40"):
+    with pytest.raises(InputError, match=r"12,6,26,38 .* 37x40"):
         compose(network(), spec_of(preprocess=contract_of("rgb", resize="letterbox")), (37, 40))
-    with pytest.raises(InputError, match="12,6,26,38.*37x70"):
+    with pytest.raises(InputError, match=r"12,6,26,38 .* 37x70"):
         preprocess(np.zeros((1, 37, 70, 3), np.uint8), contract_of("rgb"), (32, 48))
