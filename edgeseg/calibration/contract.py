@@ -121,7 +121,7 @@ def contract_test(network: Network, images: Split, progress: Progress) -> Contra
     for index in range(len(images)):
         progress("trying the pixel contract", index, len(images))
         image = images.image(index)
-        label = images.label(index) if scored else None
+        label = runner.label(images.label(index)) if scored else None
         first: Any = None
         for (_, _, contract), tally in zip(tried, tallies):
             scores, found = runner(image, contract)
@@ -189,8 +189,15 @@ class _Runner:
         scores = np.asarray(task_of(network.spec).scores(found, network.spec)[:1], np.float32)
         place = contract.place(network.camera_size, network.spec.input_size)
         first = decided(scores, network.spec, place)[0]
-        marks = labels_of(network.spec.task)
-        return scores, marks.resized(first, (image.shape[0], image.shape[1]))
+        marks, size = labels_of(network.spec.task), (image.shape[0], image.shape[1])
+        part = network.part(size)
+        return scores, marks.resized(first, image[part].shape[:2] if part else size)
+
+    def label(self, label: Any) -> Any:
+        """Of the part of the image that the network sees."""
+        marks = labels_of(self._network.spec.task)
+        part = self._network.part(marks.size(label))
+        return marks.part(label, *part) if part else label
 
 
 class _Tally:

@@ -14,6 +14,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe
+from edgeseg.core.region import Part
 from edgeseg.datasets.choice import parse_data
 from edgeseg.datasets.framed import framed_split
 from edgeseg.datasets.pictures import resize_frame, to_camera
@@ -52,6 +53,10 @@ class Network:
         """Images as the frames of the network."""
         seen = framed_split(split, self.spec.preprocess.frame)
         return middles(seen, self.camera_size) if self.tiled else seen
+
+    def part(self, size: Size) -> Part | None:
+        """What it sees of an image of (height, width), in pixels of the image; None: all."""
+        return self.spec.preprocess.part_of(size, self.camera_size)
 
     def feed(self, image: Array, contract: Preprocess | None = None) -> dict[str, Array]:
         """An image [H,W,C] of `seen` to the input of the graph; a batch is filled with the same image."""

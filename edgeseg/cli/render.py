@@ -57,6 +57,9 @@ def contract(bundle: Bundle) -> None:
     batch, tiles = record.frames_at_once, record.tiles
     shape = ",".join(map(str, pre.frame.shape(batch, height, width)))
     line(f"in:  {pre.frame.dtype} [{shape}] {pre.frame}, {'any size' if tiles else f'resize {pre.resize}'}")
+    if pre.region:
+        top, left, *part = pre.region
+        line(f"     of which it sees {part[0]}x{part[1]} from row {top} and column {left}")
     if tiles:
         line(
             f"     in tiles of {tiles.size[0]}x{tiles.size[1]}, {record.batch} at once, that share "

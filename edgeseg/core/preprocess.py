@@ -10,6 +10,7 @@ import msgspec
 
 from edgeseg.core.documents import convert
 from edgeseg.core.frame import COLORS, Frame
+from edgeseg.core.region import Part, Region, check_region, part_of, require_inside
 from edgeseg.errors import InputError
 
 Size = tuple[int, int]
@@ -48,16 +49,23 @@ def assumed_frame(stated: Collection[str], contract: Preprocess) -> tuple[str, .
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a camera frame lies inside the network input, all in network input pixels.
+    """Where a camera frame lies inside the network input, in network input pixels.
 
-    The frame is resized to `scaled` and put with its top left corner at (`top`, `left`).
+    What the network sees is resized to `scaled` and put with its top left corner at (`top`, `left`).
+
+    Attributes:
+        camera: (height, width) of the camera's frame.
+        frame: of what the network sees, and of what is returned: of all of it, or of its region.
+        part: that region; None: all.
     """
 
+    camera: Size
     frame: Size
     input: Size
     scaled: Size
     top: int
     left: int
+    part: Part | None = None
 
     @property
     def resized(self) -> bool:
@@ -87,6 +95,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
         frame: what the camera delivers.
+        region: (top, left, height, width) in pixels of the camera's frame: the network sees this part alone,
+            and what is returned has its size; None: the whole frame.
         color: order of the colours the network was trained with; its other channels stand as in the frame.
         scale: multiplier of a pixel's value, before mean and std; 1 / `frame.maximum` unless stated.
         mean, std: per channel, or one number for all, in units of the scaled value. Unless stated those of
@@ -100,6 +110,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     frame: Frame = Frame()
+    region: Region | None = None
     color: Literal["rgb", "bgr"] = "rgb"
     scale: float | None = None
     mean: tuple[float, ...] = ()
@@ -122,6 +133,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"scale is {self.scale}, expected a positive number")
         if min(self.std) <= 0:
             raise ValueError(f"std is {self.std}, expected positive numbers")
+        if self.region is not None:
+            check_region(self.region)
 
     def _fill(self, field: str, known: dict[str, float]) -> None:
         """One number per channel, whatever was stated."""
@@ -178,20 +191,38 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         multiplier, offset = self.affine()
         return tuple(self.pad_value * m + o for m, o in zip(multiplier, offset))
 
-    def place(self, frame: Size, network_input: Size) -> Placement:
-        """Lay a frame of (height, width) into the network input.
+    def seen(self, camera: Size) -> Size:
+        """(height, width) of what the network sees of a frame of the size `camera`.
 
         Raises:
-            InputError: with `resize="none"` the frame is larger than the input, or its layout has no such
-                size.
+            InputError: the region does not lie inside the frame, or its edges part pixels that share colours.
+        """
+        if self.region is None:
+            return camera
+        require_inside(self.region, camera, self.frame.layout)
+        return self.region[2:]
+
+    def part_of(self, picture: Size, camera: Size) -> Part | None:
+        """What the network sees of a picture of (height, width) that is resized to the size `camera` first,
+        in pixels of the picture; None: all of it."""
+        return None if self.region is None else part_of(self.region, camera, picture)
+
+    def place(self, frame: Size, network_input: Size) -> Placement:
+        """Lay a frame of (height, width), or its region, into the network input.
+
+        Raises:
+            InputError: with `resize="none"` what the network sees is larger than the input, the layout has no
+                such size; or as `seen`.
         """
         self.frame.require_size(frame)
+        camera, frame = frame, self.seen(frame)
+        part, noun = self.part_of(camera, camera), "frame" if self.region is None else "region"
         if self.resize == "none":
             if frame[0] > network_input[0] or frame[1] > network_input[1]:
                 raise InputError(
-                    f"a frame of {frame[0]}x{frame[1]} (height x width) does not fit the network "
+                    f"a {noun} of {frame[0]}x{frame[1]} (height x width) does not fit the network "
                     f"input of {network_input[0]}x{network_input[1]}",
-                    expected="a frame no larger than the input, or a resize rule",
+                    expected=f"a {noun} no larger than the input, or a resize rule",
                     hint="use --set resize=letterbox (or stretch), or a larger --input-size",
                 )
             scaled = frame
@@ -207,7 +238,9 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.anchor == "center":
             top = (network_input[0] - scaled[0]) // 2
             left = (network_input[1] - scaled[1]) // 2
-        return Placement(frame=frame, input=network_input, scaled=scaled, top=top, left=left)
+        return Placement(
+            camera=camera, frame=frame, input=network_input, scaled=scaled, top=top, left=left, part=part
+        )
 
 
 def stated_preprocess(

@@ -12,24 +12,31 @@ from edgeseg.core.frame import Frame
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
+from edgeseg.core.region import Region, part_of
 from edgeseg.datasets.split import Read, Split
 from edgeseg.datasets.tasks import labels_of
 from edgeseg.runtime.frame_layouts import packed_as
 from edgeseg.runtime.preprocess import preprocess
 
 
-def seen_by(split: Split, camera: Size) -> Split:
-    """The images as the camera delivers them, (height, width), with labels of that size: the one rule by
-    which images of any size become frames, to calibrate, to train and to decide between plans.
+def seen_by(split: Split, camera: Size, region: Region | None = None) -> Split:
+    """The images as the camera delivers them, (height, width), with labels of what a network sees of them:
+    the one rule by which images of any size become frames, to calibrate, to train and to decide between
+    plans.
 
     `verify` makes the same frames, and scores the class maps at the size of each label.
+
+    Args:
+        region: of the frames; they stay whole, their labels are those of this part.
     """
     return replace(
-        split,
-        read_image=_Resized(split.read_image, camera),
-        stored=None,
-        read_label=_Resized(split.read_label, camera, split.task),
+        _frames_of(split, camera), read_label=_Resized(split.read_label, camera, split.task, region)
     )
+
+
+def _frames_of(split: Split, camera: Size) -> Split:
+    """The images as frames; labels as they are."""
+    return replace(split, read_image=_Resized(split.read_image, camera), stored=None)
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,22 @@ class _Resized:
 
     Attributes:
         labels_of: the task of what is read; empty: it is images.
+        region: the part that labels are of.
     """
 
     read: Read
     size: Size
     labels_of: str = ""
+    region: Region | None = None
 
     def __call__(self, name: str) -> Any:
         read = self.read(name)
         if self.labels_of:
-            return labels_of(self.labels_of).resized(read, self.size)
+            marks = labels_of(self.labels_of)
+            whole = marks.resized(read, self.size)
+            if self.region is None:
+                return whole
+            return marks.part(whole, *part_of(self.region, self.size, self.size))
         return resize_frame(read, self.size)
 
 
@@ -57,11 +70,11 @@ class Inputs:
     Yields the input's name -> float32 [batch,C,h,w]. The last batch is filled up with its first images.
 
     Args:
-        camera: see `seen_by`.
+        camera: size of the frames that `seen_by` makes.
     """
 
     def __init__(self, split: Split, spec: ModelSpec, camera: Size, *, name: str, batch: int = 1) -> None:
-        self.split = seen_by(split, camera)
+        self.split = _frames_of(split, camera)
         self._spec = spec
         self._camera = camera
         self._name = name

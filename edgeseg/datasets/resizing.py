@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
+from edgeseg.core.region import Part
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.datasets.tasks import labels_of
 from edgeseg.runtime.resize import nearest
@@ -40,7 +41,8 @@ class Resizing:
     """Images of any size in, results of the same sizes out, with their confidence if there is one.
 
     An image of another size than the camera is resized to it (bilinear), its result back, and its confidence
-    (nearest neighbour). Where `predict` cuts tiles it takes them as they are.
+    (nearest neighbour). Where `predict` cuts tiles it takes them as they are. Where the network sees a region
+    of the frame, results are those of this part of the image.
 
     Attributes:
         resized: how many images were resized so far; `seen`: how many there were.
@@ -55,7 +57,7 @@ class Resizing:
         self.seen = 0
 
     def __call__(self, images: Sequence[Array]) -> list[Any]:
-        """Each [H,W,C], as `Frame.shown`, to a result, as in uint8 [H,W]."""
+        """Each [H,W,C], as `Frame.shown`, to a result, as in uint8 [H,W], or [h,w] of the part."""
         return [found for found, _ in self.predict(images)]
 
     def predict(self, images: Sequence[Array]) -> list[tuple[Any, Any]]:
@@ -70,10 +72,25 @@ class Resizing:
         marks = labels_of(self._spec.task)
         found = []
         for index, image in enumerate(images):
-            size = (image.shape[0], image.shape[1])
+            size = (self.image(image).shape[0], self.image(image).shape[1])
             confidence = None if sure is None else nearest(sure[index], size)
             found.append((marks.resized(results[index], size), confidence))
         return found
+
+    def part(self, size: Size) -> Part | None:
+        """What the network sees of an image of (height, width), in its pixels; None: all."""
+        return None if self._camera is None else self._spec.preprocess.part_of(size, self._camera)
+
+    def image(self, image: Array) -> Array:
+        """The part of an image [H,W,C] that the network sees: a view."""
+        part = self.part((image.shape[0], image.shape[1]))
+        return image if part is None else image[part]
+
+    def label(self, label: Any) -> Any:
+        """The same of the label of an image, or of a result for all of it."""
+        marks = labels_of(self._spec.task)
+        part = self.part(marks.size(label))
+        return label if part is None else marks.part(label, *part)
 
     def _as_it_is(self, image: Array) -> tuple[Any, Any]:
         results, sure = self._predict(to_camera([image], self._spec.preprocess.frame))

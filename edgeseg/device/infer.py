@@ -89,7 +89,7 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
             f"{session.bundle.path} is a {spec.task} network",
             expected="a task with one output, as labels have",
         )
-    shape = (len(given), *session.camera_size, *(None for _ in info.shape[3:]))
+    shape = (*info.shape[:3], *(None for _ in info.shape[3:]))
     truth = read_array(labels, shape, info.dtype)
     kept = []
     for start, outputs in _outputs(session, given, progress):

@@ -45,7 +45,7 @@ def open_reference(
         confidence: of the FP32 graph too; `other` returns one if it was exported so.
 
     Raises:
-        InputError: `other` has another task, number of classes or camera.
+        InputError: `other` has another task, number of classes, camera or region.
     """
     if other is None:
         predict = fp32_reference(bundle, threads, confidence=confidence)
@@ -64,7 +64,19 @@ def open_reference(
             f"{ours.preprocess.frame}",
             expected="a reference for the same camera",
         )
+    if _region(bundle) != _region(session.bundle):
+        raise InputError(
+            f"the reference {other} sees {_region(session.bundle)}, {bundle.path} {_region(bundle)}",
+            expected="a reference for the same part of the frame",
+        )
     return Resizing(told_by(session), theirs, session.bundle.engine.fixed_size)
+
+
+def _region(bundle: Bundle) -> str:
+    region, (height, width) = bundle.manifest.model.preprocess.region, bundle.engine.camera_size
+    if region is None:
+        return "whole frames"
+    return f"the region {','.join(map(str, region))} of frames of {height}x{width}"
 
 
 def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bool = False) -> Predict:

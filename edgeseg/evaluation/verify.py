@@ -196,7 +196,8 @@ def verify_call(
     tally = Tally(spec, split.ignore_index)
     for index in range(len(split)):
         progress("scoring", index, len(split))
-        tally.add(split.label(index), resizing([split.image(index)])[0], full=False)
+        found = resizing([split.image(index)])[0]
+        tally.add(resizing.label(split.label(index)), found, full=False)
     progress("scoring", len(split), len(split))
     return tally.value()
 
@@ -232,8 +233,10 @@ class _Proof:
             content = self.labelled.marks.content(label) if self.labelled is not None else b""
             fingerprint.add(self.samples.ids[index], pixel_sha256(image), content)
             comparison.add(expected, found)
-            flicker.add(sequences[index] if sequences else "", image, found, expected)
+            seen = self.engine.image(image)
+            flicker.add(sequences[index] if sequences else "", seen, found, expected)
             if label is not None:
+                label = self.engine.label(label)
                 engine.add(label, found)
                 fp32.add(label, expected)
             if label is not None and confidences is not None:
@@ -281,11 +284,17 @@ class _Proof:
             self.progress("saving the worst frames", place, len(ranked))
             image = self.samples.image(frame.frame)
             given = self.engine([image])[0]
-            expected = self.labelled.label(frame.frame) if self.labelled else self.reference([image])[0]
-            shown = as_picture(image, self.spec.preprocess.frame)
+            expected = self._expected(frame.frame, image)
+            shown = as_picture(self.engine.image(image), self.spec.preprocess.frame)
             drawn = pictures.picture(shown, expected, given, self.spec, self.ignore_index)
             saved.append(pictures.save(folder, place, frame, drawn))
         return tuple(saved)
+
+    def _expected(self, index: int, image: Array) -> Any:
+        """The label, or what the reference finds where there are no labels."""
+        if self.labelled is None:
+            return self.reference([image])[0]
+        return self.engine.label(self.labelled.label(index))
 
 
 def _unlabelled(source: Path, limit: int, spec: ModelSpec) -> Images:

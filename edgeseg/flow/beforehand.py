@@ -16,6 +16,7 @@ from edgeseg.core.model_spec import DEFAULT_TASK
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, stated_preprocess
 from edgeseg.core.recipe import ModelChoice, Recipe
+from edgeseg.core.tiles import Tiles
 from edgeseg.devices import Device
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models import MODELS
@@ -65,19 +66,40 @@ def _require_bare(choice: ModelChoice) -> None:
 
 def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
     """
+    Args:
+        camera: (height, width) of frames, or of their tiles.
+
     Raises:
-        InputError: frames that the pixel contract does not lay into the input.
+        InputError: frames that the pixel contract does not lay into the input, or a region of none.
         ModelError: no such task, or more classes than its outputs hold.
     """
     count = choice.classes if isinstance(choice.classes, int) else len(data.classes or ())
     task_named(choice.task or DEFAULT_TASK).require_classes(f"'{choice.ref.name}'", count)
+    known = contract(choice)
+    if camera is None and known.region:
+        raise InputError(
+            f"region is {','.join(map(str, known.region))}, and nothing tells the size of the frames",
+            expected="the size that the camera delivers: --camera-size HxW, or --data",
+        )
+    if camera is not None:
+        known.seen(camera)
     if camera is not None and choice.input_size is not None:
-        contract(choice).place(camera, choice.input_size)
+        known.place(camera, choice.input_size)
+
+
+def require_untiled(contract: Preprocess, tiles: Tiles | None) -> None:
+    """Raise InputError for a region of frames that are cut into tiles."""
+    if tiles and contract.region:
+        raise InputError(
+            f"region is {','.join(map(str, contract.region))}, and frames are cut into tiles",
+            expected="a region or tiles",
+            hint="cut the part out in the program, or leave --tile out",
+        )
 
 
 def contract(choice: ModelChoice) -> Preprocess:
     """The pixel contract of a network, as far as it is known before it is loaded."""
-    if choice.ref.kind == "zoo" and "resize" not in choice.preprocess:
+    if choice.ref.kind == "zoo" and not {"resize", "region"} <= choice.preprocess.keys():
         from edgeseg.models.zoo import known_contract
 
         return known_contract(choice)

@@ -30,7 +30,7 @@ from edgeseg.core.whole import Scratch
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError
-from edgeseg.flow.beforehand import require_folder, require_operators
+from edgeseg.flow.beforehand import require_folder, require_operators, require_untiled
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
@@ -266,6 +266,7 @@ class Maker:
         window = self.plan.window or spec.input_size
         place = spec.preprocess.place(window, spec.input_size)
         tiles = self.plan.recipe.cut
+        require_untiled(spec.preprocess, tiles)
         if tiles and place.resized and spec.postprocess.upsample != "scores":
             raise InputError(
                 f"tiles of {window[0]}x{window[1]} are resized to the network's input, and upsample is "
@@ -278,6 +279,7 @@ class Maker:
             camera_size=window,
             frame_size=(self.plan.camera_size or window) if tiles else None,
             tiles=tiles,
+            region=spec.preprocess.region,
             frames=frames_for(data, choice, spec.preprocess, window, tiles),
             work=self.steps_folder / "work",
             cache=engine_cache(),

@@ -21,10 +21,12 @@ from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import ModelError, RecipeError
 from edgeseg.flow.beforehand import (
+    contract,
     require_fit,
     require_graph,
     require_network,
     require_steps,
+    require_untiled,
     unanswered,
 )
 from edgeseg.flow.data import Data, open_data
@@ -92,6 +94,7 @@ def outline(recipe: Recipe, base: Path, *, scored: bool = True, device: Device =
                 expected="images to calibrate with: --data, or a [data] section",
             )
     camera = recipe.camera_size or data.frame_size
+    require_untiled(contract(model), recipe.tiles)
     if recipe.tiles and camera:
         Grid.of(camera, recipe.tiles)
     window = recipe.tiles.size if recipe.tiles else camera
@@ -228,9 +231,10 @@ def _check_calibration(
 
 
 def with_input_size(choice: ModelChoice, camera: Size | None) -> ModelChoice:
-    """Without an input size, a frame that is not resized decides it: rounded up to the stride."""
+    """Without an input size, what is seen of a frame that is not resized decides it: up to the stride."""
     if choice.input_size or camera is None or choice.preprocess.get("resize", "none") != "none":
         return choice
     from edgeseg.flow.load import natural_input_size
 
-    return msgspec.structs.replace(choice, input_size=natural_input_size(choice, camera))
+    seen = contract(choice).seen(camera)
+    return msgspec.structs.replace(choice, input_size=natural_input_size(choice, seen))

@@ -16,6 +16,7 @@ from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.samples import require_disjoint
 from edgeseg.datasets.choice import parse_data
 from edgeseg.datasets.framed import framed
+from edgeseg.datasets.pictures import seen_by
 from edgeseg.errors import InputError
 from edgeseg.flow.beforehand import require_fit, require_folder, require_network
 from edgeseg.flow.data import open_data
@@ -78,6 +79,9 @@ def train(
         dataset = framed(opened.dataset, loaded.spec.preprocess.frame)
         train_split, val_split = (dataset.split(name).limit(limit) for name in ("train", "val"))
         require_disjoint(train_split.sample_list(progress), val_split.sample_list(progress))
+        region = loaded.spec.preprocess.region
+        if camera is not None and region is not None:
+            train_split, val_split = (seen_by(split, camera, region) for split in (train_split, val_split))
         result = train(
             loaded.module,
             train_split,

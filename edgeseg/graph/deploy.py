@@ -1,6 +1,6 @@
 """The deploy graph: camera frames in, what the task decides out, around the plain network.
 
-    frames [N,H,W,C] -> Cast, layout to channels, order of channels, Resize, normalise, Pad
+    frames [N,H,W,C] -> Cast, region, layout to channels, order of channels, Resize, normalise, Pad
       -> plain network -> the tail of its task (`graph/tasks`), as in class_map uint8 [N,H,W]
 
 It equals `runtime.preprocess` -> plain network -> `RuntimeTask.decode`. The forms chosen here are
@@ -54,7 +54,7 @@ def compose(
     Raises:
         GraphError: the graph does not fit `spec`, or opset < 13.
         ModelError: there is no such task.
-        InputError: frames larger than the input with `resize="none"`.
+        InputError: as `Preprocess.place`.
     """
     editor = Editor(plain)
     batch = _check(plain, spec)
@@ -109,7 +109,12 @@ def _preprocess(write: Writer, contract: Preprocess, place: Placement) -> str:
     """Frames to the network input, float32. The last node written makes it."""
     tensor = write.cast(FRAMES, TensorProto.FLOAT, only_from=FRAME_TYPES[contract.frame.dtype], label="float")
     batch = int(shape_of(write.editor.graph.input[0])[0])
-    tensor = write_unpacked(write, tensor, contract.frame, batch, place.frame)
+    packed = contract.frame.layout == "packed"
+    if place.part and packed:  # behind the Cast: TensorRT slices no uint8
+        tensor = write.cut(tensor, place.part, 1)
+    tensor = write_unpacked(write, tensor, contract.frame, batch, place.frame if packed else place.camera)
+    if place.part and not packed:
+        tensor = write.cut(tensor, place.part, 2)
     if contract.permuted:
         order = write.integers("channel_order", contract.permutation)
         tensor = write.op("Gather", "order_channels", [tensor, order], axis=1)

@@ -61,8 +61,8 @@ def golden(
         `full_bits`; behind the names that begin with PLAIN, what the task decides of the scores of `plain`.
     """
     kept = _beside_rounding(plain, spec, frames, bits, full_bits, grid.scale if grid else 0.0)
-    found = outputs_of(deploy, spec, frames)
-    outputs = {info.name: found[info.name] for info in task_of(spec).outputs(spec, len(frames), (1, 1))}
+    found, size = outputs_of(deploy, spec, frames), frame_size(frames, spec.preprocess.frame)
+    outputs = {info.name: found[info.name] for info in task_of(spec).outputs(spec, len(frames), size)}
     return {"frames": frames, **outputs, **kept}
 
 
@@ -108,10 +108,10 @@ def outputs_of(deploy: ModelProto, spec: ModelSpec, frames: Array) -> Outputs:
     def found(given: Array) -> Outputs:
         return run(opened, {name: as_input(deploy, given)})
 
-    wanted = {info.name for info in task_of(spec).outputs(spec, batch, (1, 1))}
+    size = frame_size(frames, spec.preprocess.frame)
+    wanted = {info.name for info in task_of(spec).outputs(spec, batch, size)}
     if not wanted <= {output.name for output in deploy.graph.output}:
-        tiles = Tiles(size=frame_size(frames, spec.preprocess.frame), overlap=0)
-        return Tiled(found, batch, tiles, spec)(frames)
+        return Tiled(found, batch, Tiles(size=size, overlap=0), spec)(frames)
     parts = [found(frames[start : start + batch]) for start in range(0, len(frames), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

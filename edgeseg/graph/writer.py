@@ -10,6 +10,7 @@ from onnx import NodeProto, helper
 from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import ScoreGrid
+from edgeseg.core.region import Part
 from edgeseg.graph.editor import Editor, opset_of
 
 
@@ -42,6 +43,16 @@ class Writer:
         scale = self.constant("score_scale", np.array(grid.scale, np.float32))
         zero_point = self.constant("score_zero_point", np.array(grid.zero_point, np.uint8))
         return self.op("QuantizeLinear", "levels", [tensor, scale, zero_point])
+
+    def cut(self, tensor: str, part: Part, axis: int) -> str:
+        """Rows and columns of a tensor whose rows are `axis` and columns the next."""
+        bounds = {
+            "starts": [side.start for side in part],
+            "ends": [side.stop for side in part],
+            "axes": [axis, axis + 1],
+        }
+        limits = [self.integers(f"region_{name}", values) for name, values in bounds.items()]
+        return self.op("Slice", "region", [tensor, *limits])
 
     def bilinear(self, tensor: str, shape: tuple[int, ...], size: Size, label: str) -> str:
         sizes = self.integers(f"{label}_sizes", (*shape[:2], *size))

@@ -63,8 +63,8 @@ def predict(
 
     Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks, with
     the colours as palette; bit masks of more than 16 classes as `<name>.mask.npy`) for each image, and
-    `<name>.overlay.mp4` for a video. The files appear in `output` when all is done; a failure leaves nothing
-    there.
+    `<name>.overlay.mp4` for a video. Masks have the size of the image, or of the part of it that the network
+    sees. The files appear in `output` when all is done; a failure leaves nothing there.
 
     Args:
         source: an image, a folder of images (flat), or a video (needs OpenCV).
@@ -126,12 +126,19 @@ class _Job:
 
     def _image(self, source: str, name: str, image: Array, found: Any, masks: bool) -> Predicted:
         overlay = f"{name}.overlay.png"
-        write_picture(self.folder / overlay, blend(self._shown(image), found, self.spec, self.alpha))
+        write_picture(self.folder / overlay, self._overlaid(image, found))
         mask = write_mask(self.folder, f"{name}.mask", found, self.spec) if masks else ""
         return Predicted(source=source, overlay=overlay, mask=mask, fractions=fractions(found, self.spec))
 
-    def _shown(self, image: Array) -> Array:
-        return as_picture(image, self.spec.preprocess.frame)
+    def _overlaid(self, image: Array, found: Any) -> Array:
+        """The whole image, with colours on the part that the network sees."""
+        shown = as_picture(image, self.spec.preprocess.frame)
+        part = self.resizing.part((image.shape[0], image.shape[1]))
+        if part is None:
+            return blend(shown, found, self.spec, self.alpha)
+        whole = shown.copy()
+        whole[part] = blend(shown[part], found, self.spec, self.alpha)
+        return whole
 
     def video(self, source: Path) -> tuple[Predicted, tuple[str, ...]]:
         overlay = f"{source.stem}.overlay.mp4"
@@ -142,7 +149,7 @@ class _Job:
                 images = [as_frame(image, self.spec.preprocess.frame, source.name) for image in given]
                 self.progress("segmenting", done, reader.promised)
                 for image, found in zip(images, self.resizing(images)):
-                    writer.write(blend(self._shown(image), found, self.spec, self.alpha))
+                    writer.write(self._overlaid(image, found))
                     for name, share in fractions(found, self.spec).items():
                         sums[name] += share
                 done += len(images)

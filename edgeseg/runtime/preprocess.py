@@ -13,7 +13,7 @@ from edgeseg.runtime.resize import bilinear
 
 
 def preprocess(frames: Array, contract: Preprocess, input_size: Size) -> NDArray[np.float32]:
-    """Resize, normalise and pad.
+    """Cut the region out, resize, normalise and pad.
 
     Args:
         frames: [N,H,W,C], or of the layout of `contract.frame`.
@@ -24,12 +24,14 @@ def preprocess(frames: Array, contract: Preprocess, input_size: Size) -> NDArray
         to integers before they are normalised.
 
     Raises:
-        InputError: frames of another dtype or shape, or larger than the input with `resize="none"`.
+        InputError: frames of another dtype or shape, or as `Preprocess.place`.
     """
     frame = contract.frame
     size = frame_size(frames, frame)
     place = contract.place(size, input_size)
     channels = unpacked(frames, frame)
+    if place.part is not None:
+        channels = channels[:, :, place.part[0], place.part[1]]
     if contract.permuted:
         channels = channels[:, contract.permutation]
     result = np.empty((len(frames), frame.channels, *input_size), np.float32)

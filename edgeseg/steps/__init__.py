@@ -18,6 +18,7 @@ from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.ports import Array, Progress, Stopwatch, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.region import Region
 from edgeseg.core.tiles import Tiles
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
@@ -56,6 +57,7 @@ class Context:
         train, validation: names of the splits.
         camera_size: (height, width) of the pictures that the network sees: frames, or their tiles.
         tiles: how frames of `frame_size` are cut; None: they are not.
+        region: what the network sees of a frame; None: all.
         work: folder for checkpoints that survive a kill; the runner empties it after the step.
         cache: folder for timing caches.
         trusted: the network that the user named, whose code may run.
@@ -73,13 +75,14 @@ class Context:
     limit: int = 0
     tiles: Tiles | None = None
     frame_size: Size | None = None
+    region: Region | None = None
     trusted: ModelChoice | None = None
     device: Device = LOCAL
     stopwatch: Stopwatch | None = None
     progress: Progress = silent
 
     def seen(self, split: Split, *, few: bool = False) -> Split:
-        """The images as the network sees them, with labels to match: of the size of the camera, or tiles.
+        """The images as frames of the camera, or tiles of them, with labels of what the network sees of each.
 
         Args:
             few: of many tiles only some of each image, where an answer does not need all of them.
@@ -88,7 +91,7 @@ class Context:
         from edgeseg.datasets.tiles import tiles_of
 
         if self.tiles is None or self.frame_size is None:
-            return seen_by(split, self.camera_size)
+            return seen_by(split, self.camera_size, self.region)
         return tiles_of(split, self.tiles, self.frame_size, few=few)
 
     def outlook(self, parent: Bundle) -> Outlook:

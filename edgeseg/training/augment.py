@@ -30,14 +30,17 @@ def training_sample(
     """An augmented sample.
 
     Args:
-        image: [H,W,C] of `contract.frame.shown`; `drawn`: its label [H,W,...], as `TrainTask.drawn` gives it.
+        image: [H,W,C] of `contract.frame.shown`; `drawn`: the label [h,w,...] of what the network sees of it,
+            as `TrainTask.drawn` gives it.
         input_size: (height, width) of the network input; frames are laid into it as the contract says.
 
     Returns:
         float32 [C,h,w] as the network reads it, of the size `settings.crop`, or `input_size`; the part of
         `drawn` in it, and (top, left) of that part.
     """
-    height, width = contract.of_images.place((image.shape[0], image.shape[1]), input_size).scaled
+    place = contract.of_images.place((image.shape[0], image.shape[1]), input_size)
+    image = image if place.part is None else image[place.part]
+    height, width = place.scaled
     factor = rng.uniform(*settings.scale)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     pixels = resize(image, size)

@@ -28,7 +28,8 @@ def test_padding_in_network_units_and_in_pixels():
 
 def test_a_frame_is_padded_at_the_bottom_right():
     placement = Preprocess().place((360, 480), (384, 480))
-    assert placement == Placement(frame=(360, 480), input=(384, 480), scaled=(360, 480), top=0, left=0)
+    size = (360, 480)
+    assert placement == Placement(camera=size, frame=size, input=(384, 480), scaled=size, top=0, left=0)
     assert placement.padding == (0, 0, 24, 0)
     assert placement.padded and not placement.resized
 

@@ -44,12 +44,18 @@ def model_of(
 
 
 def network(
-    channels: int = 4, *, size: tuple[int, int] = (32, 48), stride: int = 1, batch: int = 1, opset: int = 18
+    channels: int = 4,
+    *,
+    size: tuple[int, int] = (32, 48),
+    stride: int = 1,
+    batch: int = 1,
+    opset: int = 18,
+    inputs: int = 3,
 ) -> ModelProto:
     """Two convolutions; scores at 1/stride of the input."""
     rng = np.random.default_rng(channels)
     constants = {
-        "w1": rng.normal(0, 0.4, (8, 3, 3, 3)).astype(np.float32),
+        "w1": rng.normal(0, 0.4, (8, inputs, 3, 3)).astype(np.float32),
         "w2": rng.normal(0, 0.4, (channels, 8, 3, 3)).astype(np.float32),
         "b2": rng.normal(0, 0.3, channels).astype(np.float32),
     }
@@ -58,7 +64,7 @@ def network(
         helper.make_node("Relu", ["a"], ["b"], name="r1"),
         helper.make_node("Conv", ["b", "w2", "b2"], ["scores"], name="c2", pads=[1] * 4),
     ]
-    return model_of(nodes, constants, shape=(batch, 3, *size), opset=opset)
+    return model_of(nodes, constants, shape=(batch, inputs, *size), opset=opset)
 
 
 def decoder(

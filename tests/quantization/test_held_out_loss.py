@@ -11,6 +11,8 @@ from patterns import Net
 from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.core.recipe import Budget
+from edgeseg.core.region import Region
+from edgeseg.datasets.pictures import seen_by
 from edgeseg.datasets.split import Split
 from edgeseg.datasets.zoomed_crops import with_zoomed_crops
 from edgeseg.metrics import confusion, paired_drop
@@ -39,19 +41,20 @@ def images(labels: bool = True, count: int = COUNT) -> Split:
     )
 
 
-def held_out(split: Split, task: str = "semantic") -> HeldOut:
+def held_out(split: Split, task: str = "semantic", region: Region | None = None) -> HeldOut:
     """The FP32 network finds the largest colour of each pixel, which is also the label."""
     net = Net()
-    model = net.model(net.op("Identity", "same", "image"), shape=(1, 3, *CAMERA))
+    size = region[2:] if region else CAMERA
+    model = net.model(net.op("Identity", "same", "image"), shape=(1, 3, *size))
     spec = ModelSpec(
         name="colours",
         source=Source(kind="zoo", ref="colours"),
         task=task,  # type: ignore[arg-type]
-        input_size=CAMERA,
+        input_size=size,
         classes=CLASSES,
-        preprocess=Preprocess(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        preprocess=Preprocess(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), region=region),
     )
-    return HeldOut(model, spec, CAMERA, split)
+    return HeldOut(model, spec, CAMERA, seen_by(split, CAMERA, region))
 
 
 def wrong(share: float, chosen: range = range(COUNT)):
@@ -87,6 +90,14 @@ def test_a_drop_near_the_limit_takes_all_images(labels: bool) -> None:
 def test_a_drop_beyond_the_limit_is_never_kept() -> None:
     loss = held_out(images()).loss(wrong(0.5), within=Budget(max_drop=1.0))
     assert not loss.kept and loss.images == COUNT and loss.drop > 10
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_region_is_judged_alone(labels: bool) -> None:
+    some = held_out(images(labels), region=(4, 2, 8, 10))
+    right = some.loss(lambda frame: wrong(0)(frame)[4:12, 2:12])
+    half = some.loss(lambda frame: wrong(0.5)(frame)[4:12, 2:12])
+    assert right.drop == 0 and half.drop > 10
 
 
 def test_a_class_can_keep_scoring_going() -> None:

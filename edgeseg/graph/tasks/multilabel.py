@@ -34,7 +34,7 @@ class MultilabelTail(MapTail):
         thresholds = np.array(spec.postprocess.score_thresholds(channels), np.float32).reshape(1, -1, 1)
         above = write.op("Greater", "above", [flat, write.constant("thresholds", thresholds)])
         bits = write.op("Cast", "bits", [above], to=TensorProto.FLOAT)
-        (output,) = task_of(spec).outputs(spec, batch, place.frame)
+        (output,) = task_of(spec).outputs(spec, batch, place.camera)
         shape = (batch, *size, bytes_of(channels))
         finish(write, _bytes(write, bits, channels), shape, place, output.name, TensorProto.UINT8)
         if confidence:

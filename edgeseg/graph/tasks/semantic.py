@@ -33,7 +33,7 @@ class SemanticTail(MapTail):
             scores = scores._replace(tensor=write.quantize(scores.tensor, score_grid))
         flat, size = flatten(write, scores, spec, place)
         labels, above = _argmax(write, flat) if several else _foreground(write, flat, spec)
-        (output,) = task_of(spec).outputs(spec, batch, place.frame)
+        (output,) = task_of(spec).outputs(spec, batch, place.camera)
         dtype = helper.np_dtype_to_tensor_dtype(np.dtype(output.dtype))
         finish(write, labels, (batch, *size), place, output.name, dtype)
         if confidence:

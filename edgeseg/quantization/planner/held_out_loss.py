@@ -16,7 +16,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import Budget
-from edgeseg.datasets.pictures import seen_by, to_camera
+from edgeseg.datasets.pictures import to_camera
 from edgeseg.datasets.split import Split
 from edgeseg.datasets.zoomed_crops import picture_of
 from edgeseg.graph.deploy import compose
@@ -58,7 +58,7 @@ class HeldOut:
 
     Args:
         reference: the FP32 network, folded.
-        images: neither calibration nor validation images.
+        images: neither calibration nor validation images, as `seen_by` gives them.
         open_probe: how `reference` is run, in float32.
     """
 
@@ -78,7 +78,7 @@ class HeldOut:
         ignore = images.ignore_index if self.labelled else None
         self._metric, self._between = metric_of(spec, ignore), metric_of(spec)
         self._reference = reference
-        self._images = seen_by(images, camera)
+        self._images = images
         self._open_probe = open_probe
         self._progress = progress
 

@@ -71,7 +71,11 @@ class RuntimeTask(Protocol):
     def outputs(
         self, spec: ModelSpec, batch: int, camera: Size, *, confidence: bool = False
     ) -> tuple[TensorInfo, ...]:
-        """Names, dtypes and shapes of the engine's outputs; CONFIDENCE last."""
+        """Names, dtypes and shapes of the engine's outputs; CONFIDENCE last.
+
+        Args:
+            camera: (height, width) of the camera's frames; maps have the size that the network sees of them.
+        """
         ...
 
     def merge(self, tiles: Iterable[Outputs], spec: ModelSpec, grid: Grid, whole: Outputs) -> None:

@@ -50,7 +50,7 @@ class MapTask(ABC):
         self, spec: ModelSpec, batch: int, camera: Size, *, confidence: bool = False
     ) -> tuple[TensorInfo, ...]:
         dtype, pixel = self.pixel(spec)
-        shape = (batch, *camera)
+        shape = (batch, *spec.preprocess.seen(camera))
         found = (TensorInfo(self.output, dtype, (*shape, *pixel)),)
         return (*found, TensorInfo(CONFIDENCE, "float32", shape)) if confidence else found
 
