@@ -116,7 +116,7 @@ def test_tensorrt_builds_it(text, half):
     frames = frames_of(contract.frame)
     expected = outputs_of(deploy, frames)["class_map"]
     if half:
-        deploy = to_fp16(deploy, measure_maxima(deploy, frame_feeds(deploy, frames, contract.frame.full)))[0]
+        deploy = to_fp16(deploy, measure_maxima(deploy, frame_feeds(deploy, frames, contract.frame)))[0]
     if frames.dtype == np.uint16:
         deploy = joined_bytes(deploy)
     found = outputs_of(deploy, as_input(deploy, frames))["class_map"]
