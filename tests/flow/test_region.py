@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from edgeseg.calibration.contract import contract_test
+from edgeseg.calibration.network import open_network
 from edgeseg.cli.app import app
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.ports import silent
 from edgeseg.core.recipe import DataChoice, ModelChoice, Recipe, StepChoice
 from edgeseg.core.tiles import Tiles
 from edgeseg.datasets import open_dataset
@@ -223,6 +226,14 @@ def test_files_of_frames_on_a_device(bundles, tmp_path):
         assert infer(session, tmp_path / "frames.npy", tmp_path / "maps.npy") == (5, HEIGHT, WIDTH)
         np.testing.assert_array_equal(np.load(tmp_path / "maps.npy"), session(shown))
         assert score(session, tmp_path / "frames.npy", tmp_path / "maps.npy").value == 1.0
+
+
+def test_the_pixel_contract_is_tried_on_the_region(place, bundles):
+    bundle = str(bundles[REGION]["ort-fp32"].path)
+    network = open_network(bundle, None, "", FRAME, trust_file=False, progress=silent)
+    images = open_dataset("folders", place.whole.root).split("val")
+    found = contract_test(network, images, silent)
+    assert found.fits and found.trials[0].score > 85
 
 
 def test_inspect_and_export_tell_it(place, bundles, tmp_path):

@@ -12,6 +12,10 @@ SIZES = (
     "9" * 5_000 + "x64", "64*64", "\uff16\uff14x\uff16\uff14", "1x1", "63x65", "64X", "nanxnan", " 64x64",
 )  # fmt: skip
 PAIRS = ("", "=", "a", "=1", "lr", "nothing=1", "a=b=c", "é=1", "a=" + "9" * 5_000, "a=nan,nan,nan", "a=,,,")
+REGIONS = (
+    "region=", "region=1", "region=0,0,8", "region=0,0,0,8", "region=-1,0,8,8", "region=0,0,1e3,8",
+    "region=0,0,99999,8", "region=nan,0,8,8", "region=" + "9" * 30 + ",0,8,8", "region=0,0,8,8,8",
+)  # fmt: skip
 TARGETS = (
     "", "ort", "ort-", "-fp32", "ort-fp33", "ort-fp32@", "ort-fp32@moon", "ort-fp32+threads=0x1",
     "ort-fp32+threads=99999", "ort-fp32+threads=5000", "ort-fp32+cpus=9-1", "ort-fp32+cpus=7777",
@@ -44,11 +48,11 @@ SETTING_VALUES = ("nan", "inf", "-1", "0", "1e300", "9" * 30, "x", "none", "1,2,
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "export": {
         "--input-size": SIZES, "--camera-size": SIZES, "--classes": NUMBERS,
-        "--batch": NUMBERS + ABSURD, "--option": PAIRS, "--set": PAIRS,
+        "--batch": NUMBERS + ABSURD, "--option": PAIRS, "--set": PAIRS + REGIONS,
         "--target": TARGETS, "--device": DEVICES,
     },
     "train": {
-        "--limit": NUMBERS, "--set": PAIRS, "--input-size": SIZES,
+        "--limit": NUMBERS, "--set": PAIRS + REGIONS, "--input-size": SIZES,
         "--train": (
             *PAIRS,
             *(f"{name}={value}" for name in SETTINGS for value in SETTING_VALUES),
