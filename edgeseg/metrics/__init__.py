@@ -1,4 +1,4 @@
-"""Accuracy of class maps. Pure NumPy functions on label ids and on confusion matrices.
+"""Accuracy of class maps and of instances. Pure NumPy functions on label ids, confusion matrices and matches.
 
 Accuracy is at the level of the dataset: counts are summed over all images, then divided
 (Everingham et al., "The PASCAL Visual Object Classes Challenge", 2010).
@@ -7,6 +7,7 @@ Accuracy is at the level of the dataset: counts are summed over all images, then
 from __future__ import annotations
 
 from edgeseg.metrics.agreement import agreement
+from edgeseg.metrics.average_precision import average_precision, precision_tables
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
 from edgeseg.metrics.calibration_error import (
     are_probabilities,
@@ -18,7 +19,10 @@ from edgeseg.metrics.calibration_error import (
 from edgeseg.metrics.confusion import confusion
 from edgeseg.metrics.counts import mean_present
 from edgeseg.metrics.drop import drop_of_counts, paired_drop
+from edgeseg.metrics.instances import Instances
 from edgeseg.metrics.interval import Interval
+from edgeseg.metrics.matching import Matches, matches
+from edgeseg.metrics.precision_drop import precision_drop
 from edgeseg.metrics.scores import (
     dice,
     iou,
@@ -32,9 +36,12 @@ from edgeseg.metrics.scores import (
 
 __all__ = [
     "BoundaryCounts",
+    "Instances",
     "Interval",
+    "Matches",
     "agreement",
     "are_probabilities",
+    "average_precision",
     "boundary_counts",
     "boundary_iou",
     "boundary_width",
@@ -47,11 +54,14 @@ __all__ = [
     "iou",
     "known",
     "labelled",
+    "matches",
     "mean_iou",
     "mean_present",
     "paired_drop",
     "paired_rise",
     "pixel_accuracy",
     "precision",
+    "precision_drop",
+    "precision_tables",
     "recall",
 ]

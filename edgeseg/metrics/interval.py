@@ -30,7 +30,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             a single observation shows has a drop and no interval.
         confidence: of the interval, such as 0.95.
         images: how many there are; `sequences`: how many videos they come from, 0 where nothing tells.
-        observation: what was left out, one at a time.
+        observation: what was left out, one at a time, or drawn.
     """
 
     drop: float
@@ -89,55 +89,81 @@ def paired_interval(
             expected="two arrays of one shape over the same images, at least one, and a sequence for each "
             "image or none",
         )
-    images, videos = len(a), len(set(sequences))
-    if 1 < videos < images:
-        a, b = (_summed(sums, sequences) for sums in (a, b))
-    whole = a.sum(0), b.sum(0)
-    drop, classes = loss(*whole)
-    without, without_classes = loss(whole[0] - a, whole[1] - b)
-    shows, shows_classes = shown(a, b)
-    reach = _reach(without[:, None], shows[:, None], confidence)[0]
-    class_reach = _reach(without_classes, shows_classes, confidence)
-    low, high = _ends(drop, reach)
-    class_low, class_high = _ends(classes, class_reach)
-    return Interval(
-        drop=float(drop),
-        low=float(low),
-        high=float(high),
-        class_drop=tuple(classes.tolist()),
-        class_low=tuple(class_low.tolist()),
-        class_high=tuple(class_high.tolist()),
+    place = observations(len(a), sequences)
+    first, second = (_summed(sums, place) for sums in (a, b))
+    whole = first.sum(0), second.sum(0)
+    loss_of_all, left = loss(*whole), loss(whole[0] - first, whole[1] - second)
+    shows, shows_classes = shown(first, second)
+    return interval_around(
+        columns(*loss_of_all),
+        _left_out(columns(*left)),
+        columns(shows, shows_classes).sum(0),
         confidence=confidence,
-        images=images,
-        sequences=videos,
-        observation="sequence" if 1 < videos < images else "image",
+        images=len(a),
+        sequences=len(set(sequences)),
     )
 
 
-def _summed(sums: Sums, sequences: Sequence[str]) -> Sums:
-    """One array per sequence."""
-    _, place = np.unique(np.asarray(sequences), return_inverse=True)
-    total = np.zeros((int(place.max()) + 1, *sums.shape[1:]), sums.dtype)
+def observations(images: int, sequences: Sequence[str]) -> NDArray[np.intp]:
+    """Which observation each image belongs to, [images]: its sequence, or itself where nothing tells
+    sequences or there is only one."""
+    if not 1 < len(set(sequences)) < images:
+        return np.arange(images)
+    return np.asarray(np.unique(np.asarray(sequences), return_inverse=True)[1])
+
+
+def columns(of_all: Any, of_classes: Any) -> NDArray[Any]:
+    """What is said of all [...] and of each class [..., C], beside each other: [..., 1+C]."""
+    return np.concatenate([np.asarray(of_all)[..., None], of_classes], axis=-1)
+
+
+def interval_around(
+    drops: NDArray[Any],
+    errors: NDArray[Any],
+    shows: NDArray[Any],
+    *,
+    confidence: float,
+    images: int,
+    sequences: int,
+) -> Interval:
+    """The interval that reaches t standard errors to both sides, but no more than all can be lost or won.
+
+    Args:
+        drops, errors: `columns` [1+C] in points.
+        shows: how many observations have something to say about each.
+    """
+    reach = np.full(len(drops), np.nan)
+    for column in np.flatnonzero(shows > 1):
+        reach[column] = t_quantile(confidence, int(shows[column]) - 1) * errors[column]
+    low, high = np.maximum(drops - reach, -100.0), np.minimum(drops + reach, 100.0)
+    return Interval(
+        drop=float(drops[0]),
+        low=float(low[0]),
+        high=float(high[0]),
+        class_drop=tuple(drops[1:].tolist()),
+        class_low=tuple(low[1:].tolist()),
+        class_high=tuple(high[1:].tolist()),
+        confidence=confidence,
+        images=images,
+        sequences=sequences,
+        observation="sequence" if 1 < sequences < images else "image",
+    )
+
+
+def _summed(sums: Sums, place: NDArray[np.intp]) -> Sums:
+    """One array per observation."""
+    count = int(place.max()) + 1
+    if count == len(sums):
+        return sums
+    total = np.zeros((count, *sums.shape[1:]), sums.dtype)
     np.add.at(total, place, sums)
     return total
 
 
-def _reach(without: Any, shows: Any, confidence: float) -> NDArray[np.float64]:
-    """Half the width of the interval per column.
-
-    Args:
-        without: [observations, columns], the loss without each.
-        shows: bool of the same shape: which observations have something to say.
-    """
-    reach = np.full(without.shape[1], np.nan)
-    for column, count in enumerate(shows.sum(0)):
-        if count > 1:
-            found = without[:, column][~np.isnan(without[:, column])]
-            spread = float(np.sqrt((len(found) - 1) * found.var()))
-            reach[column] = t_quantile(confidence, int(count) - 1) * spread
-    return reach
-
-
-def _ends(drop: Any, reach: Any) -> tuple[Any, Any]:
-    """No more than all can be lost or won."""
-    return np.maximum(drop - reach, -100.0), np.minimum(drop + reach, 100.0)
+def _left_out(without: Any) -> NDArray[np.float64]:
+    """Standard error per column, of the losses without each observation, [observations, columns]."""
+    error = np.full(without.shape[1], np.nan)
+    for column, values in enumerate(without.T):
+        if (found := values[~np.isnan(values)]).size:
+            error[column] = np.sqrt((len(found) - 1) * found.var())
+    return error
