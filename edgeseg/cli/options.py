@@ -60,7 +60,11 @@ Tile = Annotated[
 ]
 Overlap = Annotated[
     int | None,
-    typer.Option(help="Pixels that neighbouring tiles share, at least.", min=0, show_default="64"),
+    typer.Option(
+        help="Pixels that neighbouring tiles share, at least.",
+        min=0,
+        show_default="64, or a quarter of the shorter side",
+    ),
 ]
 TileBlend = Annotated[
     str,

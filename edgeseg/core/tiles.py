@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 Blend = Literal["gaussian", "flat"]
+USUAL_OVERLAP = 64
 
 
 class Tiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,7 +18,8 @@ class Tiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         size: (height, width) of a tile, in pixels of the frame.
-        overlap: pixels that neighbours share, at least, in both directions.
+        overlap: pixels that neighbours share, at least, in both directions; unless stated 64, or a quarter of
+            the shorter side where that is less.
         blend: how the scores of tiles that overlap are averaged, before anything is decided: `gaussian`
             counts pixels less towards the border of their tile, where the network sees little around them;
             `flat` counts all alike.
@@ -25,15 +27,22 @@ class Tiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     size: tuple[int, int]
-    overlap: int = 64
+    overlap: int | None = None
     blend: Blend = "gaussian"
     confidence: bool = False
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
             raise ValueError(f"the size of a tile is {list(self.size)}, expected [height, width] in pixels")
-        if not 0 <= self.overlap < min(self.size):
+        if self.overlap is None:
+            msgspec.structs.force_setattr(self, "overlap", min(USUAL_OVERLAP, min(self.size) // 4))
+        if not 0 <= self.shared < min(self.size):
             raise ValueError(
                 f"the overlap is {self.overlap} pixels, expected 0 to {min(self.size) - 1}: less than a tile "
                 f"of {self.size[0]}x{self.size[1]}"
             )
+
+    @property
+    def shared(self) -> int:
+        """`overlap`, which is never None behind `__post_init__`."""
+        return self.overlap or 0

@@ -12,6 +12,7 @@ import msgspec
 
 from edgeseg.core.documents import convert
 from edgeseg.core.formats import refuse_format
+from edgeseg.core.layouts import multiples
 from edgeseg.core.model_spec import DEFAULT_TASK
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, Size, stated_preprocess
@@ -87,9 +88,17 @@ def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
         known.place(camera, choice.input_size)
 
 
-def require_untiled(contract: Preprocess, tiles: Tiles | None) -> None:
-    """Raise InputError for a region of frames that are cut into tiles."""
-    if tiles and contract.region:
+def require_tiles(contract: Preprocess, tiles: Tiles | None) -> None:
+    """Raise InputError for frames that cannot be cut so: those of a region, or where pixels share colours."""
+    if tiles is None:
+        return
+    layout = contract.frame.layout
+    if any(side % step for side, step in zip(tiles.size, multiples(layout))):
+        raise InputError(
+            f"tiles are {tiles.size[0]}x{tiles.size[1]} (height x width), the frames are {layout}",
+            expected=f"an even {'width' if layout == 'yuyv' else 'height and an even width'}",
+        )
+    if contract.region:
         raise InputError(
             f"region is {','.join(map(str, contract.region))}, and frames are cut into tiles",
             expected="a region or tiles",

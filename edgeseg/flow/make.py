@@ -30,7 +30,7 @@ from edgeseg.core.whole import Scratch
 from edgeseg.devices import Device
 from edgeseg.devices.local import LOCAL
 from edgeseg.errors import InputError
-from edgeseg.flow.beforehand import require_folder, require_operators, require_untiled
+from edgeseg.flow.beforehand import require_folder, require_operators, require_tiles
 from edgeseg.flow.data import Data, frames_for
 from edgeseg.flow.latency import EngineStopwatch
 from edgeseg.flow.load import load
@@ -264,9 +264,9 @@ class Maker:
     def context(self, bundle: Bundle) -> Context:
         spec = bundle.manifest.model
         window = self.plan.window or spec.input_size
-        place = spec.preprocess.place(window, spec.input_size)
         tiles = self.plan.recipe.cut
-        require_untiled(spec.preprocess, tiles)
+        require_tiles(spec.preprocess, tiles)
+        place = spec.preprocess.place(window, spec.input_size)
         if tiles and place.resized and spec.postprocess.upsample != "scores":
             raise InputError(
                 f"tiles of {window[0]}x{window[1]} are resized to the network's input, and upsample is "

@@ -26,7 +26,7 @@ from edgeseg.flow.beforehand import (
     require_graph,
     require_network,
     require_steps,
-    require_untiled,
+    require_tiles,
     unanswered,
 )
 from edgeseg.flow.data import Data, open_data
@@ -94,7 +94,7 @@ def outline(recipe: Recipe, base: Path, *, scored: bool = True, device: Device =
                 expected="images to calibrate with: --data, or a [data] section",
             )
     camera = recipe.camera_size or data.frame_size
-    require_untiled(contract(model), recipe.tiles)
+    require_tiles(contract(model), recipe.tiles)
     if recipe.tiles and camera:
         Grid.of(camera, recipe.tiles)
     window = recipe.tiles.size if recipe.tiles else camera

@@ -53,7 +53,7 @@ class Grid:
                 hint="export for smaller tiles with --tile, or enlarge the frames",
             )
         tops, lefts = (
-            _starts(side, tile, tiles.overlap, step) for side, tile, step in zip(frame, tiles.size, multiples)
+            _starts(side, tile, tiles.shared, step) for side, tile, step in zip(frame, tiles.size, multiples)
         )
         return cls(frame, tiles.size, tops, lefts, tiles.blend)
 

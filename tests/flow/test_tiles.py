@@ -322,6 +322,14 @@ def test_images_smaller_than_a_tile_are_refused(place, tmp_path):
         export(place.recipe("openvino-fp32", camera_size=(40, 40)), Path.cwd(), tmp_path / "out")
 
 
+def test_tiles_end_where_pixels_share_no_colour(place, tmp_path):
+    recipe = place.recipe(
+        "ort-fp32", tiles=Tiles(size=(63, 96)), set_={"frame": "nv12"}, data=DataChoice(name="")
+    )
+    with pytest.raises(InputError, match=r"tiles are 63x96 .*, the frames are nv12"):
+        export(recipe, Path.cwd(), tmp_path / "out")
+
+
 def test_labels_decided_below_the_size_of_a_tile_are_refused(place, tmp_path):
     tiles, choice = Tiles(size=(128, 192)), place.recipe("ort-fp32")
     model = msgspec.structs.replace(

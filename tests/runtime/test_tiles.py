@@ -133,6 +133,10 @@ def test_tiles_that_cannot_be(fields, message):
         Tiles(**{"size": (64, 96), **fields})
 
 
+def test_the_usual_overlap_fits_into_small_tiles():
+    assert [Tiles(size=(side, 512)).overlap for side in (512, 200, 64, 1)] == [64, 50, 16, 0]
+
+
 @pytest.mark.parametrize("layout", ["nv12", "yuyv", "bayer_grbg", "rgb"])
 def test_a_part_of_a_frame_of_any_layout_is_that_part_of_the_picture(layout):
     frame = Frame.parse(layout)

@@ -48,6 +48,7 @@ SETTING_VALUES = ("nan", "inf", "-1", "0", "1e300", "9" * 30, "x", "none", "1,2,
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "export": {
         "--input-size": SIZES, "--camera-size": SIZES, "--classes": NUMBERS,
+        "--tile": SIZES, "--overlap": NUMBERS,
         "--batch": NUMBERS + ABSURD, "--option": PAIRS, "--set": PAIRS + REGIONS,
         "--target": TARGETS, "--device": DEVICES,
     },
