@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from edgeseg.core.syntax import ONE_TREE
 from edgeseg.errors import InputError
 
 
@@ -79,7 +80,9 @@ def read_literal(file: Path, variable: str) -> tuple[str, ...]:
 
 @cache
 def _literal(file: Path, variable: str, changed: int) -> tuple[str, ...]:
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    with ONE_TREE:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body:
         if isinstance(node, ast.Assign):
             targets = [t.id for t in node.targets if isinstance(t, ast.Name)]
             if variable in targets:

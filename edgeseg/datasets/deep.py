@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.core.files import require_file
+from edgeseg.core.syntax import ONE_TREE
 from edgeseg.datasets.split import Pixels
 from edgeseg.errors import DataError, MissingDependency
 
@@ -23,7 +24,8 @@ def read_array(path: Path) -> Pixels:
     """
     require_file(path, expected="an image file", error=DataError)
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        with ONE_TREE:
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
         told = f"{path} cannot be read as an array: {fault}"
         raise DataError(told, expected=f"a .npy of {_KINDS}") from None

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from edgeseg.core.ports import Array, Progress, silent
+from edgeseg.core.syntax import ONE_TREE
 from edgeseg.core.whole import replacing
 from edgeseg.errors import InputError
 from edgeseg.metrics import known
@@ -117,7 +118,8 @@ def read_array(file: Path, shape: tuple[int | None, ...], dtype: str = "uint8") 
     """
     expected = f"a .npy file of {dtype} {['N' if side is None else side for side in shape]}".replace("'", "")
     try:
-        found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        with ONE_TREE:
+            found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
         raise InputError(f"{file} cannot be read: {fault}", expected=expected) from None
     fits = isinstance(found, np.ndarray) and found.dtype == np.dtype(dtype) and len(found.shape) == len(shape)

@@ -11,6 +11,7 @@ import msgspec
 
 from edgeseg.core.bundle import file_sha256
 from edgeseg.core.recipe import ModelChoice
+from edgeseg.core.syntax import ONE_TREE
 
 
 def source_files(choice: ModelChoice) -> list[tuple[str, str]]:
@@ -82,7 +83,8 @@ def _modules(network: Path) -> list[Path]:
 def _imports(file: Path, root: Path) -> Iterator[tuple[str, ...]]:
     """The dotted names that a file imports, relative ones resolved; none of a file that does not parse."""
     try:
-        tree = ast.parse(file.read_bytes())
+        with ONE_TREE:
+            tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return
     package = file.parent.relative_to(root).parts

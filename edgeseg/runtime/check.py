@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.ports import Array
+from edgeseg.core.syntax import ONE_TREE
 from edgeseg.errors import BundleError
 from edgeseg.runtime.tasks import Outputs, task_of
 
@@ -76,7 +77,7 @@ def golden_frames(bundle: Bundle) -> GoldenFrames | None:
         return None
     file = bundle.file(golden.file)
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, ONE_TREE, np.load(stream, allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in arrays.files}
     except Exception as fault:  # a broken archive fails anywhere inside zipfile, zlib and NumPy
         raise BundleError(
