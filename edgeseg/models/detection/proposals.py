@@ -34,7 +34,7 @@ class Proposals(nn.Module):
         super().__init__()
         self.rpn, self.size, self.rounds = rpn, size, rounds
         maps = list(features.values())
-        image = torch.zeros(1, 3, *padded, device=maps[0].device)
+        image = torch.zeros(1, 1, *padded, device=maps[0].device)
         (anchors,) = rpn.anchor_generator(ImageList(image, [padded]), maps)
         per_cell = [scores.shape[1] for scores in rpn.head(maps)[0]]
         counts = [each * f.shape[2] * f.shape[3] for each, f in zip(per_cell, maps)]

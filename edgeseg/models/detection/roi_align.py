@@ -141,10 +141,10 @@ class Sampled(nn.Module):
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         (count, each), (high, wide), ratio = boxes.shape[:2], self.levels.out, self.levels.ratio
-        scale, top, height, width = self.place[level_of(boxes, self.levels.steps)].split(1, -1)
+        scale, top, height, width = _columns(self.place[level_of(boxes, self.levels.steps)])
         column = max(w for _, w in self.levels.sizes)
         atlas = torch.cat([F.pad(f, (0, column - f.shape[3], 0, 0)) for f in features], 2)
-        left, upper, right, lower = (boxes * scale).split(1, -1)
+        left, upper, right, lower = _columns(boxes * scale)
         x, y = _points(left, right, wide * ratio), _points(upper, lower, high * ratio)
         x = torch.where(_counts(x, width), _on_map(x, width) * _per(column) - 1, OUTSIDE)
         rows = atlas.shape[2]
@@ -166,6 +166,11 @@ def level_of(boxes: Tensor, steps: Sequence[float]) -> Tensor:
     for step in steps:
         level = level + (side >= step).to(torch.int64)
     return level
+
+
+def _columns(rows: Tensor) -> list[Tensor]:
+    """The columns of [..., 4], each [..., 1]. `Tensor.split` exports to a sequence, which TensorRT lacks."""
+    return [rows[..., i : i + 1] for i in range(rows.shape[-1])]
 
 
 def _points(start: Tensor, end: Tensor, count: int) -> Tensor:

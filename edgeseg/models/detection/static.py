@@ -17,7 +17,8 @@ from edgeseg.models.detection.proposals import Proposals
 from edgeseg.models.detection.roi_align import FORMS, Form, levels_of, roi_align
 
 ROUNDS = 16
-"""Of NMS."""
+"""Of NMS. 10 settle 10,000 random cases of 60 boxes at thresholds 0.3, 0.5 and 0.7, 9 do not:
+`pytest tests/models/detection/test_nms.py`."""
 CANDIDATES = 1000
 """Scores that take part in the NMS of the detections; TensorRT's TopK takes fewer than 3840."""
 
@@ -74,7 +75,7 @@ class StaticMaskRCNN(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """
         Args:
-            image: float32 [N,3,H,W], normalised.
+            image: float32 [N,C,H,W], normalised.
 
         Returns:
             `boxes`, float32 [N,K,4]: x1, y1, x2, y2 in pixels of the image;
