@@ -1,0 +1,1 @@
+"""Detection networks as static graphs: fixed shapes, no plug-ins, no shape that depends on data."""

@@ -1,0 +1,74 @@
+"""The region proposals of torchvision's RPN, a fixed number of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork
+
+from edgeseg.core.preprocess import Size
+from edgeseg.models.detection import nms
+from edgeseg.models.detection.boxes import at_least, clip, decode, pick
+
+
+class Proposals(nn.Module):
+    """From the maps of a pyramid to boxes: best anchors of each level, decoded, NMS per level, best of all.
+
+    Args:
+        rpn: in evaluation mode. Its anchors are computed here, once.
+        features: the backbone's maps, float32 [N,C,H,W], of an image of `padded` size.
+        padded: height and width of what the backbone sees.
+        size: height and width of the image in it; boxes are cut there.
+    """
+
+    def __init__(
+        self,
+        rpn: RegionProposalNetwork,
+        features: dict[str, Tensor],
+        padded: Size,
+        size: Size,
+        *,
+        rounds: int,
+    ) -> None:
+        super().__init__()
+        self.rpn, self.size, self.rounds = rpn, size, rounds
+        maps = list(features.values())
+        image = torch.zeros(1, 1, *padded, device=maps[0].device)
+        (anchors,) = rpn.anchor_generator(ImageList(image, [padded]), maps)
+        per_cell = [scores.shape[1] for scores in rpn.head(maps)[0]]
+        counts = [each * f.shape[2] * f.shape[3] for each, f in zip(per_cell, maps)]
+        for level, boxes in enumerate(anchors.split(counts)):
+            self.register_buffer(f"anchors_{level}", boxes, persistent=False)
+        self.best = [min(count, rpn.pre_nms_top_n()) for count in counts]
+        self.count = min(sum(self.best), rpn.post_nms_top_n())
+
+    def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Returns:
+            boxes, float32 [N,P,4] in pixels; which of them count, bool [N,P]; and how many boxes NMS left
+            open, int32 [N].
+        """
+        levels = [
+            self._level(i, s, d) for i, (s, d) in enumerate(zip(*self.rpn.head(list(features.values()))))
+        ]
+        boxes, scores, kept = (torch.cat(part, 1) for part in list(zip(*levels))[:3])
+        # Logits may be negative: what does not count goes below all of them.
+        _, index = torch.where(kept, scores, torch.finfo(scores.dtype).min).topk(self.count)
+        unsettled = torch.stack([level[3] for level in levels]).sum(0).to(torch.int32)
+        return pick(boxes, index), pick(kept, index), unsettled
+
+    def _level(self, level: int, scores: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        images, _, height, width = scores.shape
+        scores = scores.permute(0, 2, 3, 1).reshape(images, -1)
+        deltas = deltas.reshape(images, -1, 4, height, width).permute(0, 3, 4, 1, 2).reshape(images, -1, 4)
+        scores, index = scores.topk(self.best[level])
+        coder = self.rpn.box_coder
+        anchors = getattr(self, f"anchors_{level}")[index]
+        boxes = decode(pick(deltas, index), anchors, coder.weights, coder.bbox_xform_clip)
+        boxes = clip(boxes, self.size)
+        valid = at_least(boxes, self.rpn.min_size)
+        if self.rpn.score_thresh > 0:
+            valid = valid & (scores.sigmoid() >= self.rpn.score_thresh)
+        kept, unsettled = nms.keep(boxes, valid, self.rpn.nms_thresh, rounds=self.rounds)
+        return boxes, scores, kept, unsettled

@@ -1,0 +1,124 @@
+"""A torchvision Mask R-CNN as one static graph: fixed shapes, no plug-ins, no loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+
+from edgeseg.core.preprocess import Size
+from edgeseg.errors import ModelError
+from edgeseg.models.detection.boxes import pick
+from edgeseg.models.detection.detections import Detections
+from edgeseg.models.detection.proposals import Proposals
+from edgeseg.models.detection.roi_align import FORMS, Form, levels_of, roi_align
+
+ROUNDS = 16
+"""Of NMS. 10 settle 10,000 random cases of 60 boxes at thresholds 0.3, 0.5 and 0.7, 9 do not:
+`pytest tests/models/detection/test_nms.py`."""
+CANDIDATES = 1000
+"""Scores that take part in the NMS of the detections; TensorRT's TopK takes fewer than 3840."""
+
+
+class StaticMaskRCNN(nn.Module):
+    """What `network` gives in evaluation mode for images of one size, without its transform, in fixed shapes.
+
+    Everything is read from the network: anchors, weights of the box coders, thresholds, numbers of proposals
+    and detections, the maps that RoIAlign pools from. An image whose sides are no multiple of the backbone's
+    stride (`size_divisible` of the network's transform) is padded with zeros at its right and lower border,
+    as torchvision does.
+
+    Args:
+        network: torchvision's; v1 or v2 heads, any backbone. Put in evaluation mode, and shared: its weights
+            are those of this module.
+        size: height and width of the images, in pixels.
+        form: of RoIAlign; see `roi_align`.
+        rounds: of NMS.
+        candidates: scores that take part in the NMS of the detections.
+
+    Raises:
+        ModelError: the network is no Mask R-CNN of torchvision, or its RoIAlign has no static form.
+    """
+
+    def __init__(
+        self,
+        network: MaskRCNN,
+        size: Size,
+        *,
+        form: Form = "native",
+        rounds: int = ROUNDS,
+        candidates: int = CANDIDATES,
+    ) -> None:
+        super().__init__()
+        if not isinstance(network, MaskRCNN):
+            raise ModelError(f"{type(network).__name__} is no Mask R-CNN", expected="torchvision's MaskRCNN")
+        if form not in FORMS:
+            raise ModelError(f"RoIAlign has no form {form!r}", expected=" or ".join(FORMS))
+        self.network = network.eval()
+        step = network.transform.size_divisible
+        self.padding = (0, -size[1] % step, 0, -size[0] % step)
+        padded = (size[0] + self.padding[3], size[1] + self.padding[1])
+        heads = network.roi_heads
+        with torch.no_grad():
+            features = self._features(_blank(network, size))
+            self.proposals = Proposals(network.rpn, features, padded, size, rounds=rounds)
+            self.box_pool = roi_align(form, levels_of(heads.box_roi_pool, features, size))
+            self.mask_pool = roi_align(form, levels_of(heads.mask_roi_pool, features, size))
+            classes = self._classes(features)
+        self.detections = Detections(
+            heads, self.proposals.count, classes, size, rounds=rounds, candidates=candidates
+        ).to(next(iter(features.values())).device)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """
+        Args:
+            image: float32 [N,C,H,W], normalised.
+
+        Returns:
+            `boxes`, float32 [N,K,4]: x1, y1, x2, y2 in pixels of the image;
+            `scores`, float32 [N,K], falling; `labels`, int32 [N,K]; `masks`, float32 [N,K,h,w]: probabilities
+            on a grid over the box; `count`, int32 [N]: how many of K are any, rows from there on are zero;
+            `unsettled`, int32 [N]: 0 is proof that NMS and the candidates were enough for torchvision's
+            result.
+        """
+        heads = self.network.roi_heads
+        features = self._features(image)
+        proposals, counted, open_before = self.proposals(features)
+        pooled = self.box_pool(self._pooled(heads.box_roi_pool, features), proposals)
+        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        boxes, scores, labels, count, open_after = self.detections(logits, deltas, proposals, counted)
+        pooled = self.mask_pool(self._pooled(heads.mask_roi_pool, features), boxes)
+        masks = heads.mask_predictor(heads.mask_head(pooled))
+        masks = pick(masks, labels.reshape(-1, 1).to(torch.int64))[:, 0].sigmoid()
+        masks = masks.reshape(*labels.shape, *masks.shape[1:])
+        return {
+            "boxes": boxes,
+            "scores": scores,
+            "labels": labels,
+            "masks": masks * (labels > 0)[:, :, None, None].to(masks.dtype),
+            "count": count,
+            "unsettled": open_before + open_after,
+        }
+
+    def _features(self, image: Tensor) -> dict[str, Tensor]:
+        padded = F.pad(image, self.padding) if any(self.padding) else image
+        features: Any = self.network.backbone(padded)
+        return {"0": features} if isinstance(features, Tensor) else features
+
+    def _pooled(self, pool: Any, features: dict[str, Tensor]) -> list[Tensor]:
+        return [f for name, f in features.items() if name in pool.featmap_names]
+
+    def _classes(self, features: dict[str, Tensor]) -> int:
+        heads = self.network.roi_heads
+        box = torch.zeros(1, 1, 4, device=next(iter(features.values())).device)
+        pooled = self.box_pool(self._pooled(heads.box_roi_pool, features), box)
+        return int(heads.box_predictor(heads.box_head(pooled))[0].shape[1])
+
+
+def _blank(network: nn.Module, size: Size) -> Tensor:
+    """A black image of as many channels as the network's pixel contract has means."""
+    mean: Any = network.transform.image_mean
+    return torch.zeros(1, len(mean), *size, device=next(network.parameters()).device)
