@@ -1,14 +1,20 @@
-"""Arrays of the caller that results are written to."""
+"""Arrays that results are written to, the caller's or new ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from edgeseg.core.bundle import TensorInfo
 from edgeseg.core.ports import Array
 from edgeseg.errors import InputError
+
+
+def arrays(infos: Sequence[TensorInfo], to: Mapping[str, Array] = MappingProxyType({})) -> dict[str, Array]:
+    """Where results are written: arrays of `to`, by name, and new ones for others."""
+    return {i.name: to[i.name] if i.name in to else np.empty(i.shape, i.dtype) for i in infos}
 
 
 def require_outputs(

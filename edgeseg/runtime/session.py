@@ -32,7 +32,7 @@ from edgeseg.runtime.frames import (
     given_size,
 )
 from edgeseg.runtime.recorded import engine_record, require_recorded
-from edgeseg.runtime.results import require_outputs
+from edgeseg.runtime.results import arrays, require_outputs
 from edgeseg.runtime.stream import in_order
 from edgeseg.runtime.tasks import Outputs, Result, task_of
 from edgeseg.runtime.tiled import Tiled
@@ -305,8 +305,7 @@ class Session:
         """
         if not copy and to is None and not self._tiled and len(frames) == self.batch:
             return self._run(frames, dict)
-        whole = {info.name: np.empty(info.shape, info.dtype) for info in self._infos(frames)}
-        whole |= to or {}
+        whole = arrays(self._infos(frames), to or {})
         elapsed = self._tiled.fill(frames, whole) if self._tiled else self._split(frames, whole)
         return whole, elapsed
 

@@ -14,6 +14,7 @@ from edgeseg.core.ports import Array
 from edgeseg.core.tiles import Tiles
 from edgeseg.runtime.frame_layouts import cut
 from edgeseg.runtime.frames import frame_size
+from edgeseg.runtime.results import arrays
 from edgeseg.runtime.tasks import Outputs, task_of
 from edgeseg.runtime.tiles import Grid
 
@@ -37,7 +38,7 @@ class Tiled:
         """The outputs of frames [N,...] of one size. Raises as `fill`."""
         size, task = frame_size(frames, self.spec.preprocess.frame), task_of(self.spec)
         infos = task.outputs(self.spec, len(frames), size, confidence=self.tiles.confidence)
-        whole = {info.name: np.empty(info.shape, info.dtype) for info in infos}
+        whole = arrays(infos)
         self.fill(frames, whole)
         return whole
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from rectangles import CLASSES, NET, TOML, scene
 from typer.testing import CliRunner
 
 from edgeseg.calibration.contract import contract_test
@@ -30,35 +31,17 @@ from edgeseg.flow.train import train
 from edgeseg.prediction.predict import predict
 from edgeseg.runtime import load
 
-FRAME, CLASSES = (96, 128), ("ground", "wall", "door")
+FRAME = (96, 128)
 REGION = (24, 16, 64, 96)
 TWICE = (192, 256)
 TOP, LEFT, HEIGHT, WIDTH = REGION
 PART = (slice(TOP, TOP + HEIGHT), slice(LEFT, LEFT + WIDTH))
 QUICK = BenchSettings(min_runs=3, min_seconds=0.0)
-NET = """
-import torch
-from torch import nn
-
-def net(classes=3):
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-        nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-        nn.Conv2d(16, classes, 1),
-    )
-"""
 
 
-def scene(random: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Rectangles of three classes in colours of their own, with noise. Outside the region the labels lie."""
-    label = np.zeros(size, np.uint8)
-    for number in (1, 2, 1, 2, 1, 2):
-        height, width = random.integers(16, 48, 2)
-        top, left = random.integers(0, size[0] - 16), random.integers(0, size[1] - 16)
-        label[top : top + height, left : left + width] = number
-    colours = np.array([[60, 120, 200], [130, 200, 60], [200, 60, 130]])
-    image = np.clip(colours[label] + random.normal(0, 12, (*size, 3)), 0, 255).astype(np.uint8)
+def lying(random: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A scene whose labels are wrong outside the region."""
+    image, label = scene(random, size, (16, 48))
     wrong = (label + 1) % len(CLASSES)
     wrong[PART] = label[PART]
     return image, wrong
@@ -66,12 +49,12 @@ def scene(random: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarra
 
 def write_data(folder: Path, *, by_hand: bool = False) -> DataChoice:
     """Images and labels of FRAME, or `by_hand` their region."""
-    random, classes = np.random.default_rng(0), "".join(f'[[classes]]\nname = "{name}"\n' for name in CLASSES)
+    random = np.random.default_rng(0)
     folder.mkdir()
-    (folder / "dataset.toml").write_text('schema_version = 1\nencoding = "ids"\n' + classes)
+    (folder / "dataset.toml").write_text(TOML)
     for split, count in (("train", 12), ("val", 4)):
         for number in range(count):
-            for kind, array in zip(("images", "masks"), scene(random, FRAME)):
+            for kind, array in zip(("images", "masks"), lying(random, FRAME)):
                 (folder / kind / split).mkdir(parents=True, exist_ok=True)
                 shown = array[PART] if by_hand else array
                 Image.fromarray(shown).save(folder / kind / split / f"{number:02d}.png")
@@ -119,7 +102,7 @@ def bundles(place):
 
 
 def frames(count: int) -> np.ndarray:
-    return np.stack([scene(np.random.default_rng(seed), FRAME)[0] for seed in range(count)])
+    return np.stack([lying(np.random.default_rng(seed), FRAME)[0] for seed in range(count)])
 
 
 def test_the_input_size_is_that_of_the_region(bundles):

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from rectangles import NET, TOML, scene
 
 from edgeseg.calibration.network import open_network
 from edgeseg.core.bundle import Bundle
@@ -32,43 +33,20 @@ from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.tasks.multilabel import unpacked
 from edgeseg.runtime.tiles import Grid
 
-TILE, FRAME, CLASSES = (64, 96), (150, 200), ("ground", "wall", "door")
+TILE, FRAME = (64, 96), (150, 200)
 TILES = Tiles(size=TILE, overlap=24)
 QUICK = BenchSettings(min_runs=3, min_seconds=0.0)
-NET = """
-import torch
-from torch import nn
-
-def net(classes=3, channels=3):
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-        nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-        nn.Conv2d(16, classes, 1),
-    )
-"""
-
-
-def scene(random: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Rectangles of three classes in colours of their own, with noise."""
-    label = np.zeros(size, np.uint8)
-    for number in (1, 2, 1, 2, 1, 2):
-        height, width = random.integers(20, 60, 2)
-        top, left = random.integers(0, size[0] - 20), random.integers(0, size[1] - 20)
-        label[top : top + height, left : left + width] = number
-    colours = np.array([[60, 120, 200], [130, 200, 60], [200, 60, 130]])
-    image = np.clip(colours[label] + random.normal(0, 12, (*size, 3)), 0, 255)
-    return image.astype(np.uint8), label
+SIDES = (20, 60)
 
 
 def write_data(folder: Path) -> DataChoice:
-    random, classes = np.random.default_rng(0), "".join(f'[[classes]]\nname = "{name}"\n' for name in CLASSES)
+    random = np.random.default_rng(0)
     folder.mkdir()
-    (folder / "dataset.toml").write_text('schema_version = 1\nencoding = "ids"\n' + classes)
+    (folder / "dataset.toml").write_text(TOML)
     for split, count in (("train", 8), ("val", 4)):
         for number in range(count):
             size = FRAME if number else (170, 230)
-            for kind, array in zip(("images", "masks"), scene(random, size)):
+            for kind, array in zip(("images", "masks"), scene(random, size, SIDES)):
                 (folder / kind / split).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(array).save(folder / kind / split / f"{number:02d}.png")
     return DataChoice(name="folders", root=str(folder))
@@ -109,7 +87,7 @@ def bundles(place):
 
 
 def frames(count: int, size: tuple[int, int] = FRAME) -> np.ndarray:
-    return np.stack([scene(np.random.default_rng(seed), size)[0] for seed in range(count)])
+    return np.stack([scene(np.random.default_rng(seed), size, SIDES)[0] for seed in range(count)])
 
 
 def blended(bundle: Bundle, frame: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
@@ -312,7 +290,7 @@ def test_29_overlapping_classes_over_2048x2048(place, target):
 
 def test_images_smaller_than_a_tile_are_refused(place, tmp_path):
     data = write_data(tmp_path / "small")
-    Image.fromarray(scene(np.random.default_rng(0), (60, 200))[0]).save(
+    Image.fromarray(scene(np.random.default_rng(0), (60, 200), SIDES)[0]).save(
         tmp_path / "small/images/train/03.png"
     )
     Image.fromarray(np.zeros((60, 200), np.uint8)).save(tmp_path / "small/masks/train/03.png")

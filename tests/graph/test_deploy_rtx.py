@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from onnx import TensorProto
+from rtx import parsed
 from small_graphs import decoder, network, operators, smooth_frames, spec_of
 
 from edgeseg.core.frame import Frame
@@ -15,7 +16,6 @@ from edgeseg.graph.editor import shape_of
 from edgeseg.graph.fp16 import measure_maxima, to_fp16
 
 trt = pytest.importorskip("tensorrt_rtx")
-LOGGER = trt.Logger(trt.Logger.ERROR)
 CAMERA = (50, 70)
 CASES = {
     "argmax": ({}, 4, {}),
@@ -33,24 +33,14 @@ TYPES = {TensorProto.UINT8: trt.DataType.UINT8, TensorProto.INT32: trt.DataType.
 
 def engine(model, capability: str) -> bytes:
     """Parse strongly typed and build ahead of time."""
-    builder = trt.Builder(LOGGER)
-    network_ = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network_, LOGGER)
-    assert parser.parse(model.SerializeToString()), [
-        parser.get_error(i).desc() for i in range(parser.num_errors)
-    ]
-    assert network_.get_input(0).dtype == trt.DataType.UINT8
-    assert tuple(network_.get_input(0).shape) == (1, *CAMERA, 3)
-    outputs = {network_.get_output(i).name: network_.get_output(i) for i in range(network_.num_outputs)}
+    made = parsed(model)
+    assert made.network.get_input(0).dtype == trt.DataType.UINT8
+    assert tuple(made.network.get_input(0).shape) == (1, *CAMERA, 3)
     wanted = model.graph.output[0]
-    assert outputs[wanted.name].dtype == TYPES[wanted.type.tensor_type.elem_type]
-    assert tuple(outputs[wanted.name].shape) == shape_of(wanted) and shape_of(wanted)[:3] == (1, *CAMERA)
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(trt.ComputeCapability, capability), 0)
-    built = builder.build_serialized_network(network_, config)
-    assert built is not None
-    return bytes(built)
+    found = made.outputs[wanted.name]
+    assert found.dtype == TYPES[wanted.type.tensor_type.elem_type]
+    assert tuple(found.shape) == shape_of(wanted) and shape_of(wanted)[:3] == (1, *CAMERA)
+    return made.build(capability)
 
 
 def deploy(case: str, *, half: bool, confidence: bool = False):

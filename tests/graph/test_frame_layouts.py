@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx import helper
+from rtx import parsed
 from small_graphs import model_of, network, outputs_of, smooth_frames, spec_of
 
 from edgeseg.core.frame import Frame
@@ -101,18 +102,9 @@ def test_tensorrt_builds_it(text, half):
         deploy = joined_bytes(deploy)
     found = outputs_of(deploy, as_input(deploy, frames))["class_map"]
     assert (found == expected_of(plain, spec, frames)).mean() >= (0.98 if half else 0.999)
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(definition, logger)
-    assert parser.parse(to_opset(deploy, 18).SerializeToString()), [
-        parser.get_error(i).desc() for i in range(parser.num_errors)
-    ]
-    assert definition.get_input(0).dtype == trt.DataType.UINT8
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    assert builder.build_serialized_network(definition, config) is not None
+    made = parsed(to_opset(deploy, 18))
+    assert made.network.get_input(0).dtype == trt.DataType.UINT8
+    assert made.build()
 
 
 @pytest.mark.parametrize("text", (*LAYOUTS, "bgr", "rgb:uint16:4095", "rgb:float32:10"))

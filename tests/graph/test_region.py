@@ -7,6 +7,7 @@ import itertools
 import msgspec
 import numpy as np
 import pytest
+from rtx import parsed
 from small_graphs import network, outputs_of, smooth_frames, spec_of
 
 from edgeseg.core.frame import Frame
@@ -110,7 +111,7 @@ def test_openvino_and_onnxruntime_agree(opset):
 @pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
 @pytest.mark.parametrize("text", ["rgb", "bgr:uint16", "5:float32", "nv12", "bayer_rggb"])
 def test_tensorrt_builds_it(text, half):
-    trt = pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx")
     contract = contract_of(text, resize="letterbox")
     deploy = compose(plain_of(contract), spec_of(preprocess=contract), CAMERA)
     frames = frames_of(contract.frame)
@@ -121,17 +122,7 @@ def test_tensorrt_builds_it(text, half):
         deploy = joined_bytes(deploy)
     found = outputs_of(deploy, as_input(deploy, frames))["class_map"]
     assert (found == expected).mean() >= (0.98 if half else 0.999)
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(definition, logger)
-    assert parser.parse(to_opset(deploy, 18).SerializeToString()), [
-        parser.get_error(i).desc() for i in range(parser.num_errors)
-    ]
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    assert builder.build_serialized_network(definition, config) is not None
+    assert parsed(to_opset(deploy, 18)).build()
 
 
 def test_a_region_outside_the_frames_is_refused():

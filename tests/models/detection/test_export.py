@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from onnx import ModelProto
+from rtx import parsed
 from small_rcnn import SIZE, images_of, meaningful
 
 from edgeseg.graph.export import export_torch
@@ -72,18 +73,11 @@ def test_openvino_agrees(exported, form):
 def test_tensorrt_rtx_builds_the_sampled_form(exported):
     """Without a GPU, strongly typed; results need one."""
     trt = pytest.importorskip("tensorrt_rtx")
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    parsed = parser.parse(exported["sampled"][0].SerializeToString())
-    assert parsed, [parser.get_error(i).desc() for i in range(parser.num_errors)]
-    outputs = {network.get_output(i).name: network.get_output(i) for i in range(network.num_outputs)}
+    made = parsed(exported["sampled"][0])
     wanted = exported["sampled"][1]
-    assert {name: tuple(o.shape) for name, o in outputs.items()} == {n: v.shape for n, v in wanted.items()}
+    assert {name: tuple(o.shape) for name, o in made.outputs.items()} == {
+        n: v.shape for n, v in wanted.items()
+    }
     for name in ("labels", "count", "unsettled"):
-        assert outputs[name].dtype == trt.DataType.INT32
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    assert builder.build_serialized_network(network, config) is not None
+        assert made.outputs[name].dtype == trt.DataType.INT32
+    assert made.build()
