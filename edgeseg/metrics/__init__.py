@@ -6,6 +6,7 @@ Accuracy is at the level of the dataset: counts are summed over all images, then
 
 from __future__ import annotations
 
+from edgeseg.core.instances import Instances
 from edgeseg.metrics.agreement import agreement
 from edgeseg.metrics.average_precision import average_precision, precision_tables
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, boundary_width
@@ -19,7 +20,6 @@ from edgeseg.metrics.calibration_error import (
 from edgeseg.metrics.confusion import confusion
 from edgeseg.metrics.counts import mean_present
 from edgeseg.metrics.drop import drop_of_counts, paired_drop
-from edgeseg.metrics.instances import Instances
 from edgeseg.metrics.interval import Interval
 from edgeseg.metrics.matching import Matches, matches
 from edgeseg.metrics.precision_drop import precision_drop

@@ -1,36 +1,12 @@
-"""The things of one image, labelled or found."""
+"""Do the things of an image belong together?"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from edgeseg.core.instances import Instances
 from edgeseg.errors import InputError
 from edgeseg.metrics.confusion import require_ids
-
-
-class Instances(NamedTuple):
-    """K things of one image.
-
-    Attributes:
-        boxes: float32 [K,4], x0, y0, x1, y1 in pixels.
-        labels: int32 [K], class ids from 0, without background.
-        scores: float32 [K], of what was found; of a label, nothing reads them.
-        masks: bool [K,H,W]; None: boxes alone.
-        crowd: bool [K], of a label: many things in one, which may be found any number of times and need not
-            be found at all. None: no crowd.
-        area: float [K], of a label, in square pixels: what its size is judged by. None: that of the mask,
-            or of the box where there are no masks.
-    """
-
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    masks: NDArray[np.bool_] | None = None
-    crowd: NDArray[np.bool_] | None = None
-    area: NDArray[Any] | None = None
 
 
 def require_instances(name: str, things: Instances, classes: int, *, masks: bool) -> None:

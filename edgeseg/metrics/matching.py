@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.core.instances import Instances
 from edgeseg.errors import InputError
-from edgeseg.metrics.instances import Instances, require_instances
+from edgeseg.metrics.instances import require_instances
 from edgeseg.metrics.overlaps import Overlaps, box_areas, box_overlaps, mask_areas, mask_overlaps
 
 Flags = NDArray[np.bool_]

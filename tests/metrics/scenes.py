@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseg.metrics.instances import Instances
+from edgeseg.core.instances import Instances
 
 SIDE = 160
 
