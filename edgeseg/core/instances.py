@@ -39,7 +39,8 @@ class Instances(NamedTuple):
 
     def where(self, chosen: NDArray[Any]) -> Instances:
         """Those that are chosen: bool [K], or indices."""
-        return Instances(*(None if values is None else values[chosen] for values in self))
+        taken: Any = (None if values is None else values[chosen] for values in self)
+        return Instances(*taken)
 
     def above(self, score: float) -> Instances:
         """Those of this score or more."""
