@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.core.instances import InstanceOutputs
 from edgeseg.errors import ModelError
 
 
@@ -23,6 +24,7 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             neighbour (cheaper for large cameras).
         stretch: the scores cover the whole network input although their size is no whole fraction of its
             size; else such a network is refused.
+        instances: what a network of instances returns; None: it returns scores of pixels.
     """
 
     output: str = ""
@@ -30,6 +32,7 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threshold: float | tuple[float, ...] = 0.5
     upsample: Literal["scores", "labels"] = "scores"
     stretch: bool = False
+    instances: InstanceOutputs | None = None
 
     def __post_init__(self) -> None:
         each = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
