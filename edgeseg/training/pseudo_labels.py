@@ -12,6 +12,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.datasets.split import Pixels, Split
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.tasks import decided
+from edgeseg.training.evaluate import arrays
 
 
 def pseudo_labelled(split: Split, teacher: torch.nn.Module, spec: ModelSpec) -> Split:
@@ -32,7 +33,7 @@ def pseudo_labelled(split: Split, teacher: torch.nn.Module, spec: ModelSpec) -> 
             device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
             pixels = torch.from_numpy(preprocess(image[None], contract, spec.input_size)).to(device)
             place = contract.place((image.shape[0], image.shape[1]), spec.input_size)
-            found = decided(teacher(pixels).float().cpu().numpy(), spec, place)[0]
+            found = decided(arrays(teacher(pixels)), spec, place)[0]
             kept[identity] = zlib.compress(found.tobytes(), 1), found.dtype.str, found.shape
         data, dtype, shape = kept[identity]
         return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)

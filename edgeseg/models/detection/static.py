@@ -14,7 +14,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import ModelError
 from edgeseg.models.detection.boxes import pick
 from edgeseg.models.detection.detections import Detections
-from edgeseg.models.detection.learning import Target, losses
+from edgeseg.models.detection.learning import Dense, Target, dense, learnt
 from edgeseg.models.detection.proposals import Proposals
 from edgeseg.models.detection.roi_align import FORMS, Form, levels_of, roi_align
 
@@ -81,12 +81,12 @@ class StaticMaskRCNN(nn.Module):
         body: nn.Module = getattr(self.network.backbone, "body", self.network.backbone)
         return body
 
-    def forward(self, image: Tensor, targets: Sequence[Target] | None = None) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, targets: Sequence[Target] | None = None) -> Any:
         """
         Args:
             image: float32 [N,C,H,W], normalised.
-            targets: what the network learns from, in training mode; then the losses are returned, see
-                `learning.losses`.
+            targets: what the network learns from, in training mode; then that is what is returned, see
+                `learning.learnt`.
 
         Returns:
             `boxes`, float32 [N,K,4]: x1, y1, x2, y2 in pixels of the image;
@@ -97,7 +97,7 @@ class StaticMaskRCNN(nn.Module):
             result.
         """
         if targets is not None:
-            return losses(self.network, image, targets)
+            return learnt(self.network, image, targets)
         heads = self.network.roi_heads
         features = self._features(image)
         proposals, counted, open_before = self.proposals(*self.network.rpn.head(list(features.values())))
@@ -116,6 +116,10 @@ class StaticMaskRCNN(nn.Module):
             "count": count,
             "unsettled": open_before + open_after,
         }
+
+    def dense(self, image: Tensor, like: Dense) -> Dense:
+        """What the heads say in the boxes of another network, which learns from this one."""
+        return dense(self.network, image, like)
 
     def _features(self, image: Tensor) -> dict[str, Tensor]:
         padded = F.pad(image, self.padding) if any(self.padding) else image
