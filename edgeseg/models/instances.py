@@ -47,9 +47,12 @@ def instance_classes(
             where nothing tells.
     """
     count = class_count(choice, known) or stored or default
-    if known and len(known) == count:
-        return known
-    colored = default_classes(count + 1)[1:]  # the first is black, as what is no thing
+    return known if known and len(known) == count else thing_classes(count)
+
+
+def thing_classes(count: int) -> tuple[ClassInfo, ...]:
+    """`default_classes` without black, which is where no thing is."""
+    colored = default_classes(count + 1)[1:]
     return tuple(ClassInfo(named.name, info.color) for named, info in zip(default_classes(count), colored))
 
 
