@@ -47,7 +47,8 @@ def instance_classes(
             where nothing tells.
     """
     count = class_count(choice, known) or stored or default
-    return known if known and len(known) == count else thing_classes(count)
+    named = known and len(known) == count and known != default_classes(count)
+    return known if known and named else thing_classes(count)
 
 
 def thing_classes(count: int) -> tuple[ClassInfo, ...]:
