@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -11,12 +12,14 @@ from things import SIZE, fit, loading, network, split, state, things
 
 from edgeseg.core.instances import Instances
 from edgeseg.core.plugins import PluginFolder
+from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import InputError
 from edgeseg.training.augment import training_sample
 from edgeseg.training.data import Samples
 from edgeseg.training.evaluate import loss_of
 from edgeseg.training.losses import parse_loss
+from edgeseg.training.pseudo_labels import pseudo_labelled
 from edgeseg.training.settings import TrainSettings
 from edgeseg.training.tasks import training_of
 
@@ -166,6 +169,17 @@ def test_nothing_is_to_be_learnt_from_the_same_network():
     apart.backward()
     head = module.network.roi_heads.mask_predictor.mask_fcn_logits
     assert head.weight.grad is not None and head.weight.grad.any()
+
+
+def test_what_a_network_finds_is_what_another_learns_from():
+    loaded = network()
+    spec = msgspec.structs.replace(loaded.spec, postprocess=Postprocess(threshold=0.3))
+    labelled = pseudo_labelled(split("train", 2), loaded.module, spec)
+    first, again = labelled.label(1), labelled.label(1)
+    assert isinstance(first, Instances) and len(first.scores) > 0 and (first.scores >= 0.3).all()
+    assert all(a is b is None or np.array_equal(a, b) for a, b in zip(first, again))
+    everything = pseudo_labelled(split("train", 2), loaded.module, loaded.spec).label(1)
+    assert len(everything.scores) != len(first.scores)
 
 
 def test_the_loss_of_one_image_has_a_gradient():

@@ -52,7 +52,7 @@ class Learnt(NamedTuple):
 def learnt(network: MaskRCNN, image: Tensor, targets: Sequence[Target]) -> Learnt:
     """
     Args:
-        network: in training mode.
+        network: in training mode it looks at more proposals.
         image: float32 [N,C,H,W], normalised, of any size.
         targets: of each image `boxes`, float32 [K,4] in pixels; `labels`, int64 [K], from 0 without the
             background; `masks`, uint8 [K,H,W].

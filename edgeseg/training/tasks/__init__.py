@@ -47,6 +47,10 @@ class TrainTask(Protocol):
         """
         ...
 
+    def label(self, found: Any, spec: ModelSpec) -> Any:
+        """What a network finds in an image, as a label that another one learns from."""
+        ...
+
     def batch(self, targets: Sequence[Any]) -> Any:
         """Targets of several images as the losses take them."""
         ...

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from edgeseg.core.instances import Instances
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
@@ -65,6 +66,11 @@ class ThingTargets:
             "labels": torch.from_numpy(ids[kept].astype(np.int64) - 1),
             "masks": torch.from_numpy(masks),
         }
+
+    def label(self, found: Instances, spec: ModelSpec) -> Instances:
+        """Those things that would be drawn."""
+        (least,) = spec.postprocess.thresholds(1)
+        return found.above(least)
 
     def batch(self, targets: Sequence[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
         return list(targets)

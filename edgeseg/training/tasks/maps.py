@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import default_collate
 
+from edgeseg.core.model_spec import ModelSpec
+from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 
 
@@ -19,6 +21,9 @@ class MapTargets(ABC):
     @abstractmethod
     def logits(self, scores: torch.Tensor, contract: Postprocess) -> torch.Tensor:
         """Network scores [N,C,H,W] as the losses take them: without the network's own sigmoid or softmax."""
+
+    def label(self, found: Array, spec: ModelSpec) -> Array:
+        return found
 
     def batch(self, targets: Sequence[torch.Tensor]) -> Any:
         return default_collate(list(targets))
