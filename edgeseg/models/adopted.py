@@ -7,24 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.frame import Frame
 from edgeseg.core.model_ref import ModelRef
-from edgeseg.core.model_spec import ClassInfo, ModelSpec, Source, Weights
+from edgeseg.core.model_spec import ModelSpec, Source, Weights
 from edgeseg.core.preprocess import Preprocess, Size, assumed_frame
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.errors import ModelError
 from edgeseg.models._common import Held, Loaded, class_count, postprocess_of
 from edgeseg.models.checkpoint import head_channels, require_finite
+from edgeseg.models.coco_categories import category_classes, narrow
 from edgeseg.models.framing import candidates, preprocess_of, stated_frame
-from edgeseg.models.instances import instance_classes, require_instances, returning, thing_classes
+from edgeseg.models.instances import instance_classes, require_instances, returning
 from edgeseg.models.user_code import users_code
 
 if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
     from edgeseg.models.detection.static import StaticMaskRCNN
-
-
-UNNAMED = "N/A"
-"""What torchvision calls ids of COCO that stand for nothing."""
 
 
 def adopt(
@@ -43,8 +40,10 @@ def adopt(
     require_finite(network.state_dict(), source.ref)
     name = ModelRef.parse(source.ref).name
     task = require_instances(choice.task, name)
+    if narrow(network, [info.name for info in held.classes or ()]):
+        notes = (*notes, "ids of COCO that stand for nothing were taken out of its heads")
     count = _require_classes(choice, held, network, name)
-    classes = instance_classes(choice, held.classes or _names_of_coco(count), count, count)
+    classes = instance_classes(choice, held.classes or category_classes(count), count, count)
     assert choice.ref.path is not None
     size = choice.input_size or _own_size(network)
     takes = len(_transform(network).image_mean)
@@ -70,6 +69,12 @@ def adopt(
     notes = (*notes, *assumed_frame(choice.preprocess, pixels), *_seen_otherwise(network, size))
     told = f"it is a Mask R-CNN of torchvision: {count} class(es) of things, {classes[0].name} the first"
     return Loaded(spec, module, notes=(*notes, told))
+
+
+def readopt(network: MaskRCNN, spec: ModelSpec, file: Path) -> StaticMaskRCNN:
+    """What `adopt` made for `spec` of the network that `file`, the user's code, makes."""
+    narrow(network, spec.class_names)
+    return static(network, spec.input_size, file)
 
 
 def static(network: MaskRCNN, size: Size, file: Path) -> StaticMaskRCNN:
@@ -101,19 +106,6 @@ def _require_classes(choice: ModelChoice, held: Held, network: MaskRCNN, name: s
             hint=f"use --classes {found}, or build it with num_classes={wanted + 1}",
         )
     return found
-
-
-def _names_of_coco(count: int) -> tuple[ClassInfo, ...] | None:
-    """Of as many classes as torchvision's own weights have, the names that these give them."""
-    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
-
-    names = MaskRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"][1:]
-    if count != len(names):
-        return None
-    return tuple(
-        ClassInfo(own.name if name == UNNAMED else name, own.color)
-        for own, name in zip(thing_classes(count), names)
-    )
 
 
 def _transform(network: MaskRCNN) -> Any:

@@ -27,7 +27,7 @@ from edgeseg.models._common import (
     settle_classes,
     weights_of,
 )
-from edgeseg.models.adopted import adopt, static
+from edgeseg.models.adopted import adopt, readopt
 from edgeseg.models.checkpoint import Checkpoint, State, aligned, head_channels, load_into, require_finite
 from edgeseg.models.feeding import Feeding
 from edgeseg.models.first_convolution import fitted
@@ -175,7 +175,7 @@ def rebuild_foreign(spec: ModelSpec, trusted: ModelChoice | None) -> nn.Module:
         _require_call(source, trusted)
         network = call_factory(trusted.name, load_factory(trusted.name), source.options).eval()
     if is_mask_rcnn(network):
-        return static(network, spec.input_size, path.resolve())
+        return readopt(network, spec, path.resolve())
     return one_output(network, source.output, frozen=source.kind == "pt2")
 
 

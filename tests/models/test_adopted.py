@@ -131,6 +131,29 @@ def test_coco_has_ninety_classes_of_which_some_have_no_name(file: Path):
     assert len(set(names)) == 90
 
 
+def test_names_of_coco_take_the_other_ids_out(file: Path):
+    every = resolve(ModelChoice(name=f"{file}:coco"))
+    names = sorted(name for name in every.spec.class_names if not name.startswith("class"))
+    assert len(names) == 80
+    classes = tuple(ClassInfo(name, (1, 2, 3)) for name in names)
+    choice = ModelChoice(name=f"{file}:coco")
+    loaded = resolve(choice, classes=classes)
+    assert loaded.spec.classes == classes and any("stand for nothing" in note for note in loaded.notes)
+    before, after = (one.module.network.roi_heads for one in (every, loaded))
+    old, new = 1 + every.spec.class_names.index("zebra"), 1 + names.index("zebra")
+    for one in ("cls_score", "bbox_pred"):
+        each = (-1, 4 if one == "bbox_pred" else 1)
+        rows = [getattr(heads.box_predictor, one).bias.unflatten(0, each) for heads in (before, after)]
+        assert torch.equal(rows[0][old], rows[1][new]) and torch.equal(rows[0][0], rows[1][0])
+    write_safetensors(file.with_name("w.safetensors"), loaded.module)
+    again = rebuild(loaded.spec, file.with_name("w.safetensors"), trusted=choice)
+    expected, found = outputs(loaded.module), outputs(again)
+    assert all(torch.equal(found[name], values) for name, values in expected.items())
+    some = classes[:3]
+    with pytest.raises(ModelError, match=r"has 90 class\(es\) beside the background, .* says 3"):
+        resolve(choice, classes=some)
+
+
 def test_a_size_of_the_user_and_one_that_is_fixed(file: Path):
     loaded = resolve(
         ModelChoice(name=f"{file}:create", input_size=(40, 50), preprocess={"resize": "stretch"})
