@@ -15,7 +15,6 @@ from edgeseg.core.model_spec import ClassInfo
 from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets import Split
-from edgeseg.metrics.tasks import Figures
 from edgeseg.models.load import Loaded, resolve
 from edgeseg.training.loop import TrainResult, train
 from edgeseg.training.settings import TrainSettings
@@ -86,28 +85,18 @@ class _Decided:
         return scores
 
     def found(self, outputs: dict[str, np.ndarray], *given: object) -> list[Instances]:
-        return [
+        found = [
             Instances(*(outputs[name][i, :count] for name in ("boxes", "labels", "scores")))
             for i, count in enumerate(outputs["count"])
         ]
+        return [one._replace(masks=filled(one.boxes)) for one in found]
 
 
-class _Score:
-    """Share of the labels in whose middle a box is."""
-
-    metric, class_metric, one_decision = "share found", "share found", False
-
-    def keep(self, label: Instances, found: Instances, *, full: bool = False) -> tuple[int, int]:
-        middle = (label.boxes[:, None, :2] + label.boxes[:, None, 2:]) / 2
-        inside = ((found.boxes[None, :, :2] < middle) & (found.boxes[None, :, 2:] > middle)).all(-1)
-        return int(inside.any(1).sum()), len(label.labels)
-
-    def together(self, kept: list[tuple[int, int]]) -> tuple[int, int]:
-        return sum(k[0] for k in kept), sum(k[1] for k in kept)
-
-    def figures(self, kept: list[tuple[int, int]]) -> Figures:
-        hits, labels = self.together(kept)
-        return Figures(hits / labels, np.full(len(CLASSES), hits / labels), {}, {})
+def filled(boxes: np.ndarray) -> np.ndarray:
+    masks = np.zeros((len(boxes), *SIZE), bool)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.round().astype(int)):
+        mask[top:bottom, left:right] = True
+    return masks
 
 
 class _Marks:
@@ -121,7 +110,6 @@ class _Marks:
 
 STAND_INS: dict[str, Any] = {
     "edgeseg.runtime.tasks": SimpleNamespace(task=lambda name: _Decided()),
-    "edgeseg.metrics.tasks": SimpleNamespace(task=lambda name, classes, ignored: _Score()),
     "edgeseg.datasets.tasks": SimpleNamespace(task=lambda name: _Marks()),
 }
 """Of layers whose own file for instances is not there."""

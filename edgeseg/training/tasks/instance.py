@@ -69,8 +69,8 @@ class ThingTargets:
 
     def label(self, found: Instances, spec: ModelSpec) -> Instances:
         """Those things that would be drawn."""
-        (least,) = spec.postprocess.thresholds(1)
-        return found.above(least)
+        least = np.array(spec.postprocess.thresholds(len(spec.classes)), np.float32)
+        return found.where(found.scores >= least[found.labels])
 
     def batch(self, targets: Sequence[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
         return list(targets)
