@@ -8,8 +8,9 @@ import torch
 from onnx import ModelProto
 from rtx import parsed
 from small_rcnn import SIZE, images_of, meaningful
+from small_rcnn import exported as graph_of
+from tensorrt_operators import TENSORRT_10_3
 
-from edgeseg.graph.export import export_torch
 from edgeseg.graph.reference import run, session
 from edgeseg.graph.roi_align import sample_roi_align
 from edgeseg.models.detection.static import StaticMaskRCNN
@@ -27,7 +28,7 @@ def exported() -> dict[tuple[str, str], tuple[ModelProto, dict[str, np.ndarray],
         static = StaticMaskRCNN(meaningful(kind), SIZE).eval()
         with torch.no_grad():
             wanted = {name: values.numpy() for name, values in static(image).items()}
-        model = export_torch(static, (3, *SIZE))
+        model = graph_of(kind)
         for form, graph in zip(FORMS, (model, sample_roi_align(model))):
             made[kind, form] = (graph, wanted, image.numpy())
     return made
@@ -52,6 +53,7 @@ def test_shapes_are_fixed_and_operators_are_plain(exported, form):
     assert ("RoiAlign" in operators, "GridSample" in operators) == (form == FORMS[0], form == FORMS[1])
     assert not {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "ScatterND"} & operators
     assert {n.domain for n in graph.node} == {""}
+    assert operators - TENSORRT_10_3 == ({"RoiAlign"} if form == FORMS[0] else set())
 
 
 @pytest.mark.parametrize("form", FORMS)
