@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from edgeseg.backends._onnx_io import Node, read_signature, unsupported
+from edgeseg.backends._openvino_exact import keep_exact
 from edgeseg.backends._openvino_run import OpenVinoEngine
 from edgeseg.backends.cpu import cpu_hardware
 from edgeseg.core.bundle import EngineRecord, Hardware
@@ -66,7 +67,7 @@ of mIoU on Mobile-UNet); the same values as uint8 with zero point 128 are exact 
 class OpenVinoBackend:
     options: type[msgspec.Struct] = NoOptions
     int8: Scheme | None = INT8
-    graph = GraphPreferences(opset=21, precision="hint", rewrites=("merge-upsampling",))
+    graph = GraphPreferences(opset=21, precision="hint", rewrites=("merge-upsampling", "exact-forms"))
     computes = True
 
     def targets(self) -> tuple[str, ...]:
@@ -102,7 +103,16 @@ class OpenVinoBackend:
         signature = read_signature(graph)
         progress(f"{target}: converting to OpenVINO IR")
         model = _read(graph, signature.nodes)
-        ov.save_model(model, str(folder / ENTRY), compress_to_fp16=target.precision == "fp16")
+        entry = folder / ENTRY
+        ov.save_model(model, str(entry), compress_to_fp16=False)
+        if keep_exact(entry):
+            model = _core().read_model(str(entry))
+        if target.precision == "fp16":
+            half = entry.with_stem("half")  # the model reads its weights from the file as it is written
+            ov.save_model(model, str(half), compress_to_fp16=True)
+            del model
+            for file in half, half.with_suffix(".bin"):
+                file.replace(file.with_stem(entry.stem))
         return Built(
             entry=ENTRY,
             engine_version=str(ov.__version__).partition("-")[0],

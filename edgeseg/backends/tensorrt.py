@@ -59,7 +59,7 @@ INT8 = Scheme(
 class TensorRtBackend:
     options: type[msgspec.Struct] = TensorRtOptions
     int8: Scheme | None = INT8
-    graph = GraphPreferences(opset=19, wide_frames=False)
+    graph = GraphPreferences(opset=19, rewrites=("sample-roi-align",), wide_frames=False)
     computes = True
 
     def __init__(self, kind: Distribution) -> None:

@@ -155,7 +155,7 @@ class GraphPreferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         opset: the newest ONNX opset its parser reads well.
         precision: `stated`: half precision is baked into the graph. `hint`: the graph is float32 and the
             engine chooses by the target.
-        rewrites: names in `graph.engine_graph.REWRITES` that make it faster, in this order.
+        rewrites: names in `graph.engine_graph.REWRITES` that it needs or is faster with, in this order.
         wide_frames: it takes frames of uint16; where not, the graph takes their bytes.
     """
 

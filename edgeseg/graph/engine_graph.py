@@ -14,11 +14,17 @@ from edgeseg.core.ports import Array, Backend
 from edgeseg.core.preprocess import Size
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.graph.deploy import compose
+from edgeseg.graph.exact_forms import exact_forms
+from edgeseg.graph.roi_align import sample_roi_align
 from edgeseg.graph.typed import typed
 from edgeseg.graph.upsampling import merge_upsampling
 from edgeseg.graph.wide_frames import joined_bytes
 
-REWRITES: dict[str, Callable[[ModelProto], ModelProto]] = {"merge-upsampling": merge_upsampling}
+REWRITES: dict[str, Callable[[ModelProto], ModelProto]] = {
+    "merge-upsampling": merge_upsampling,
+    "sample-roi-align": sample_roi_align,
+    "exact-forms": exact_forms,
+}
 """Of a plain network, by the names that backends want them by."""
 
 

@@ -10,6 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeseg.core.ports import Array
+from edgeseg.graph.deciding import deciding_nodes
 from edgeseg.graph.deploy import PREPROCESS
 from edgeseg.graph.editor import Editor, attribute, captured, set_attribute
 from edgeseg.graph.epsilons import SMALLEST_NORMAL, guarding
@@ -101,6 +102,7 @@ class _Converter:
         self.types = element_types(model)
         self.shapes = static_shapes(model)
         self.guarding = guarding(self.editor)
+        self.deciding = deciding_nodes(self.editor)
         self.half: set[str] = set()
         self.renamed: dict[str, str] = {}
         self.casts: dict[tuple[str, int], str] = {}
@@ -126,6 +128,8 @@ class _Converter:
     def _may_be_half(self, node: NodeProto) -> bool:
         if node.op_type in _IN_FLOAT32 or node.name.startswith(PREPROCESS) or captured(node):
             return False
+        if node.output[0] in self.deciding:
+            return False
         return any(self._is_float(name) for name in self._data_inputs(node))
 
     def _data_inputs(self, node: NodeProto) -> list[str]:
@@ -134,7 +138,7 @@ class _Converter:
 
     def _exceeds(self, node: NodeProto) -> bool:
         """Whether the values of this node, not its kind, keep it in float32."""
-        if node.name.startswith(PREPROCESS):
+        if node.name.startswith(PREPROCESS) or node.output[0] in self.deciding:
             return False
         tensors = [n for n in (*self._data_inputs(node), *node.output) if self._is_float(n)]
         if node.output[0] in self.guarding or any(self._out_of_range(n) for n in tensors):

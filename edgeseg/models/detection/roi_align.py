@@ -1,31 +1,22 @@
-"""RoIAlign over the levels of a pyramid with fixed shapes, in the form that an engine likes.
+"""RoIAlign over the levels of a pyramid with fixed shapes.
 
-`native` is torchvision's operator, which exports to ONNX RoiAlign: every box is pooled in every level, and
-its own level's result is taken. `sampled` is GridSample and AveragePool: the levels lie below each other in
-one map, and every box is sampled once, in its own level. Both give what torchvision's `MultiScaleRoIAlign`
-gives.
+It is torchvision's operator, which exports to ONNX RoiAlign: every box is pooled in every level, and its own
+level's result is taken. That gives what torchvision's `MultiScaleRoIAlign` gives. Engines without RoiAlign
+get another form of it by a rewrite of the graph (`graph/roi_align.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops import roi_align as torchvision_roi_align
+from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from edgeseg.core.preprocess import Size
 from edgeseg.errors import ModelError
 from edgeseg.models.detection.boxes import sides
-
-Form = Literal["native", "sampled"]
-FORMS: tuple[Form, ...] = ("native", "sampled")
-OUTSIDE = -4.0
-"""In the coordinates of GridSample, where the map is [-1, 1]: no tap is on the map."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +75,7 @@ def levels_of(pool: MultiScaleRoIAlign, features: dict[str, Tensor], size: Size)
     )
 
 
-def roi_align(form: Form, levels: Levels) -> nn.Module:
-    """A module that takes the maps of `levels`, float32 [N,C,H,W] each, and boxes, float32 [N,K,4] in pixels,
-    and gives [N*K,C,h,w].
-
-    Raises:
-        ModelError: `sampled` of an adaptive number of samples.
-    """
-    return Native(levels) if form == "native" else Sampled(levels)
-
-
-class Native(nn.Module):
+class RoiAlign(nn.Module):
     """torchvision's operator at every level; a box takes the result of its own."""
 
     def __init__(self, levels: Levels) -> None:
@@ -102,59 +83,26 @@ class Native(nn.Module):
         self.levels = levels
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
+        """
+        Args:
+            features: the maps of `levels`, float32 [N,C,H,W] each.
+            boxes: float32 [N,K,4], in pixels.
+
+        Returns:
+            float32 [N*K,C,h,w].
+        """
         count, each = boxes.shape[:2]
         image = torch.arange(count, device=boxes.device, dtype=boxes.dtype).repeat_interleave(each)
         rois = torch.cat((image[:, None], boxes.reshape(-1, 4)), 1)
         level = level_of(boxes, self.levels.steps).reshape(-1, 1, 1, 1)
         pooled = [
-            torchvision_roi_align(f, rois, self.levels.out, scale, self.levels.ratio)
+            roi_align(f, rois, self.levels.out, scale, self.levels.ratio)
             for f, scale in zip(features, self.levels.scales)
         ]
         result = pooled[0]
         for index, other in enumerate(pooled[1:], 1):
             result = torch.where(level == index, other, result)
         return result
-
-
-class Sampled(nn.Module):
-    """GridSample of all sample points, then the mean of each bin.
-
-    torchvision's rules: a box is at least one cell wide and high; a sample point up to one cell before the
-    map counts as on its first cell, one behind the centre of the last cell as on the last cell, one farther
-    out counts zero.
-    """
-
-    place: Tensor
-
-    def __init__(self, levels: Levels) -> None:
-        super().__init__()
-        if levels.ratio < 1:
-            raise ModelError(
-                f"RoIAlign has the sampling ratio {levels.ratio}: as many samples as a box has cells",
-                expected="a fixed number of samples, for a graph of fixed shapes",
-                hint="set sampling_ratio=2 in the MultiScaleRoIAlign of the network",
-            )
-        self.levels = levels
-        tops = [sum(h for h, _ in levels.sizes[:i]) for i in range(len(levels.sizes))]
-        rows = [(scale, top, h, w) for scale, top, (h, w) in zip(levels.scales, tops, levels.sizes)]
-        self.register_buffer("place", torch.tensor(rows, dtype=torch.float32), persistent=False)
-
-    def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        (count, each), (high, wide), ratio = boxes.shape[:2], self.levels.out, self.levels.ratio
-        scale, top, height, width = _columns(self.place[level_of(boxes, self.levels.steps)])
-        column = max(w for _, w in self.levels.sizes)
-        atlas = torch.cat([F.pad(f, (0, column - f.shape[3], 0, 0)) for f in features], 2)
-        left, upper, right, lower = _columns(boxes * scale)
-        x, y = _points(left, right, wide * ratio), _points(upper, lower, high * ratio)
-        x = torch.where(_counts(x, width), _on_map(x, width) * _per(column) - 1, OUTSIDE)
-        rows = atlas.shape[2]
-        y = torch.where(_counts(y, height), (_on_map(y, height) + top) * _per(rows) - 1, OUTSIDE)
-        shape = (count, each, high * ratio, wide * ratio)
-        grid = torch.stack((x[:, :, None, :].expand(shape), y[:, :, :, None].expand(shape)), -1)
-        grid = grid.reshape(count, each * shape[2], shape[3], 2)
-        samples = F.grid_sample(atlas, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-        means = F.avg_pool2d(samples, ratio).reshape(count, -1, each, high, wide)
-        return means.transpose(1, 2).reshape(count * each, -1, high, wide)
 
 
 def level_of(boxes: Tensor, steps: Sequence[float]) -> Tensor:
@@ -166,27 +114,3 @@ def level_of(boxes: Tensor, steps: Sequence[float]) -> Tensor:
     for step in steps:
         level = level + (side >= step).to(torch.int64)
     return level
-
-
-def _columns(rows: Tensor) -> list[Tensor]:
-    """The columns of [..., 4], each [..., 1]. `Tensor.split` exports to a sequence, which TensorRT lacks."""
-    return [rows[..., i : i + 1] for i in range(rows.shape[-1])]
-
-
-def _points(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """`count` sample points of each box along one axis, in cells."""
-    steps = (torch.arange(count, device=start.device, dtype=start.dtype) + 0.5) / count
-    return start + (end - start).clamp(min=1) * steps
-
-
-def _counts(points: Tensor, cells: Tensor) -> Tensor:
-    return (points >= -1) & (points <= cells)
-
-
-def _on_map(points: Tensor, cells: Tensor) -> Tensor:
-    return torch.minimum(points.clamp(min=0), cells - 1)
-
-
-def _per(cells: int) -> float:
-    """From cells to the coordinates of GridSample with align_corners; a map of one cell has only -1."""
-    return 2 / max(cells - 1, 1)

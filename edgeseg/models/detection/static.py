@@ -16,7 +16,7 @@ from edgeseg.models.detection.boxes import pick
 from edgeseg.models.detection.detections import Detections
 from edgeseg.models.detection.learning import Dense, Target, dense, learnt
 from edgeseg.models.detection.proposals import Proposals
-from edgeseg.models.detection.roi_align import FORMS, Form, levels_of, roi_align
+from edgeseg.models.detection.roi_align import RoiAlign, levels_of
 
 ROUNDS = 16
 """Of NMS. 10 settle 10,000 random cases of 60 boxes at thresholds 0.3, 0.5 and 0.7, 9 do not:
@@ -37,12 +37,11 @@ class StaticMaskRCNN(nn.Module):
         network: torchvision's; v1 or v2 heads, any backbone. Put in evaluation mode, and shared: its weights
             are those of this module.
         size: height and width of the images, in pixels.
-        form: of RoIAlign; see `roi_align`.
         rounds: of NMS.
         candidates: scores that take part in the NMS of the detections.
 
     Raises:
-        ModelError: the network is no Mask R-CNN of torchvision, or its RoIAlign has no static form.
+        ModelError: the network is no Mask R-CNN of torchvision, or its RoIAlign pools from no pyramid.
     """
 
     def __init__(
@@ -50,15 +49,12 @@ class StaticMaskRCNN(nn.Module):
         network: MaskRCNN,
         size: Size,
         *,
-        form: Form = "native",
         rounds: int = ROUNDS,
         candidates: int = CANDIDATES,
     ) -> None:
         super().__init__()
         if not isinstance(network, MaskRCNN):
             raise ModelError(f"{type(network).__name__} is no Mask R-CNN", expected="torchvision's MaskRCNN")
-        if form not in FORMS:
-            raise ModelError(f"RoIAlign has no form {form!r}", expected=" or ".join(FORMS))
         self.network = network.eval()
         step = network.transform.size_divisible
         self.padding = (0, -size[1] % step, 0, -size[0] % step)
@@ -67,8 +63,8 @@ class StaticMaskRCNN(nn.Module):
         with torch.no_grad():
             features = self._features(_blank(network, size))
             self.proposals = Proposals(network.rpn, features, padded, size, rounds=rounds)
-            self.box_pool = roi_align(form, levels_of(heads.box_roi_pool, features, size))
-            self.mask_pool = roi_align(form, levels_of(heads.mask_roi_pool, features, size))
+            self.box_pool = RoiAlign(levels_of(heads.box_roi_pool, features, size))
+            self.mask_pool = RoiAlign(levels_of(heads.mask_roi_pool, features, size))
             classes = self._classes(features)
             self.mask_size = self._mask_size(features)
         self.detections = Detections(

@@ -8,25 +8,29 @@ import torch
 from onnx import ModelProto
 from rtx import parsed
 from small_rcnn import SIZE, images_of, meaningful
+from small_rcnn import exported as graph_of
+from tensorrt_operators import TENSORRT_10_3
 
-from edgeseg.graph.export import export_torch
 from edgeseg.graph.reference import run, session
-from edgeseg.models.detection.roi_align import FORMS
+from edgeseg.graph.roi_align import sample_roi_align
 from edgeseg.models.detection.static import StaticMaskRCNN
 
 NAMES = ["boxes", "scores", "labels", "masks", "count", "unsettled"]
-KIND = {"native": "v1", "sampled": "v2"}
+KINDS = ("v1", "v2")
+FORMS = ("as exported", "RoIAlign sampled")
 
 
 @pytest.fixture(scope="module")
-def exported() -> dict[str, tuple[ModelProto, dict[str, np.ndarray], np.ndarray]]:
-    """Per form: the graph, what torch gives, and the image."""
+def exported() -> dict[tuple[str, str], tuple[ModelProto, dict[str, np.ndarray], np.ndarray]]:
+    """Per kind and form: the graph, what torch gives, and the image."""
     image, made = images_of(1), {}
-    for form in FORMS:
-        static = StaticMaskRCNN(meaningful(KIND[form]), SIZE, form=form).eval()
+    for kind in KINDS:
+        static = StaticMaskRCNN(meaningful(kind), SIZE).eval()
         with torch.no_grad():
             wanted = {name: values.numpy() for name, values in static(image).items()}
-        made[form] = (export_torch(static, (3, *SIZE)), wanted, image.numpy())
+        model = graph_of(kind)
+        for form, graph in zip(FORMS, (model, sample_roi_align(model))):
+            made[kind, form] = (graph, wanted, image.numpy())
     return made
 
 
@@ -41,27 +45,29 @@ def equal(found, wanted):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_shapes_are_fixed_and_operators_are_plain(exported, form):
-    graph = exported[form][0].graph
+    graph = exported["v1", form][0].graph
     assert [o.name for o in graph.output] == NAMES
     for value in [*graph.output, *graph.value_info]:
         assert all(d.dim_value > 0 for d in value.type.tensor_type.shape.dim), value.name
     operators = {n.op_type for n in graph.node}
-    assert ("RoiAlign" in operators, "GridSample" in operators) == (form == "native", form == "sampled")
+    assert ("RoiAlign" in operators, "GridSample" in operators) == (form == FORMS[0], form == FORMS[1])
     assert not {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "ScatterND"} & operators
     assert {n.domain for n in graph.node} == {""}
+    assert operators - TENSORRT_10_3 == ({"RoiAlign"} if form == FORMS[0] else set())
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("optimised", [False, True], ids=["as it is", "optimised"])
-def test_onnx_runtime_agrees(exported, form, optimised):
-    model, wanted, image = exported[form]
+def test_onnx_runtime_agrees(exported, kind, form, optimised):
+    model, wanted, image = exported[kind, form]
     equal(run(session(model, optimised=optimised), {"image": image}), wanted)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_openvino_agrees(exported, form):
     openvino = pytest.importorskip("openvino")
-    model, wanted, image = exported[form]
+    model, wanted, image = exported["v1", form]
     core = openvino.Core()
     compiled = core.compile_model(
         core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
@@ -70,11 +76,11 @@ def test_openvino_agrees(exported, form):
     equal({name: result[name] for name in NAMES}, wanted)
 
 
-def test_tensorrt_rtx_builds_the_sampled_form(exported):
+def test_tensorrt_rtx_builds_it(exported):
     """Without a GPU, strongly typed; results need one."""
     trt = pytest.importorskip("tensorrt_rtx")
-    made = parsed(exported["sampled"][0])
-    wanted = exported["sampled"][1]
+    model, wanted, _ = exported["v2", FORMS[1]]
+    made = parsed(model)
     assert {name: tuple(o.shape) for name, o in made.outputs.items()} == {
         n: v.shape for n, v in wanted.items()
     }

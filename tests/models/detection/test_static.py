@@ -8,7 +8,6 @@ from small_rcnn import KINDS, SIZE, eager, images_of, meaningful
 from torch import nn
 
 from edgeseg.errors import ModelError
-from edgeseg.models.detection.roi_align import FORMS
 from edgeseg.models.detection.static import StaticMaskRCNN
 
 
@@ -31,13 +30,12 @@ def compare(static, wanted, image: int) -> int:
     return int(sure.sum())
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [SIZE, (150, 215)], ids=["whole", "padded"])
 @torch.no_grad()
-def test_equals_torchvision(kind, size, form):
+def test_equals_torchvision(kind, size):
     network = meaningful(kind)
-    static = StaticMaskRCNN(network, size, form=form)
+    static = StaticMaskRCNN(network, size)
     images = images_of(3, size)
     compared, labels = 0, set()
     for image in images:
@@ -50,11 +48,10 @@ def test_equals_torchvision(kind, size, form):
     assert compared >= 20 and len(labels) >= 2
 
 
-@pytest.mark.parametrize("form", FORMS)
 @torch.no_grad()
-def test_images_of_a_batch_are_apart(form):
+def test_images_of_a_batch_are_apart():
     network, images = meaningful("v1"), images_of(3)
-    found = StaticMaskRCNN(network, SIZE, form=form)(images)
+    found = StaticMaskRCNN(network, SIZE)(images)
     assert sum(compare(found, eager(network, image), i) for i, image in enumerate(images)) >= 20
 
 
@@ -86,8 +83,6 @@ def test_fewer_scores_than_detections_that_are_asked_for():
     compare(found, eager(network, image[0]), 0)
 
 
-def test_other_networks_and_forms_are_refused():
+def test_other_networks_are_refused():
     with pytest.raises(ModelError, match="Sequential is no Mask R-CNN"):
         StaticMaskRCNN(nn.Sequential(), SIZE)
-    with pytest.raises(ModelError, match="no form 'plug-in'"):
-        StaticMaskRCNN(meaningful("v1"), SIZE, form="plug-in")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import pairwise
 
+import numpy as np
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -13,6 +16,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import box_iou
 
 SIZE = (160, 224)
 CHANNELS = 16
@@ -118,3 +122,22 @@ def eager(network: MaskRCNN, image: Tensor) -> dict[str, Tensor]:
     proposals, _ = network.rpn(ImageList(batch, [size]), features)
     (found,), _ = network.roi_heads(features, proposals, [size])
     return {**found, "masks": found["masks"][:, 0]}
+
+
+@cache
+def exported(kind: str) -> ModelProto:
+    """The plain ONNX graph of `meaningful(kind)` at SIZE; not to be changed."""
+    from edgeseg.graph.export import export_torch
+    from edgeseg.graph.fold import fold
+    from edgeseg.models.detection.static import StaticMaskRCNN
+
+    return fold(export_torch(StaticMaskRCNN(meaningful(kind), SIZE), (3, *SIZE)))
+
+
+def found_again(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], overlap: float) -> float:
+    """Share of the things of the first image that are found again: same label, boxes of at least this IoU."""
+    kept = [int(outputs["count"][0]) for outputs in (expected, found)]
+    boxes = [torch.from_numpy(o["boxes"][0, :n]) for o, n in zip((expected, found), kept)]
+    labels = [torch.from_numpy(o["labels"][0, :n]) for o, n in zip((expected, found), kept)]
+    same = (box_iou(*boxes) >= overlap) & (labels[0][:, None] == labels[1][None, :])
+    return float(same.any(1).float().mean())
