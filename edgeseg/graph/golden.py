@@ -72,9 +72,7 @@ def _beside_rounding(
     """All that `golden` returns but for what the deploy graph gives."""
     task, tail = task_of(spec), tail_of(spec)
     place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
-    names, batch = outputs_that_count(plain, spec), batch_of(plain)
-    full_bits -= tail.spare_bits
-    bits = min(bits - tail.spare_bits, full_bits)
+    names, batch, bits = outputs_that_count(plain, spec), batch_of(plain), min(bits, full_bits)
     alone = names[0] if len(names) == 1 else ""
     reference = Scores(session(plain), spec)
     coarse = {count: session(rounded(plain, count, but=alone)) for count in {full_bits, bits}}

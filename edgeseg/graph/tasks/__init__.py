@@ -22,13 +22,6 @@ TAILS = PluginFolder("edgeseg.graph.tasks", "task", listing="edgeseg schema task
 
 
 class GraphTask(Protocol):
-    """
-    Attributes:
-        spare_bits: golden frames compare decisions that rounding to so many bits fewer leaves alone.
-    """
-
-    spare_bits: int
-
     def write(
         self,
         write: Writer,

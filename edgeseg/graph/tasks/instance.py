@@ -24,8 +24,6 @@ NAMES = ("instance",)
 
 
 class InstanceTail:
-    spare_bits = 2  # which proposals a thing comes from hangs on the order of hundreds of scores
-
     def write(
         self,
         write: Writer,

@@ -45,8 +45,6 @@ class Scores(NamedTuple):
 
 
 class MapTail:
-    spare_bits = 0
-
     def write_tile(
         self, write: Writer, plain: ModelProto, spec: ModelSpec, place: Placement
     ) -> tuple[TensorInfo, ...]:

@@ -30,7 +30,7 @@ OUTPUTS = (BOXES, SCORES, LABELS, MASKS, COUNT, UNSETTLED)
 class InstanceTask:
     name = NAMES[0]
     decisions = "things"
-    slips = 20.0  # of a few dozen things one more or less is percents
+    slips = 50.0  # of a handful of things one is many percents
     tiles = False
 
     def classes(self, channels: int) -> int:
