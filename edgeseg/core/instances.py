@@ -17,7 +17,7 @@ class Instances(NamedTuple):
     Attributes:
         boxes: float32 [K,4], x0, y0, x1, y1 in pixels.
         labels: int32 [K], class ids from 0, without background.
-        scores: float32 [K], of what was found; of a label, nothing reads them.
+        scores: float32 [K], of what was found; those of a label are ones.
         masks: bool [K,H,W]; None: boxes alone.
         crowd: bool [K], of a label: many things in one, which may be found any number of times and need not
             be found at all. None: no crowd.
@@ -39,7 +39,8 @@ class Instances(NamedTuple):
 
     def where(self, chosen: NDArray[Any]) -> Instances:
         """Those that are chosen: bool [K], or indices."""
-        return Instances(*(None if values is None else values[chosen] for values in self))
+        taken: Any = (None if values is None else values[chosen] for values in self)
+        return Instances(*taken)
 
     def above(self, score: float) -> Instances:
         """Those of this score or more."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from edgeseg.core.instances import InstanceOutputs
 from edgeseg.errors import ModelError
 
 
@@ -17,12 +18,16 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         output: name of the network output that counts; empty: the only one.
         activation: what the network already applied to that output.
         threshold: probability from which a pixel is foreground, for one-channel and multi-label
-            outputs; of the latter also one for each class.
+            outputs; of the latter also one for each class. Of instances the score from which one is drawn
+            and counted.
         upsample: `scores`: class scores are resized to camera pixels, then decided (smooth
             borders); `labels`: the decision is made at network size and resized by nearest
             neighbour (cheaper for large cameras).
         stretch: the scores cover the whole network input although their size is no whole fraction of its
             size; else such a network is refused.
+        instances: what a network of instances returns; None: it is none.
+        paste: who makes masks of the frame's size from those of instances: the `runtime`, of what was found,
+            or the `engine`, of all its rows.
     """
 
     output: str = ""
@@ -30,6 +35,8 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threshold: float | tuple[float, ...] = 0.5
     upsample: Literal["scores", "labels"] = "scores"
     stretch: bool = False
+    instances: InstanceOutputs | None = None
+    paste: Literal["runtime", "engine"] = "runtime"
 
     def __post_init__(self) -> None:
         each = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)

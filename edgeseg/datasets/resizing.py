@@ -32,7 +32,8 @@ def unsure(call: Call) -> Predict:
 def told_by(session: Session) -> Predict:
     def predict(frames: Array) -> tuple[Any, Any]:
         outputs = session.outputs(frames)
-        return session.task.found(outputs), outputs.get(CONFIDENCE)
+        size = session.frame.picture_size(frames.shape)
+        return session.task.found(outputs, session.spec, size), outputs.get(CONFIDENCE)
 
     return predict
 

@@ -94,7 +94,7 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
     truth = read_array(labels, shape, info.dtype)
     kept = []
     for start, outputs in _outputs(session, given, progress):
-        found = session.task.found(outputs)
+        found = session.task.found(outputs, spec, session.camera_size)
         kept += [task.keep(truth[start + place], one) for place, one in enumerate(found)]
     figures = task.figures(kept)
     return DeviceScore(

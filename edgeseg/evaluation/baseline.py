@@ -13,7 +13,8 @@ from edgeseg.core.preprocess import Size
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.core.tiles import Tiles
 from edgeseg.runtime.preprocess import preprocess
-from edgeseg.runtime.tasks import SCORES, Outputs, decided, task_of
+from edgeseg.runtime.tasks import SCORES, Outputs, decided
+from edgeseg.runtime.tasks.maps import map_task
 from edgeseg.runtime.tiled import Tiled
 
 NAME = "torch-fp32"
@@ -33,17 +34,21 @@ def torch_baseline(
 
     spec = bundle.manifest.model
     module = open_network(bundle, trusted=trusted).eval()
-    placement, task = spec.preprocess.place(window, spec.input_size), task_of(spec)
+    placement = spec.preprocess.place(window, spec.input_size)
 
-    def scores_of(frames: Array) -> Array:
+    def scores_of(frames: Array) -> Any:
         pixels = preprocess(frames, spec.preprocess, spec.input_size)
         with torch.inference_mode():
-            return np.asarray(module(torch.from_numpy(pixels)).numpy(), dtype=np.float32)
+            found = module(torch.from_numpy(pixels))
+        if isinstance(found, dict):
+            return {name: value.numpy() for name, value in found.items()}
+        return np.asarray(found.numpy(), dtype=np.float32)
 
     def tile(frames: Array) -> Outputs:
-        return {SCORES: np.concatenate(list(task.placed(scores_of(frames), spec, placement)), axis=2)}
+        placed = map_task(spec).placed(scores_of(frames), spec, placement)
+        return {SCORES: np.concatenate(list(placed), axis=2)}
 
     if tiles is None:
         return lambda frames: decided(scores_of(frames), spec, placement)
     tiled = Tiled(tile, 1, tiles, spec)
-    return lambda frames: task.found(tiled(frames))
+    return lambda frames: tiled(frames)[map_task(spec).output]

@@ -16,6 +16,7 @@ from edgeseg.core.ports import Array, OpenSettings
 from edgeseg.datasets.resizing import Predict, Resizing, told_by
 from edgeseg.devices import Device
 from edgeseg.errors import BundleError, InputError, MissingDependency
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.tasks import CONFIDENCE, Outputs, task_of
 from edgeseg.runtime.tiled import Tiled
@@ -130,7 +131,7 @@ def fp32_reference(bundle: Bundle, threads: int | None = None, *, confidence: bo
 
     def predict(frames: Array) -> tuple[Any, Any]:
         whole = outputs(frames)
-        return task.found(whole), whole.get(CONFIDENCE)
+        return task.found(whole, spec, frame_size(frames, spec.preprocess.frame)), whole.get(CONFIDENCE)
 
     return predict
 

@@ -20,7 +20,8 @@ from edgeseg.core.recipe import ModelChoice, Recipe
 from edgeseg.core.tiles import Tiles
 from edgeseg.devices import Device
 from edgeseg.errors import InputError, ModelError
-from edgeseg.models import MODELS
+from edgeseg.models import MODELS, family
+from edgeseg.models.instances import TASK as INSTANCES
 from edgeseg.runtime.tasks import task_named
 from edgeseg.steps import STEPS, Foreseeing, Outlook
 
@@ -45,7 +46,6 @@ def require_network(choice: ModelChoice) -> None:
     if choice.ref.kind == "onnx":
         _require_bare(choice)
     elif choice.ref.kind == "zoo":
-        from edgeseg.models import family
         from edgeseg.models.options import checked
 
         entry = family(choice.name)
@@ -75,7 +75,7 @@ def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
         ModelError: no such task, or more classes than its outputs hold.
     """
     count = choice.classes if isinstance(choice.classes, int) else len(data.classes or ())
-    task_named(choice.task or DEFAULT_TASK).require_classes(f"'{choice.ref.name}'", count)
+    task_named(known_task(choice) or DEFAULT_TASK).require_classes(f"'{choice.ref.name}'", count)
     known = contract(choice)
     if camera is None and known.region:
         raise InputError(
@@ -86,6 +86,13 @@ def require_fit(choice: ModelChoice, camera: Size | None, data: Data) -> None:
         known.seen(camera)
     if camera is not None and choice.input_size is not None:
         known.place(camera, choice.input_size)
+
+
+def known_task(choice: ModelChoice) -> str | None:
+    """What the network decides, as far as it is known before it is loaded."""
+    if choice.task is None and choice.ref.kind == "zoo" and family(choice.name).instances:
+        return INSTANCES
+    return choice.task
 
 
 def require_tiles(contract: Preprocess, tiles: Tiles | None) -> None:
@@ -123,7 +130,7 @@ def require_steps(plan: Plan, data: Data, device: Device) -> None:
         step = STEPS.load(planned.use).step(planned.use)
         settings = msgspec.convert(planned.settings, step.settings)
         if isinstance(step, Foreseeing):
-            size, task = plan.model.input_size, plan.model.task or DEFAULT_TASK
+            size, task = plan.model.input_size, known_task(plan.model) or DEFAULT_TASK
             outlook = Outlook(kind, data.dataset is not None, labelled, size, device, task)
             step.require(settings, outlook)
         kind = planned.produces

@@ -18,7 +18,7 @@ from edgeseg.datasets.choice import parse_data
 from edgeseg.datasets.framed import framed
 from edgeseg.datasets.pictures import seen_by
 from edgeseg.errors import InputError
-from edgeseg.flow.beforehand import require_fit, require_folder, require_network
+from edgeseg.flow.beforehand import known_task, require_fit, require_folder, require_network
 from edgeseg.flow.data import open_data
 from edgeseg.flow.plan import with_input_size
 
@@ -57,7 +57,7 @@ def train(
 
     typed = convert(settings, TrainSettings, where="training settings", error=InputError)
     require_network(choice)
-    _require_loss(typed.loss, choice.task)
+    _require_loss(typed.loss, known_task(choice))
     require_folder(folder)
     opened = open_data(parse_data(data), choice)
     if opened.dataset is None:

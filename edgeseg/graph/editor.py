@@ -97,6 +97,14 @@ class Editor:
                 if name == old:
                     node.input[index] = new
 
+    def rename(self, name: str, new: str) -> str:
+        """Give a tensor that a node makes another name, where it is made and read. Returns that name."""
+        new, node = self.unique(new), self.producer.pop(name)
+        node.output[list(node.output).index(name)] = new
+        self.replace_reads(name, new)
+        self.producer[new] = node
+        return new
+
     def keep_nodes(self, nodes: Iterable[NodeProto]) -> None:
         """Make `nodes` the nodes of the graph, in this order."""
         copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]

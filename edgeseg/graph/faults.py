@@ -12,7 +12,7 @@ from onnx import helper
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.graph.editor import Editor
-from edgeseg.graph.reference import Scores, batch_of, output_of, session
+from edgeseg.graph.reference import Scores, batch_of, session
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.preprocess import preprocess
@@ -44,7 +44,7 @@ def smallest_shown(
     Args:
         frames: as `spec.preprocess.frame` says; N is a multiple of the batch of `plain`.
         right: what `plain` decides for them, as `golden` gives it.
-        compared: the marks of the decisions that are compared, as `RuntimeTask.compared` gives them.
+        compared: the marks of the decisions that are compared, as `RuntimeTask.marks` describes them.
 
     Returns:
         None where none of them moved a pixel that is compared.
@@ -52,7 +52,7 @@ def smallest_shown(
     model, signs = _with_signs(plain)
     if not signs:
         return None
-    wrong, batch = Scores(session(model), output_of(plain, spec)), batch_of(plain)
+    wrong, batch = Scores(session(model), spec), batch_of(plain)
     size = frame_size(frames, spec.preprocess.frame)
     place = spec.preprocess.place(size, spec.input_size)
     unchanged = {name: np.ones_like(value) for name, value in signs.items()}

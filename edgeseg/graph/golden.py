@@ -11,9 +11,9 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.quantization import ScoreGrid
 from edgeseg.core.tiles import Tiles
-from edgeseg.graph.margins import margins, margins_as, stable_decisions
-from edgeseg.graph.reference import Scores, batch_of, output_of, run, session
+from edgeseg.graph.reference import Scores, batch_of, outputs_that_count, run, session
 from edgeseg.graph.rounding import round_to, rounded
+from edgeseg.graph.tasks import tail_of
 from edgeseg.graph.wide_frames import as_input
 from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.preprocess import preprocess
@@ -55,7 +55,7 @@ def golden(
         grid: levels that the class decision of `deploy` reads.
 
     Returns:
-        `frames`; the outputs of `deploy` by name; marks of decisions (`RuntimeTask.compared`): `confident`,
+        `frames`; the outputs of `deploy` by name; marks of decisions (`RuntimeTask.marks`): `confident`,
         those that stay in `full_bits`, and `stable`, those of them that stay in `bits`; `moved` float32 [N]:
         the share of the pixels of each frame (what `RuntimeTask.same` tells) of which anything is another in
         `full_bits`; behind the names that begin with PLAIN, what the task decides of the scores of `plain`.
@@ -70,26 +70,27 @@ def _beside_rounding(
     plain: ModelProto, spec: ModelSpec, frames: Array, bits: int, full_bits: int, step: float
 ) -> dict[str, Array]:
     """All that `golden` returns but for what the deploy graph gives."""
-    task = task_of(spec)
+    task, tail = task_of(spec), tail_of(spec)
     place = spec.preprocess.place(frame_size(frames, spec.preprocess.frame), spec.input_size)
-    output, batch, bits = output_of(plain, spec), batch_of(plain), min(bits, full_bits)
-    reference = Scores(session(plain), output)
-    coarse = {count: session(rounded(plain, count, but=output)) for count in {full_bits, bits}}
+    names, batch, bits = outputs_that_count(plain, spec), batch_of(plain), min(bits, full_bits)
+    alone = names[0] if len(names) == 1 else ""
+    reference = Scores(session(plain), spec)
+    coarse = {count: session(rounded(plain, count, but=alone)) for count in {full_bits, bits}}
     parts: dict[str, list[Array]] = {}
     for start in range(0, len(frames), batch):
         image = preprocess(frames[start : start + batch], spec.preprocess, spec.input_size)
-        memory = reference(image)
-        right = task.decode(memory, spec, place)
-        exact = margins(task.placed(memory, spec, place), spec)
+        scores = reference(image)
+        right = task.decode(scores, spec, place)
+        exact = tail.exact(scores, spec, place)
         unmoved = {}
         found = {PLAIN + name: array for name, array in right.items()}
         for count, opened in coarse.items():
-            scores = _rounded_scores(Scores(opened, output, memory), image, count)
+            network = Scores(opened, spec, reference.memory)
+            scores = _rounded_scores(network, image, count) if alone else network(image)
             if count == full_bits:
                 same = task.same(task.decode(scores, spec, place), right)
                 found["moved"] = (~same).reshape(len(same), -1).mean(axis=1, dtype=np.float32)
-            other = margins_as(exact, task.placed(scores, spec, place), spec)
-            unmoved[count] = task.compared(stable_decisions(exact.apart, other, step), place)
+            unmoved[count] = tail.unmoved(exact, scores, spec, place, step)
         found |= {"confident": unmoved[full_bits], "stable": unmoved[full_bits] & unmoved[bits]}
         for name, array in found.items():
             parts.setdefault(name, []).append(array)

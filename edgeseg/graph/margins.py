@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.runtime.tasks import task_of
+from edgeseg.runtime.tasks.maps import MapTask
 
 DEVIATIONS = 3.0
 """A decision is stable when its margin is more than this many times what rounding does to margins around it,
@@ -25,25 +25,25 @@ class Margins(NamedTuple):
     """
     Attributes:
         apart: float32 [N,M,H,W], how far the scores lie from another decision; `rivals`: between which
-            channels. See `RuntimeTask.margins`.
+            channels. See `MapTask.margins`.
     """
 
     apart: Float
     rivals: Array | None
 
 
-def margins(scores: Iterable[Float], spec: ModelSpec) -> Margins:
+def margins(scores: Iterable[Float], task: MapTask, spec: ModelSpec) -> Margins:
     """Of scores in strips of rows [N,K,rows,W]."""
-    found = [task_of(spec).margins(part, spec) for part in scores]
+    found = [task.margins(part, spec) for part in scores]
     rivals = [part for _, part in found if part is not None]
     apart = np.concatenate([part for part, _ in found], axis=2)
     return Margins(apart, np.concatenate(rivals, axis=2) if rivals else None)
 
 
-def margins_as(exact: Margins, scores: Iterable[Float], spec: ModelSpec) -> Float:
+def margins_as(exact: Margins, scores: Iterable[Float], task: MapTask, spec: ModelSpec) -> Float:
     """`Margins.apart` of other scores, between the same channels."""
     found = np.empty(exact.apart.shape, np.result_type(exact.apart, np.float32))
-    task, row = task_of(spec), 0
+    row = 0
     for part in scores:
         rows = slice(row, row + part.shape[2])
         between = None if exact.rivals is None else exact.rivals[:, :, rows]

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeseg.backends.onnxruntime import package
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.errors import GraphError
+from edgeseg.runtime.tasks import task_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -95,25 +95,27 @@ class Again:
 
 
 class Scores:
-    """One float output of a graph, see `Again`.
+    """What a network gives that counts (`RuntimeTask.scores`), see `Again`.
 
     Args:
-        memory: what another one returned for a graph of the same output shape, to be written to.
+        memory: of another one, for a graph of the same output shapes, to be written to.
     """
 
-    def __init__(self, opened: Any, output: str, memory: Array | None = None) -> None:
-        self._image = opened.get_inputs()[0].name
-        self._output = output
-        self._again = Again(opened, [output], None if memory is None else {output: memory})
+    def __init__(self, opened: Any, spec: ModelSpec, memory: Mapping[str, Array] | None = None) -> None:
+        self._image, self._spec = opened.get_inputs()[0].name, spec
+        names = task_of(spec).read(spec, [output.name for output in opened.get_outputs()])
+        self._again = Again(opened, names, memory)
+        self.memory = dict(memory or {})
 
-    def __call__(self, image: Array, others: Mapping[str, Array] | None = None) -> NDArray[np.float32]:
-        """The output, which the next call overwrites. Raises as `run`.
+    def __call__(self, image: Array, others: Mapping[str, Array] | None = None) -> Any:
+        """The scores, which the next call overwrites. Raises as `run`.
 
         Args:
             image: for the first input.
             others: values of the other inputs.
         """
-        return self._again({self._image: image, **(others or {})})[self._output]
+        self.memory = self._again({self._image: image, **(others or {})})
+        return task_of(self._spec).scores(self.memory, self._spec)
 
 
 def batch_of(model: ModelProto) -> int:
@@ -121,9 +123,9 @@ def batch_of(model: ModelProto) -> int:
     return model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
 
-def output_of(model: ModelProto, spec: ModelSpec) -> str:
-    """The output of a plain network that counts."""
-    return spec.postprocess.output or model.graph.output[0].name
+def outputs_that_count(model: ModelProto, spec: ModelSpec) -> tuple[str, ...]:
+    """Of a plain network."""
+    return task_of(spec).read(spec, [output.name for output in model.graph.output])
 
 
 def _failure(feeds: Mapping[str, Array], fault: Exception) -> GraphError:

@@ -43,18 +43,22 @@ def together(kept: Sequence[Matches]) -> Matches:
     )
 
 
-def precision_tables(kept: Sequence[Matches]) -> dict[str, Scores]:
+def precision_tables(kept: Sequence[Matches], *, sizes: bool = True) -> dict[str, Scores]:
     """Of all images together, each class in 0..1, [C]; NaN for a class of which there is nothing to find.
 
     `AP` is the mean over `THRESHOLDS`, `AP50` and `AP75` are those of one threshold, `AP small`, `AP medium`
     and `AP large` are of things of that size. COCO's numbers are their means over the classes
     (`mean_present`).
+
+    Args:
+        sizes: also of each size, which takes four times as long.
     """
     weights = np.ones((1, len(kept)), np.int64)
     whole = average_precision(kept, weights)[0]
     chosen = {f"AP{round(100 * THRESHOLDS[at])}": whole[at] for at in (0, 5)}
-    sizes = {f"AP {size}": average_precision(kept, weights, size)[0].mean(0) for size in SIZES[1:]}
-    return {"AP": whole.mean(0), **chosen, **sizes}
+    asked = SIZES[1:] if sizes else ()
+    of_size = {f"AP {size}": average_precision(kept, weights, size)[0].mean(0) for size in asked}
+    return {"AP": whole.mean(0), **chosen, **of_size}
 
 
 def average_precision(kept: Sequence[Matches], weights: Weights, size: str = SIZES[0]) -> Scores:

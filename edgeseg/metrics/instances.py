@@ -37,3 +37,13 @@ def require_instances(name: str, things: Instances, classes: int, *, masks: bool
     if not np.issubdtype(np.asarray(things.labels).dtype, np.integer):
         raise InputError(f"labels of {name} are {np.asarray(things.labels).dtype}", expected="integers")
     require_ids(name, things.labels, classes)
+
+
+def require_same_size(first: tuple[str, Instances], second: tuple[str, Instances]) -> None:
+    """Raise InputError for masks of two sizes; of each side its name and its things."""
+    (name, things), (other, others) = first, second
+    sizes = [None if side.masks is None else list(side.masks.shape[1:]) for side in (things, others)]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"{name} has masks of {sizes[0]} pixels, {other} of {sizes[1]}", expected="the same size"
+        )

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.core.instances import Instances
-from edgeseg.errors import InputError
-from edgeseg.metrics.instances import require_instances
+from edgeseg.metrics.instances import require_instances, require_same_size
 from edgeseg.metrics.overlaps import Overlaps, box_areas, box_overlaps, mask_areas, mask_overlaps
 
 Flags = NDArray[np.bool_]
@@ -55,13 +54,11 @@ def matches(truth: Instances, found: Instances, classes: int, *, masks: bool) ->
     Raises:
         InputError: arrays that do not belong together, masks of two sizes or none, ids outside the classes.
     """
-    for name, things in (("the label", truth), ("the prediction", found)):
+    sides = ("the label", truth), ("the prediction", found)
+    for name, things in sides:
         require_instances(name, things, classes, masks=masks)
-    if masks and _size(truth) != _size(found):
-        raise InputError(
-            f"the label has masks of {list(_size(truth))} pixels, the prediction of {list(_size(found))}",
-            expected="the same size",
-        )
+    if masks:
+        require_same_size(*sides)
     crowd = np.zeros(len(truth.labels), bool) if truth.crowd is None else np.asarray(truth.crowd, bool)
     area = _areas(truth, masks=truth.masks is not None) if truth.area is None else np.asarray(truth.area)
     outside = _outside(area) | crowd
@@ -138,7 +135,3 @@ def _outside(area: NDArray[Any]) -> Flags:
     """Which areas [K] are not of each of `SIZES`, [A,K]."""
     low, high = RANGES[:, :1], RANGES[:, 1:]
     return np.asarray((area < low) | (area > high))
-
-
-def _size(things: Instances) -> tuple[int, ...]:
-    return () if things.masks is None else things.masks.shape[1:]

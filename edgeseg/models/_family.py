@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         create: `create(classes, channels, **options)` returns a torch module that maps float
             [N,channels,H,W] to logits [N,classes,H,W]. With options that choose first weights it is asked
             for the channels that these take, see `zoo.from_zoo`.
+        instances: these are networks of instances: `create` takes `size`, (height, width) of the input, too,
+            and returns a `StaticMaskRCNN`; its classes are without the background.
         shipped: weights that come with the package, loaded when the user gives none.
     """
 
@@ -36,4 +38,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     input_size: Size = (512, 512)
     options: dict[str, Option]
     create: Callable[..., Any]
+    instances: bool = False
     shipped: Path | None = None
+
+    def network(self, classes: int, channels: int, size: Size, options: Mapping[str, Option]) -> Any:
+        """What `create` makes for an input of `size` (height, width)."""
+        sized = {"size": size} if self.instances else {}
+        return self.create(classes, channels, **sized, **options)

@@ -150,7 +150,11 @@ def aligned(module: nn.Module, state: State, file: Path | str) -> State:
 
 
 def head_channels(state: State) -> int | None:
-    """Output channels of the segmentation head, or of the last convolution in the state."""
+    """Output channels of the segmentation head, or of the last convolution in the state; of torchvision's
+    heads of instances the classes, without the background."""
+    for name, weight in state.items():
+        if f".{name}".endswith(".box_predictor.cls_score.weight"):
+            return int(weight.shape[0]) - 1
     kernels = {k: v for k, v in state.items() if v.ndim == 4}
     heads = [v for k, v in kernels.items() if f".{k}".endswith(".segmentation_head.0.weight")]
     head = next(iter(heads or reversed(list(kernels.values()))), None)

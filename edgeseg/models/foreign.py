@@ -27,10 +27,12 @@ from edgeseg.models._common import (
     settle_classes,
     weights_of,
 )
+from edgeseg.models.adopted import adopt, readopt
 from edgeseg.models.checkpoint import Checkpoint, State, aligned, head_channels, load_into, require_finite
 from edgeseg.models.feeding import Feeding
 from edgeseg.models.first_convolution import fitted
 from edgeseg.models.framing import candidates, preprocess_of, stated_frame
+from edgeseg.models.instances import is_mask_rcnn
 from edgeseg.models.options import plain
 from edgeseg.models.outputs import one_output
 from edgeseg.models.user_code import (
@@ -69,6 +71,8 @@ def from_python(choice: ModelChoice, held: Held) -> Loaded:
         weights = Weights(file=path.name, sha256=source.sha256)
     else:
         notes = (NO_WEIGHTS,)
+    if is_mask_rcnn(network):
+        return adopt(choice, network, source, weights, held, notes)
     fed = Feeding(candidates(stated_frame(choice), held.frame), choice.input_size or DEFAULT_INPUT_SIZE)
     return _foreign(choice, network, source, weights, fed, held, notes)
 
@@ -170,6 +174,8 @@ def rebuild_foreign(spec: ModelSpec, trusted: ModelChoice | None) -> nn.Module:
     else:
         _require_call(source, trusted)
         network = call_factory(trusted.name, load_factory(trusted.name), source.options).eval()
+    if is_mask_rcnn(network):
+        return readopt(network, spec, path.resolve())
     return one_output(network, source.output, frozen=source.kind == "pt2")
 
 

@@ -96,8 +96,9 @@ def rebuild(spec: ModelSpec, weights_path: Path | str, *, trusted: ModelChoice |
 
 def _built(spec: ModelSpec, scores: int | None, trusted: ModelChoice | None) -> nn.Module:
     if spec.source.kind == "zoo":
-        network: nn.Module = family(spec.source.ref).create(
-            scores or len(spec.classes), spec.preprocess.channels, **spec.source.options
+        count, channels = scores or len(spec.classes), spec.preprocess.channels
+        network: nn.Module = family(spec.source.ref).network(
+            count, channels, spec.input_size, spec.source.options
         )
         return network
     from edgeseg.models.foreign import rebuild_foreign

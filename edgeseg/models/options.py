@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,13 @@ def checked(model: str, given: Mapping[str, Any], defaults: Mapping[str, Option]
 
 
 def _typed(model: str, name: str, value: Option, default: Option) -> Option:
-    readers: dict[type, Callable[[Option], Option]] = {bool: _bool, int: _int, tuple: _ints, str: _text}
+    readers: dict[type, Callable[[Option], Option]] = {
+        bool: _bool,
+        int: _int,
+        float: _float,
+        tuple: _ints,
+        str: _text,
+    }
     read = readers.get(type(default))
     try:
         return value if read is None else read(value)
@@ -52,6 +59,7 @@ def _typed(model: str, name: str, value: Option, default: Option) -> Option:
         wanted = {
             bool: "true or false",
             int: "a positive integer",
+            float: "a positive number",
             tuple: "positive integers, as in 96,48,32,16,16",
         }
         raise ModelError(
@@ -73,6 +81,14 @@ def _int(value: Option) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)) or int(value) < 1:
         raise ValueError(value)
     return int(value)
+
+
+def _float(value: Option) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(value)
+    if not 0.0 < (number := float(value)) < math.inf:
+        raise ValueError(value)
+    return number
 
 
 def _ints(value: Option) -> tuple[int, ...]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.frame import COLORS, Frame
-from edgeseg.core.model_spec import ModelSpec, Option, Source
+from edgeseg.core.model_spec import ClassInfo, ModelSpec, Option, Source
+from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess, assumed_frame
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.models import Family, family
 from edgeseg.models._common import (
+    DEFAULT_CLASS_COUNT,
     NO_WEIGHTS,
     Held,
     Loaded,
@@ -23,14 +25,17 @@ from edgeseg.models._common import (
 )
 from edgeseg.models._family import INITIAL_OPTIONS
 from edgeseg.models.card import Card, card_of
-from edgeseg.models.checkpoint import aligned, load_into, read_state_dict
+from edgeseg.models.checkpoint import aligned, head_channels, load_into, read_state_dict
 from edgeseg.models.first_convolution import channels_taken, fitted
 from edgeseg.models.framing import preprocess_of, stated_frame
+from edgeseg.models.instances import instance_classes, require_instances, returning
 from edgeseg.models.options import checked
 from edgeseg.runtime.score_map import settled_task
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgeseg.models.checkpoint import State
 
 ENCODER_ONLY = "only the encoder is trained: the accuracy of this network is meaningless, its latency is not"
 
@@ -48,11 +53,12 @@ def from_zoo(choice: ModelChoice, held: Held) -> Loaded:
     classes, ignore_index = held.classes, held.ignore_index
     if classes is None and choice.classes is None and card:
         classes, ignore_index = card.classes, card.ignore_index if ignore_index is None else ignore_index
+    size = choice.input_size or (card.input_size if card else entry.input_size)
     contract = postprocess_of(choice)
-    scores, classes = settle_classes(choice, classes, state, task=choice.task)
+    task, scores, classes = _decided(entry, choice, contract, classes, state)
 
     def create(channels: int, chosen: dict[str, Option]) -> nn.Module:
-        return seeded(lambda: entry.create(scores, channels, **chosen))
+        return seeded(lambda: entry.network(scores, channels, size, chosen))
 
     known = _known_frame(choice, card)
     frame = known or held.frame or Frame()
@@ -74,18 +80,35 @@ def from_zoo(choice: ModelChoice, held: Held) -> Loaded:
         name=entry.name,
         source=Source(kind="zoo", ref=entry.name, options={**_architecture(entry.options), **architecture}),
         weights=weights_of(file, choice.weights_key),
-        task=settled_task(choice.task, contract, scores),
-        input_size=choice.input_size or (card.input_size if card else entry.input_size),
+        task=task,
+        input_size=size,
         stride=_stride(network, entry),
         classes=classes,
         ignore_index=ignore_index,
         preprocess=pixels,
-        postprocess=contract,
+        postprocess=returning(contract, network) if entry.instances else contract,
     )
     spec.check_input_size()
     if known is None:
         notes = (*notes, *assumed_frame(choice.preprocess, pixels))
     return Loaded(spec, network.eval(), notes=notes)
+
+
+def _decided(
+    entry: Family,
+    choice: ModelChoice,
+    contract: Postprocess,
+    classes: tuple[ClassInfo, ...] | None,
+    state: State | None,
+) -> tuple[str, int, tuple[ClassInfo, ...]]:
+    """The task, how many scores the network has, and the classes."""
+    if entry.instances:
+        task = require_instances(choice.task, entry.name)
+        stored = head_channels(state) if state else None
+        classes = instance_classes(choice, classes, stored, DEFAULT_CLASS_COUNT)
+        return task, len(classes), classes
+    scores, classes = settle_classes(choice, classes, state, task=choice.task)
+    return settled_task(choice.task, contract, scores), scores, classes
 
 
 def known_contract(choice: ModelChoice, frame: Frame | None = None) -> Preprocess:

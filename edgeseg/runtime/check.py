@@ -35,7 +35,7 @@ class GoldenFrames(NamedTuple):
         frames: [N,...] as the camera delivers them.
         expected: what the network gives for them, between its levels of int8 if it has such.
         stored: the same without them, and with weights as the engine's file stores them, as float16 maybe.
-        confident: marks of decisions, as `RuntimeTask.compared` gives them: those that stay in float32
+        confident: marks of decisions, as `RuntimeTask.marks` describes them: those that stay in float32
             without levels, in any order of sums.
         stable: those that stay in the precision of the engine.
     """

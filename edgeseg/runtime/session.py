@@ -188,18 +188,25 @@ class Session:
 
         Returns:
             Of a semantic network the class ids [H,W] or [N,H,W], uint8 (int32 for more than 256 classes); of
-            a multi-label one the bit masks, uint8 [H,W,B] or [N,H,W,B] with B = ceil(C/8).
+            a multi-label one the bit masks, uint8 [H,W,B] or [N,H,W,B] with B = ceil(C/8); of one of
+            instances an `Instances`, or a list of N.
 
         Raises:
             InputError: frames of another size or dtype, arrays in `to` that do not fit, the session is
                 closed, or was opened before a fork.
         """
-        return self.task.found(self.outputs(frames, to=to))
+        return self._read(self.task.found, frames, to)
 
     def predict(self, frames: Frames, *, to: Outputs | None = None) -> Result:
-        """Like a call, with the confidence where the bundle gives it: a `ClassMap`, a `BitMasks`, or what
-        else the task has."""
-        return self.task.result(self.outputs(frames, to=to))
+        """Like a call, with the confidence where the bundle gives it: a `ClassMap`, a `BitMasks`, an
+        `Instances`, or what else the task has."""
+        found: Result = self._read(self.task.result, frames, to)
+        return found
+
+    def _read(self, read: Callable[..., Any], frames: Frames, to: Outputs | None) -> Any:
+        given = as_frames(frames)
+        outputs = self.outputs(given, to=to)
+        return read(outputs, self.spec, self.frame.picture_size(given.shape))
 
     def outputs(self, frames: Frames, *, to: Outputs | None = None) -> Outputs:
         """What the engine returns, by the names of its outputs."""
@@ -289,7 +296,7 @@ class Session:
 
     def _found(self, frames: Array) -> Any:
         """Of frames [N,...] in the bundle's own channel order."""
-        return self.task.found(self._runs(frames)[0])
+        return self.task.found(self._runs(frames)[0], self.spec, self.frame.picture_size(frames.shape))
 
     def _infos(self, frames: Array) -> tuple[TensorInfo, ...]:
         """Of the outputs of frames [N,...]."""
@@ -304,9 +311,12 @@ class Session:
             copy: they may not lie in the memory of a request.
         """
         if not copy and to is None and not self._tiled and len(frames) == self.batch:
-            return self._run(frames, dict)
-        whole = arrays(self._infos(frames), to or {})
-        elapsed = self._tiled.fill(frames, whole) if self._tiled else self._split(frames, whole)
+            whole, elapsed = self._run(frames, dict)
+        else:
+            whole = arrays(self._infos(frames), to or {})
+            elapsed = self._tiled.fill(frames, whole) if self._tiled else self._split(frames, whole)
+        if (remark := self.task.remark(whole)) and remark not in self.notes:
+            self.notes += (remark,)
         return whole, elapsed
 
     def _tiles(self, given: Array) -> Outputs:

@@ -114,14 +114,14 @@ def _placed(parent: Bundle, images: Split, context: Context) -> Iterator[tuple[A
 
     from edgeseg.datasets.pictures import Inputs
     from edgeseg.graph.reference import run, session
-    from edgeseg.runtime.tasks import task_of
+    from edgeseg.runtime.tasks.maps import map_task
 
     spec = parent.manifest.model
     model = onnx.load(str(parent.file(parent.manifest.graph)))
     opened, source = session(model, keep=True), model.graph.input[0]
     batch = source.type.tensor_type.shape.dim[0].dim_value
     inputs = Inputs(images, spec, context.camera_size, name=source.name, batch=batch)
-    task, place = task_of(spec), spec.preprocess.place(context.camera_size, spec.input_size)
+    task, place = map_task(spec), spec.preprocess.place(context.camera_size, spec.input_size)
     for number, feed in enumerate(inputs):
         context.progress("scores of the held-out images", number * batch, len(images))
         strips = task.placed(task.scores(run(opened, feed), spec), spec, place)

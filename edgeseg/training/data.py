@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.datasets import Split
 from edgeseg.errors import InputError
 from edgeseg.training.augment import training_sample
 from edgeseg.training.settings import TrainSettings
-from edgeseg.training.tasks import training_of
+from edgeseg.training.tasks import TrainTask, training_of
 
 Key = tuple[int, int]
 """(epoch, index into the split): together with the seed it decides the augmentation."""
@@ -110,4 +111,12 @@ def loader(
 ) -> DataLoader[tuple[torch.Tensor, Any]]:
     """Batches of (float32 [n,C,h,w], targets as the task has them) for the forward passes of this process."""
     sampler: Any = StepSampler(len(split), settings, share, start, stop)
-    return DataLoader(Samples(split, spec, settings), batch_sampler=sampler, num_workers=settings.workers)
+    samples = Samples(split, spec, settings)
+    together = partial(_together, samples.task)
+    return DataLoader(samples, batch_sampler=sampler, num_workers=settings.workers, collate_fn=together)
+
+
+def _together(task: TrainTask, samples: Sequence[tuple[torch.Tensor, Any]]) -> tuple[torch.Tensor, Any]:
+    images, targets = zip(*samples)
+    image: torch.Tensor = default_collate(list(images))
+    return image, task.batch(targets)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from accelerate.utils import send_to_device
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.preprocess import Placement
@@ -44,31 +42,29 @@ def figures_of(module: torch.nn.Module, split: Split, spec: ModelSpec, *, device
 
 def scores_of(
     module: torch.nn.Module, split: Split, spec: ModelSpec, images: Sequence[int], *, device: Any = "cpu"
-) -> Iterator[tuple[int, NDArray[np.float32], Placement]]:
-    """(index, float32 [1,C,h,w], where the image lies in the input) for each of some images."""
+) -> Iterator[tuple[int, Any, Placement]]:
+    """(index, what `RuntimeTask.decode` takes, where the image lies in the input) for each of some images."""
     contract = spec.preprocess.of_images
     for index in images:
         image = split.image(index)
         pixels = torch.from_numpy(preprocess(image[None], contract, spec.input_size)).to(device)
-        scores = module(pixels).float().cpu().numpy()
-        yield index, scores, contract.place((image.shape[0], image.shape[1]), spec.input_size)
+        yield index, arrays(module(pixels)), contract.place((image.shape[0], image.shape[1]), spec.input_size)
 
 
-def loss_of(
-    module: torch.nn.Module, image: torch.Tensor, target: torch.Tensor, spec: ModelSpec
-) -> torch.Tensor:
+def arrays(returned: Any) -> Any:
+    """What a network returned in NumPy: a tensor, or tensors by name; floats as float32."""
+    if isinstance(returned, Mapping):
+        return {name: arrays(value) for name, value in returned.items()}
+    values: torch.Tensor = returned.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).numpy()
+
+
+def loss_of(module: torch.nn.Module, image: torch.Tensor, target: Any, spec: ModelSpec) -> torch.Tensor:
     """The usual loss of the task for one sample, with its graph for backpropagation.
 
     Args:
         image: float32 [C,h,w]; `target`: as `TrainTask.target` gives it.
     """
     device, task = next(module.parameters()).device, training_of(spec.task)
-    scores = at_size(module(image[None].to(device)), image.shape[1:])
-    return parse_loss("", task)(task.logits(scores, spec.postprocess), target[None].to(device))
-
-
-def at_size(scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Scores [N,C,h,w] at the (height, width) of the input."""
-    if scores.shape[2:] == tuple(size):
-        return scores
-    return F.interpolate(scores, tuple(size), mode="bilinear")
+    batch, wanted = send_to_device((image[None], task.batch([target])), device)
+    return parse_loss("", task)(task.answer(module, batch, wanted, spec.postprocess), wanted)

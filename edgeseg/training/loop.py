@@ -24,7 +24,7 @@ from edgeseg.models.card import Card
 from edgeseg.training import state as saved
 from edgeseg.training.average import Average, refresh_statistics
 from edgeseg.training.data import Share, loader, share_of
-from edgeseg.training.evaluate import at_size, kept_of
+from edgeseg.training.evaluate import kept_of
 from edgeseg.training.layout import NCHW, fast_layout
 from edgeseg.training.losses import parse_loss
 from edgeseg.training.memory import kept_memory
@@ -83,7 +83,7 @@ def train(
     and resumed, and up to rounding on any number of processes (BatchNorm sees its own part only).
 
     Args:
-        module: float32 [N,C,H,W] to scores [N,classes,h,w]; holds the last weights afterwards.
+        module: float32 [N,C,H,W] to what its task takes; holds the last weights afterwards.
         resume: go on from `folder` if it holds a training.
         command: the command line, for the card.
         teacher: the network that the loss `distil` compares with: the same input, scores and classes.
@@ -214,21 +214,17 @@ class _Run:
         return mean
 
     def _part(self, image: torch.Tensor, target: Any) -> float:
-        size = image.shape[2:]
-        logits = self._logits(self.model(image), size)
-        teacher_logits = None
+        contract = self.spec.postprocess
+        answer = self.task.answer(self.model, image, target, contract)
+        taught = None
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
-                teacher_logits = self._logits(self.teacher(image), size)
-        loss = self.loss(logits, target, teacher_logits, self.taps.pairs())
+                taught = self.task.taught(self.teacher, image, answer, contract)
+        loss = self.loss(answer, target, taught, self.taps.pairs())
         self.accelerator.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return float(loss.detach())
-
-    def _logits(self, scores: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-        """Logits in the size of the target."""
-        return self.task.logits(at_size(scores, size), self.spec.postprocess)
 
     def _validate(self) -> None:
         self.progress("validating", self.step, self.total)

@@ -30,8 +30,8 @@ def feature_distance(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torc
 class LossSum:
     """A weighted sum of losses by name.
 
-    Call it with logits and targets as the task takes them and, if it `distils`, the teacher's logits and
-    pairs of inner maps (student, teacher).
+    Call it with the network's answer and targets as the task takes them and, if it `distils`, what the
+    teacher says and pairs of inner maps (student, teacher).
     """
 
     task: TrainTask
@@ -59,20 +59,20 @@ class LossSum:
 
     def __call__(
         self,
-        logits: torch.Tensor,
+        answer: Any,
         target: Any,
-        teacher: torch.Tensor | None = None,
+        taught: Any = None,
         features: Sequence[tuple[torch.Tensor, torch.Tensor]] = (),
     ) -> torch.Tensor:
         losses = self.task.losses
         parts = []
         for weight, name in self.terms:
             if name in losses:
-                parts.append(weight * losses[name](logits, target))
+                parts.append(weight * losses[name](answer, target))
             elif name == FEATURES:
                 parts.append(weight * feature_distance(features))
-            elif teacher is not None:
-                parts.append(weight * self.task.distil(logits, teacher))
+            elif taught is not None:
+                parts.append(weight * self.task.distil(answer, taught))
         return torch.stack(parts).sum()
 
 

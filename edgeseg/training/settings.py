@@ -19,8 +19,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         accumulate: parts a batch is computed in, to save memory.
         lr: highest learning rate; `warmup`: share of the steps it takes to reach it.
         loss: sum of the losses of the task with optional weights, as in `0.5*ce+dice`: of a semantic network
-            `ce`, `dice` and `focal`, of a multi-label one `bce`, `dice` and `focal`; `distil` and `features`
-            where there is a network to learn from. Empty: `ce`, or `bce+dice`.
+            `ce`, `dice` and `focal`, of a multi-label one `bce`, `dice` and `focal`, of instances
+            `rpn_objectness`, `rpn_box`, `classifier`, `box` and `mask`; `distil` and `features` where there
+            is a network to learn from. Empty: `ce`, `bce+dice`, or all those of instances.
         crop: (height, width) of training crops; None: the network's input size.
         flip: probability of a horizontal flip.
         scale: range of the random resize.

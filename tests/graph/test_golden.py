@@ -15,6 +15,7 @@ from edgeseg.graph.golden import FULL_BITS, INT8_BITS, golden
 from edgeseg.graph.margins import margins, margins_as, stable_decisions
 from edgeseg.runtime.preprocess import preprocess
 from edgeseg.runtime.tasks import task_of
+from edgeseg.runtime.tasks.maps import map_task
 
 NOISE = 1e-3
 
@@ -27,8 +28,8 @@ def noisy(scores: np.ndarray) -> np.ndarray:
 
 def stable(exact: np.ndarray, found: np.ndarray, spec, step: float = 0.0) -> np.ndarray:
     """Of whole scores in two strips."""
-    before = margins((exact[:, :, :3], exact[:, :, 3:]), spec)
-    found = margins_as(before, (found[:, :, :2], found[:, :, 2:]), spec)
+    before = margins((exact[:, :, :3], exact[:, :, 3:]), map_task(spec), spec)
+    found = margins_as(before, (found[:, :, :2], found[:, :, 2:]), map_task(spec), spec)
     return stable_decisions(before.apart, found, step).all(axis=1)
 
 

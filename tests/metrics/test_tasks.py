@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgeseg.core.model_spec import ModelSpec, Source, default_classes
 from edgeseg.errors import InputError
 from edgeseg.metrics import paired_drop
 from edgeseg.metrics.confusion import confusion
@@ -13,7 +14,11 @@ from edgeseg.metrics.tasks import METRICS
 
 
 def task(name, classes, ignore=None):
-    return METRICS.load(name).task(name, classes, ignore)
+    source = Source(kind="onnx", ref="net.onnx")
+    spec = ModelSpec(
+        name="net", source=source, task=name, input_size=(32, 32), classes=default_classes(classes)
+    )
+    return METRICS.load(name).task(spec, ignore)
 
 
 def bits(*values):

@@ -3,8 +3,9 @@ registers `NAMES` and has `task(name)`."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edgeseg.core.bundle import TensorInfo
@@ -52,6 +53,22 @@ class GraphTask(Protocol):
 
         Returns:
             The outputs of the graph.
+        """
+        ...
+
+    def exact(self, scores: Any, spec: ModelSpec, place: Placement) -> Any:
+        """What `unmoved` compares others with, of the scores of the network (`RuntimeTask.scores`)."""
+        ...
+
+    def unmoved(
+        self, exact: Any, scores: Any, spec: ModelSpec, place: Placement, step: float
+    ) -> NDArray[Any]:
+        """Marks of the decisions that rounding leaves alone, as `RuntimeTask.marks` describes them. What
+        several roundings leave alone is marked in all of them (`&`).
+
+        Args:
+            scores: of the network that rounds.
+            step: distance of two scores that the decision still tells apart.
         """
         ...
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
 from edgeseg.core.bundle import TensorInfo
@@ -12,9 +13,11 @@ from edgeseg.core.preprocess import Placement, Size
 from edgeseg.errors import GraphError
 from edgeseg.graph.cropping import crop
 from edgeseg.graph.editor import shape_of
+from edgeseg.graph.margins import Margins, margins, margins_as, stable_decisions
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.graph.writer import Writer
 from edgeseg.runtime.tasks import CONFIDENCE, SCORES, task_of
+from edgeseg.runtime.tasks.maps import map_task
 
 
 class Scores(NamedTuple):
@@ -57,6 +60,17 @@ class MapTail:
         write.op("Reshape", "tile", [flat, write.integers("tile_shape", shape)])
         write.nodes[-1].output[0] = SCORES
         return (TensorInfo(SCORES, "float32", shape),)
+
+    def exact(self, scores: Any, spec: ModelSpec, place: Placement) -> Margins:
+        task = map_task(spec)
+        return margins(task.placed(scores, spec, place), task, spec)
+
+    def unmoved(
+        self, exact: Margins, scores: Any, spec: ModelSpec, place: Placement, step: float
+    ) -> NDArray[Any]:
+        task = map_task(spec)
+        other = margins_as(exact, task.placed(scores, spec, place), task, spec)
+        return task.compared(stable_decisions(exact.apart, other, step), place)
 
 
 def read_scores(write: Writer, plain: ModelProto, spec: ModelSpec, place: Placement) -> Scores:

@@ -1,5 +1,5 @@
 """How right a network is: what is kept of an image, and what it says of all of them. One task per file; it
-registers `NAMES` and has `task(name, classes, ignore_index)`."""
+registers `NAMES` and has `task(spec, ignore_index)`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class MetricTask(Protocol):
 
     Attributes:
         metric: name of the figure that budgets limit, as in `mIoU`; `class_metric`: of its terms.
+        unit: what a label shows and `equal` counts, in a word: `pixel`.
     """
 
     @property
@@ -50,6 +51,9 @@ class MetricTask(Protocol):
 
     @property
     def class_metric(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
 
     @property
     def one_decision(self) -> bool:
@@ -101,5 +105,5 @@ class MetricTask(Protocol):
 
 def metric_of(spec: ModelSpec, ignore_index: int | None = None) -> MetricTask:
     """Raises ModelError, listing the tasks, for a task that has none."""
-    found: MetricTask = METRICS.load(spec.task).task(spec.task, len(spec.classes), ignore_index)
+    found: MetricTask = METRICS.load(spec.task).task(spec, ignore_index)
     return found

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.errors import InputError
 from edgeseg.metrics.confusion import require_same_shape
 from edgeseg.metrics.counts import Counts, Scores, mean_present, overlap, twice_overlap
@@ -75,5 +76,5 @@ def _pixels(masks: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
     return np.concatenate([found @ bits for found in values])[:classes]
 
 
-def task(name: str, classes: int, ignore_index: int | None) -> MetricTask:
-    return MeanDice(classes, ignore_index)
+def task(spec: ModelSpec, ignore_index: int | None) -> MetricTask:
+    return MeanDice(spec, ignore_index)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou
 from edgeseg.metrics.counts import HIT, LABELLED, Counts, Scores, class_counts, mean_present, overlap, ratio
 from edgeseg.metrics.counts import twice_overlap as dice
@@ -45,5 +46,5 @@ class MeanIoU(SumTask):
         return {**means, "pixel accuracy": right}, tables
 
 
-def task(name: str, classes: int, ignore_index: int | None) -> MetricTask:
-    return MeanIoU(classes, ignore_index)
+def task(spec: ModelSpec, ignore_index: int | None) -> MetricTask:
+    return MeanIoU(spec, ignore_index)

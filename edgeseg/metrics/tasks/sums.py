@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.metrics.confusion import require_same_shape
 from edgeseg.metrics.counts import LABELLED, Counts, Scores, found_share, mean_present, right_share
 from edgeseg.metrics.drop import Score, drop_of_counts
@@ -25,9 +26,10 @@ class SumTask(ABC):
     metric: ClassVar[str]
     class_metric: ClassVar[str]
     one_decision: ClassVar[bool] = False
+    unit: ClassVar[str] = "pixel"
 
-    def __init__(self, classes: int, ignore_index: int | None) -> None:
-        self.classes, self.ignore_index = classes, ignore_index
+    def __init__(self, spec: ModelSpec, ignore_index: int | None) -> None:
+        self.classes, self.ignore_index = len(spec.classes), ignore_index
 
     @staticmethod
     @abstractmethod

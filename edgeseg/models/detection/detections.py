@@ -34,7 +34,7 @@ class Detections(nn.Module):
         total = proposals * (classes - 1)
         self.count = min(total, heads.detections_per_img)
         self.candidates = min(total, max(candidates, self.count))
-        label = torch.arange(1, classes, dtype=torch.int32).repeat(proposals)
+        label = torch.arange(classes - 1, dtype=torch.int32).repeat(proposals)
         self.register_buffer("label_of", label, persistent=False)
         index = torch.arange(proposals).repeat_interleave(classes - 1)
         self.register_buffer("index_of", index, persistent=False)
@@ -50,8 +50,8 @@ class Detections(nn.Module):
             counted: bool [N,P]: which proposals are any.
 
         Returns:
-            boxes, float32 [N,K,4] in pixels; scores, float32 [N,K], falling; labels, int32 [N,K]; count,
-            int32 [N]; unsettled, int32 [N]. Rows from the count on are zero.
+            boxes, float32 [N,K,4] in pixels; scores, float32 [N,K], falling; labels, int32 [N,K], from 0,
+            without the background; count, int32 [N]; unsettled, int32 [N]. Rows from the count on are zero.
         """
         images = proposals.shape[0]
         scores = logits.softmax(-1)[:, 1:].reshape(images, -1, self.classes - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
@@ -32,7 +34,8 @@ class Proposals(nn.Module):
         rounds: int,
     ) -> None:
         super().__init__()
-        self.rpn, self.size, self.rounds = rpn, size, rounds
+        self.coder, self.size, self.rounds = rpn.box_coder, size, rounds
+        self.score, self.overlap, self.least = rpn.score_thresh, rpn.nms_thresh, rpn.min_size
         maps = list(features.values())
         image = torch.zeros(1, 1, *padded, device=maps[0].device)
         (anchors,) = rpn.anchor_generator(ImageList(image, [padded]), maps)
@@ -43,15 +46,18 @@ class Proposals(nn.Module):
         self.best = [min(count, rpn.pre_nms_top_n()) for count in counts]
         self.count = min(sum(self.best), rpn.post_nms_top_n())
 
-    def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, objectness: Sequence[Tensor], deltas: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """
+        Args:
+            objectness, deltas: of each level, [N,A,h,w] and [N,4*A,h,w]: what `rpn.head` gives.
+
         Returns:
             boxes, float32 [N,P,4] in pixels; which of them count, bool [N,P]; and how many boxes NMS left
             open, int32 [N].
         """
-        levels = [
-            self._level(i, s, d) for i, (s, d) in enumerate(zip(*self.rpn.head(list(features.values()))))
-        ]
+        levels = [self._level(i, s, d) for i, (s, d) in enumerate(zip(objectness, deltas))]
         boxes, scores, kept = (torch.cat(part, 1) for part in list(zip(*levels))[:3])
         # Logits may be negative: what does not count goes below all of them.
         _, index = torch.where(kept, scores, torch.finfo(scores.dtype).min).topk(self.count)
@@ -63,12 +69,11 @@ class Proposals(nn.Module):
         scores = scores.permute(0, 2, 3, 1).reshape(images, -1)
         deltas = deltas.reshape(images, -1, 4, height, width).permute(0, 3, 4, 1, 2).reshape(images, -1, 4)
         scores, index = scores.topk(self.best[level])
-        coder = self.rpn.box_coder
         anchors = getattr(self, f"anchors_{level}")[index]
-        boxes = decode(pick(deltas, index), anchors, coder.weights, coder.bbox_xform_clip)
+        boxes = decode(pick(deltas, index), anchors, self.coder.weights, self.coder.bbox_xform_clip)
         boxes = clip(boxes, self.size)
-        valid = at_least(boxes, self.rpn.min_size)
-        if self.rpn.score_thresh > 0:
-            valid = valid & (scores.sigmoid() >= self.rpn.score_thresh)
-        kept, unsettled = nms.keep(boxes, valid, self.rpn.nms_thresh, rounds=self.rounds)
+        valid = at_least(boxes, self.least)
+        if self.score > 0:
+            valid = valid & (scores.sigmoid() >= self.score)
+        kept, unsettled = nms.keep(boxes, valid, self.overlap, rounds=self.rounds)
         return boxes, scores, kept, unsettled

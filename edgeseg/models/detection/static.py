@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import ModelError
 from edgeseg.models.detection.boxes import pick
 from edgeseg.models.detection.detections import Detections
+from edgeseg.models.detection.learning import Dense, Target, dense, learnt
 from edgeseg.models.detection.proposals import Proposals
 from edgeseg.models.detection.roi_align import RoiAlign, levels_of
 
@@ -64,40 +66,56 @@ class StaticMaskRCNN(nn.Module):
             self.box_pool = RoiAlign(levels_of(heads.box_roi_pool, features, size))
             self.mask_pool = RoiAlign(levels_of(heads.mask_roi_pool, features, size))
             classes = self._classes(features)
+            self.mask_size = self._mask_size(features)
         self.detections = Detections(
             heads, self.proposals.count, classes, size, rounds=rounds, candidates=candidates
         ).to(next(iter(features.values())).device)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    @property
+    def encoder(self) -> nn.Module:
+        """The part of the backbone that trained encoders have weights for."""
+        body: nn.Module = getattr(self.network.backbone, "body", self.network.backbone)
+        return body
+
+    def forward(self, image: Tensor, targets: Sequence[Target] | None = None) -> Any:
         """
         Args:
             image: float32 [N,C,H,W], normalised.
+            targets: what the network learns from, in training mode; then that is what is returned, see
+                `learning.learnt`.
 
         Returns:
             `boxes`, float32 [N,K,4]: x1, y1, x2, y2 in pixels of the image;
-            `scores`, float32 [N,K], falling; `labels`, int32 [N,K]; `masks`, float32 [N,K,h,w]: probabilities
-            on a grid over the box; `count`, int32 [N]: how many of K are any, rows from there on are zero;
+            `scores`, float32 [N,K], falling; `labels`, int32 [N,K], from 0, without the background; `masks`,
+            float32 [N,K,h,w]: probabilities on a grid over the box; `count`, int32 [N]: how many of K are
+            any, rows from there on are zero;
             `unsettled`, int32 [N]: 0 is proof that NMS and the candidates were enough for torchvision's
             result.
         """
+        if targets is not None:
+            return learnt(self.network, image, targets)
         heads = self.network.roi_heads
         features = self._features(image)
-        proposals, counted, open_before = self.proposals(features)
+        proposals, counted, open_before = self.proposals(*self.network.rpn.head(list(features.values())))
         pooled = self.box_pool(self._pooled(heads.box_roi_pool, features), proposals)
         logits, deltas = heads.box_predictor(heads.box_head(pooled))
         boxes, scores, labels, count, open_after = self.detections(logits, deltas, proposals, counted)
         pooled = self.mask_pool(self._pooled(heads.mask_roi_pool, features), boxes)
         masks = heads.mask_predictor(heads.mask_head(pooled))
-        masks = pick(masks, labels.reshape(-1, 1).to(torch.int64))[:, 0].sigmoid()
+        masks = pick(masks, 1 + labels.reshape(-1, 1).to(torch.int64))[:, 0].sigmoid()
         masks = masks.reshape(*labels.shape, *masks.shape[1:])
         return {
             "boxes": boxes,
             "scores": scores,
             "labels": labels,
-            "masks": masks * (labels > 0)[:, :, None, None].to(masks.dtype),
+            "masks": masks * (scores > 0)[:, :, None, None].to(masks.dtype),
             "count": count,
             "unsettled": open_before + open_after,
         }
+
+    def dense(self, image: Tensor, like: Dense) -> Dense:
+        """What the heads say in the boxes of another network, which learns from this one."""
+        return dense(self.network, image, like)
 
     def _features(self, image: Tensor) -> dict[str, Tensor]:
         padded = F.pad(image, self.padding) if any(self.padding) else image
@@ -112,6 +130,13 @@ class StaticMaskRCNN(nn.Module):
         box = torch.zeros(1, 1, 4, device=next(iter(features.values())).device)
         pooled = self.box_pool(self._pooled(heads.box_roi_pool, features), box)
         return int(heads.box_predictor(heads.box_head(pooled))[0].shape[1])
+
+    def _mask_size(self, features: dict[str, Tensor]) -> Size:
+        heads = self.network.roi_heads
+        box = torch.zeros(1, 1, 4, device=next(iter(features.values())).device)
+        pooled = self.mask_pool(self._pooled(heads.mask_roi_pool, features), box)
+        height, width = heads.mask_predictor(heads.mask_head(pooled)).shape[2:]
+        return int(height), int(width)
 
 
 def _blank(network: nn.Module, size: Size) -> Tensor:

@@ -25,7 +25,6 @@ from edgeseg.metrics.tasks import Figures, MetricTask, metric_of
 from edgeseg.quantization.planner.tables import Loss
 from edgeseg.quantization.planner.trial_engine import Simulated
 from edgeseg.quantization.ranges.probe import HERE, OpenProbe
-from edgeseg.runtime.tasks import task_of
 
 QUICK_IMAGES = 12
 LOOKS, FEWEST = 4, 16
@@ -166,7 +165,7 @@ class HeldOut:
     def _masks(self) -> Remembered:
         """Class maps of the FP32 network."""
         deploy = compose(self._reference, self.spec, self.camera)
-        reference = Simulated(deploy, task_of(self.spec), self._open_probe)
+        reference = Simulated(deploy, self.spec, self.camera, self._open_probe)
 
         def mask(index: int) -> Any:
             self._progress("the FP32 network on the held-out images", index, len(self.frames))

@@ -17,7 +17,6 @@ from edgeseg.quantization.planner.held_out_loss import HeldOut
 from edgeseg.quantization.planner.tables import Loss
 from edgeseg.quantization.planner.trial_engine import Built, Simulated, TrialEngine, in_turn
 from edgeseg.quantization.ptq import Calibrated, apply
-from edgeseg.runtime.tasks import task_of
 
 KEPT_ENGINES = 8
 
@@ -102,13 +101,13 @@ class TargetEvaluator:
 
     def _open(self, plan: FloatNodes) -> TrialEngine:
         made = apply(self.calibrated, dict.fromkeys(plan | self._keep, "float"))
-        deployment = Deployment(self.held_out.spec, self.held_out.camera, score_grid=made.scores)
-        task = task_of(self.held_out.spec)
+        spec, camera = self.held_out.spec, self.held_out.camera
+        deployment = Deployment(spec, camera, score_grid=made.scores)
         if not self.times:
-            return Simulated(deployment.around(made.model), task)
+            return Simulated(deployment.around(made.model), spec, camera)
         backend, rest = self.device.backend(self.target), self.calibrated.scheme.rest
         graph = engine_graph(made.model, backend, rest, deployment, maxima=lambda _: self._maxima)
-        return Built(graph.model, task, self.target, self.held_out.camera, self.device)
+        return Built(graph.model, spec, camera, self.target, self.device)
 
     @cached_property
     def _maxima(self) -> Mapping[str, float]:

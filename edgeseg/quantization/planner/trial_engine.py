@@ -11,6 +11,7 @@ import onnx
 from onnx import ModelProto
 
 from edgeseg.core.bundle import EngineRecord
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, BuildSettings, Engine, OpenSettings, Request
 from edgeseg.core.preprocess import Size
 from edgeseg.core.target import Target
@@ -26,7 +27,7 @@ from edgeseg.graph.editor import shape_of
 from edgeseg.quantization.planner.evaluator import Timed
 from edgeseg.quantization.ranges.probe import HERE, OpenProbe
 from edgeseg.runtime.frames import for_engine
-from edgeseg.runtime.tasks import Outputs, RuntimeTask
+from edgeseg.runtime.tasks import Outputs, task_of
 
 RUNS = 4
 """Of a turn that count, behind one that does not."""
@@ -37,19 +38,20 @@ class TrialEngine:
 
     Args:
         deploy: as `compose` makes it.
-        task: what its outputs mean.
+        spec: what its outputs mean; `camera`: (height, width) of its frames.
     """
 
     file: EngineFile | None = None
 
-    def __init__(self, deploy: ModelProto, task: RuntimeTask) -> None:
+    def __init__(self, deploy: ModelProto, spec: ModelSpec, camera: Size) -> None:
         self.batch = int(shape_of(deploy.graph.input[0])[0])
-        self._task = task
+        self._spec, self._camera = spec, camera
 
     def found(self, frame: Array) -> Any:
         """What the task finds in one frame."""
         outputs = self._outputs(np.stack([frame] * self.batch))
-        return self._task.found({name: array[0].copy() for name, array in outputs.items()})
+        first = {name: array[0].copy() for name, array in outputs.items()}
+        return task_of(self._spec).found(first, self._spec, self._camera)
 
     def _outputs(self, frames: Array) -> Outputs:
         raise NotImplementedError
@@ -65,8 +67,10 @@ class TrialEngine:
 class Simulated(TrialEngine):
     """A deploy graph in float32; in ONNX Runtime also between Q/DQ pairs, which OpenVINO runs in int8."""
 
-    def __init__(self, deploy: ModelProto, task: RuntimeTask, open_probe: OpenProbe = HERE) -> None:
-        super().__init__(deploy, task)
+    def __init__(
+        self, deploy: ModelProto, spec: ModelSpec, camera: Size, open_probe: OpenProbe = HERE
+    ) -> None:
+        super().__init__(deploy, spec, camera)
         self._probe = open_probe(deploy)
 
     def _outputs(self, frames: Array) -> Outputs:
@@ -77,9 +81,9 @@ class Built(TrialEngine):
     """An engine of the target, built by `device` in a temporary folder and opened when it is first run."""
 
     def __init__(
-        self, deploy: ModelProto, task: RuntimeTask, target: Target, camera: Size, device: Device = LOCAL
+        self, deploy: ModelProto, spec: ModelSpec, camera: Size, target: Target, device: Device = LOCAL
     ) -> None:
-        super().__init__(deploy, task)
+        super().__init__(deploy, spec, camera)
         self._target, self._device = target, device
         self._engine: Engine | None = None
         self._folder = Scratch()

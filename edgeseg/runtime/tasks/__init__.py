@@ -7,7 +7,7 @@ engine computes them stands in `graph/tasks`, how right they are in `metrics/tas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -50,11 +50,13 @@ class RuntimeTask(Protocol):
         name: as a network states it (`ModelSpec.task`).
         decisions: what is decided one by one, in a word.
         slips: so many of them may disagree with golden frames where one of a semantic network may.
+        tiles: its outputs for tiles become one result.
     """
 
     name: str
     decisions: str
     slips: float
+    tiles: bool
 
     def classes(self, channels: int) -> int:
         """How many classes a network with so many channels of scores has."""
@@ -86,6 +88,10 @@ class RuntimeTask(Protocol):
         """
         ...
 
+    def read(self, spec: ModelSpec, names: Sequence[str]) -> tuple[str, ...]:
+        """Which of the outputs `names` of a network count."""
+        ...
+
     def scores(self, network: Outputs, spec: ModelSpec) -> Any:
         """Those outputs of a network that count, as `decode` takes them."""
         ...
@@ -100,11 +106,19 @@ class RuntimeTask(Protocol):
         """
         ...
 
-    def found(self, outputs: Outputs) -> Any:
-        """What is drawn and scored: of N frames a sequence of N, such as an array [N,...]."""
+    def found(self, outputs: Outputs, spec: ModelSpec, camera: Size) -> Any:
+        """What is drawn and scored: of N frames a sequence of N, such as an array [N,...].
+
+        Args:
+            camera: (height, width) of the camera's frames.
+        """
         ...
 
-    def result(self, outputs: Outputs) -> Result: ...
+    def result(self, outputs: Outputs, spec: ModelSpec, camera: Size) -> Result: ...
+
+    def remark(self, outputs: Outputs) -> str:
+        """What the user should know about these outputs; empty: nothing."""
+        ...
 
     def fault(self, outputs: Outputs, spec: ModelSpec) -> str:
         """Why these cannot be outputs of this network; empty: they may."""
@@ -114,35 +128,9 @@ class RuntimeTask(Protocol):
         """Which things are equal in all that was decided about them: bool [N,...], such as pixels [N,H,W]."""
         ...
 
-    def placed(self, scores: Any, spec: ModelSpec, placement: Placement) -> Iterator[Array]:
-        """The scores where it is decided on them, float32 [N,K,rows,w], in strips of rows from the top."""
-        ...
-
-    def margins(
-        self, scores: Array, spec: ModelSpec, rivals: Array | None = None
-    ) -> tuple[Array, Array | None]:
-        """How far placed scores lie from another decision, [N,M,rows,w], and which channels are rivals there,
-        [N,2,rows,w]; None where each score has a threshold of its own.
-
-        Args:
-            rivals: of the same pixels, found before; None: those of these scores.
-        """
-        ...
-
-    def confidence(self, scores: Any, spec: ModelSpec, placement: Placement) -> Array:
-        """How sure the network is of what `decode` gives, float32 [N,...] in 0..1."""
-        ...
-
-    def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
-        """Marks of the decisions that golden frames compare, [N,...].
-
-        Args:
-            stable: bool [N,M,h,w], those of `margins` that rounding cannot move.
-        """
-        ...
-
     def marks(self, outputs: Outputs) -> tuple[str, tuple[int, ...]]:
-        """Dtype and shape of what `compared` gives for frames with such outputs."""
+        """Dtype and shape of the marks of decisions that golden frames compare, for frames with such
+        outputs; `graph/tasks` makes them."""
         ...
 
     def agreeing(self, a: Outputs, b: Outputs, marks: NDArray[Any]) -> tuple[int, int]:
@@ -167,4 +155,4 @@ def task_of(spec: ModelSpec) -> RuntimeTask:
 def decided(scores: Any, spec: ModelSpec, placement: Placement) -> Any:
     """What the task finds in N frames; arguments as of `RuntimeTask.decode`."""
     task = task_of(spec)
-    return task.found(task.decode(scores, spec, placement))
+    return task.found(task.decode(scores, spec, placement), spec, placement.camera)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from edgeseg.core.preprocess import Placement, Size
 from edgeseg.errors import ModelError
 from edgeseg.runtime.resize import bilinear_rows, nearest
 from edgeseg.runtime.strips import strips
-from edgeseg.runtime.tasks import CONFIDENCE, SCORES, Outputs
+from edgeseg.runtime.tasks import CONFIDENCE, SCORES, Outputs, task_of
 from edgeseg.runtime.tiles import Grid
 
 Float = NDArray[np.float32]
@@ -33,6 +33,7 @@ class MapTask(ABC):
     output: str
     decisions = "pixels"
     slips = 1.0
+    tiles = True
 
     @abstractmethod
     def pixel(self, spec: ModelSpec) -> tuple[str, tuple[int, ...]]:
@@ -54,8 +55,22 @@ class MapTask(ABC):
         found = (TensorInfo(self.output, dtype, (*shape, *pixel)),)
         return (*found, TensorInfo(CONFIDENCE, "float32", shape)) if confidence else found
 
+    @abstractmethod
+    def margins(
+        self, scores: Array, spec: ModelSpec, rivals: Array | None = None
+    ) -> tuple[Array, Array | None]:
+        """How far placed scores lie from another decision, [N,M,rows,w], and which channels are rivals there,
+        [N,2,rows,w]; None where each score has a threshold of its own.
+
+        Args:
+            rivals: of the same pixels, found before; None: those of these scores.
+        """
+
+    def read(self, spec: ModelSpec, names: Sequence[str]) -> tuple[str, ...]:
+        return (spec.postprocess.output or names[0],)
+
     def scores(self, network: Outputs, spec: ModelSpec) -> Array:
-        return network[spec.postprocess.output or next(iter(network))]
+        return network[self.read(spec, tuple(network))[0]]
 
     def decode(self, scores: Float, spec: ModelSpec, placement: Placement) -> Outputs:
         """Crop the padding, resize to the camera, decide; with `upsample="labels"` the decision comes before
@@ -84,14 +99,19 @@ class MapTask(ABC):
         """Decisions [N,...,H,W] as the output holds them."""
         return decided
 
-    def found(self, outputs: Outputs) -> Array:
+    def found(self, outputs: Outputs, spec: ModelSpec, camera: Size) -> Array:
         return outputs[self.output]
+
+    def remark(self, outputs: Outputs) -> str:
+        return ""
 
     def same(self, a: Outputs, b: Outputs) -> NDArray[np.bool_]:
         return np.asarray(a[self.output] == b[self.output])
 
     def placed(self, scores: Float, spec: ModelSpec, placement: Placement) -> Iterator[Float]:
-        """Without padding, at camera size where scores are resized first. Scores at another size than the
+        """The scores where it is decided on them, float32 [N,K,rows,w], in strips of rows from the top.
+
+        Without padding, at camera size where scores are resized first. Scores at another size than the
         network input (a stride-4 head) are resized to it before.
 
         Yields:
@@ -120,7 +140,11 @@ class MapTask(ABC):
         return np.asarray(scores - thresholds[:, None, None])
 
     def compared(self, stable: NDArray[Any], placement: Placement) -> NDArray[Any]:
-        """bool [N,H,W]."""
+        """Marks of the decisions that golden frames compare, bool [N,H,W].
+
+        Args:
+            stable: bool [N,M,h,w], those of `margins` that rounding cannot move.
+        """
         return nearest(np.asarray(stable.all(axis=1)), placement.frame)
 
     def marks(self, outputs: Outputs) -> tuple[str, tuple[int, ...]]:
@@ -131,6 +155,16 @@ class MapTask(ABC):
 
     def share(self, marks: NDArray[Any], spec: ModelSpec) -> float:
         return float(marks.mean())
+
+
+def map_task(spec: ModelSpec) -> MapTask:
+    """Raises ModelError for a network that decides about something else than pixels."""
+    task = task_of(spec)
+    if not isinstance(task, MapTask):
+        raise ModelError(
+            f"'{spec.name}' is a network of the task {spec.task}", expected="one that decides about pixels"
+        )
+    return task
 
 
 def probability(scores: Float, spec: ModelSpec) -> Float:

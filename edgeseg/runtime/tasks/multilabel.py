@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
-from edgeseg.core.preprocess import Placement
+from edgeseg.core.preprocess import Placement, Size
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.tasks import CONFIDENCE, Outputs, RuntimeTask
@@ -64,7 +64,7 @@ class Multilabel(MapTask):
     def finished(self, decided: Array) -> Array:
         return np.ascontiguousarray(np.moveaxis(decided, 1, -1))
 
-    def result(self, outputs: Outputs) -> BitMasks:
+    def result(self, outputs: Outputs, spec: ModelSpec, camera: Size) -> BitMasks:
         return BitMasks(outputs[self.output], outputs.get(CONFIDENCE))
 
     def fault(self, outputs: Outputs, spec: ModelSpec) -> str:

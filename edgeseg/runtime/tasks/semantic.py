@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
+from edgeseg.core.preprocess import Size
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.runtime.tasks import CONFIDENCE, Outputs, RuntimeTask
 from edgeseg.runtime.tasks.maps import Float, MapTask, probability
@@ -58,7 +59,7 @@ class Semantic(MapTask):
             return largest(scores)
         return np.asarray(self.above(scores, spec)[:, 0] > 0, np.uint8)
 
-    def result(self, outputs: Outputs) -> ClassMap:
+    def result(self, outputs: Outputs, spec: ModelSpec, camera: Size) -> ClassMap:
         return ClassMap(outputs[self.output], outputs.get(CONFIDENCE))
 
     def fault(self, outputs: Outputs, spec: ModelSpec) -> str:

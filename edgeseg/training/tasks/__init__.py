@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -20,7 +20,7 @@ __all__ = ["TARGETS", "Loss", "TrainTask", "Tunes", "training_of"]
 TARGETS = PluginFolder("edgeseg.training.tasks", "task", listing="edgeseg schema tasks", error=ModelError)
 
 Loss = Callable[[Any, Any], torch.Tensor]
-"""Logits and targets of a batch to one number; pixels that do not count are left out."""
+"""The answer of a network and the targets of a batch to one number; what does not count is left out."""
 
 
 class TrainTask(Protocol):
@@ -39,20 +39,39 @@ class TrainTask(Protocol):
         """A label as a map [H,W,...] that is resized (nearest), flipped and cropped like its image."""
         ...
 
-    def target(self, drawn: Array, size: Size, corner: tuple[int, int], classes: int) -> torch.Tensor:
-        """What is learnt from it, of the size of the network input.
+    def target(self, drawn: Array, size: Size, corner: tuple[int, int], classes: int) -> Any:
+        """What is learnt from it, in an input of this size.
 
         Args:
             corner: (top, left) where it lies there; around it nothing counts.
         """
         ...
 
-    def logits(self, scores: torch.Tensor, contract: Postprocess) -> torch.Tensor:
-        """Network scores [N,C,H,W] as the losses take them: without the network's own sigmoid or softmax."""
+    def label(self, found: Any, spec: ModelSpec) -> Any:
+        """What a network finds in an image, as a label that another one learns from."""
         ...
 
-    def distil(self, logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """How far the decisions are from a teacher's, over all pixels, labelled or not."""
+    def batch(self, targets: Sequence[Any]) -> Any:
+        """Targets of several images as the losses take them."""
+        ...
+
+    def answer(self, module: torch.nn.Module, image: torch.Tensor, target: Any, contract: Postprocess) -> Any:
+        """What a network says of images, as the losses take it.
+
+        Args:
+            module: in training mode, as the optimiser sees it: called once.
+            image: float32 [N,C,H,W]; `target`: of these images, as `batch` gives it.
+        """
+        ...
+
+    def taught(
+        self, teacher: torch.nn.Module, image: torch.Tensor, answer: Any, contract: Postprocess
+    ) -> Any:
+        """What a teacher, in evaluation mode, says of the same images; `answer` is the learner's."""
+        ...
+
+    def distil(self, answer: Any, taught: Any) -> torch.Tensor:
+        """How far the decisions are from a teacher's, over all of the images, labelled or not."""
         ...
 
 

@@ -20,6 +20,7 @@ from edgeseg.datasets.tasks import labels_of
 from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.tasks.multilabel import bytes_of, mask_of, unpacked
 from edgeseg.training.tasks import Loss, TrainTask
+from edgeseg.training.tasks.maps import MapTargets
 from edgeseg.training.tasks.semantic import FOCUS, TEMPERATURE, soft_dice, undone
 
 NAMES = ("multilabel",)
@@ -28,7 +29,7 @@ LEVELS = tuple(level / 20 for level in range(1, 20))
 """Thresholds that are tried: probabilities 0.05 to 0.95."""
 
 
-class BitTargets:
+class BitTargets(MapTargets):
     usual = "bce+dice"
 
     @property

@@ -10,6 +10,7 @@ from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
 from edgeseg.training.tasks import Loss, TrainTask
+from edgeseg.training.tasks.maps import MapTargets
 
 NAMES = ("semantic",)
 
@@ -20,7 +21,7 @@ FOCUS = 2.0
 TEMPERATURE = 2.0
 
 
-class ClassTargets:
+class ClassTargets(MapTargets):
     usual = "ce"
 
     @property
