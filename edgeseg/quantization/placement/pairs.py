@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto
 
 from edgeseg.core.int8 import Scheme
 from edgeseg.errors import GraphError
+from edgeseg.graph.deciding import deciding_nodes
 from edgeseg.graph.editor import Editor
 from edgeseg.graph.shapes import static_shapes
 from edgeseg.quantization.placement.operators import (
@@ -79,7 +80,8 @@ def place(model: ModelProto, scheme: Scheme, plan: Plan | None = None) -> Placem
 
     A weighted node of precision int8 asks for its inputs; a node that keeps the range of its input, an Add
     or a Mul passes the wish on when its output is wanted as int8. Activation functions carry it to what
-    stands before them, since engines compute both at once.
+    stands before them, since engines compute both at once. What compares, ranks and places boxes
+    (`core.deciding`) asks for nothing: NMS multiplies too.
 
     Raises:
         GraphError: the plan names a node that the graph does not have, or the graph is quantised already.
@@ -105,8 +107,9 @@ class _Placer:
         self.weights: list[WeightPair] = []
 
     def place(self) -> Placement:
+        deciding = deciding_nodes(self.editor)
         for node in reversed(self.editor.graph.node):
-            if self.plan.get(node.name, "int8") == "int8":
+            if self.plan.get(node.name, "int8") == "int8" and node.output[0] not in deciding:
                 self._visit(node)
         positive = {name for name in self.editor.initializers if self._constant_is_positive(name)}
         positive = non_negative(self.editor, positive)
