@@ -39,7 +39,9 @@ def rounded(model: ModelProto, bits: int, *, but: str = "") -> ModelProto:
     left = "" if editor.consumers.get(but) else but
     inner = {name for node in editor.graph.node for name in captured(node)}
     splitter = editor.add_initializer("rounding/splitter", np.array(2.0 ** (24 - bits) + 1, np.float32))
-    limits = [editor.add_initializer(f"rounding/{sign}", np.float32(sign * HUGE)) for sign in (-1, 1)]
+    limits = [
+        editor.add_initializer(f"rounding/{sign}", np.array(sign * HUGE, np.float32)) for sign in (-1, 1)
+    ]
     huge = any(_reaches(tensor) for tensor in editor.graph.initializer)
     for node in editor.graph.node:
         if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
