@@ -12,7 +12,6 @@ from things import SIZE, fit, loading, network, split, state, things
 
 from edgeseg.core.instances import Instances
 from edgeseg.core.plugins import PluginFolder
-from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import InputError
 from edgeseg.training.augment import training_sample
@@ -173,7 +172,8 @@ def test_nothing_is_to_be_learnt_from_the_same_network():
 
 def test_what_a_network_finds_is_what_another_learns_from():
     loaded = network()
-    spec = msgspec.structs.replace(loaded.spec, postprocess=Postprocess(threshold=0.3))
+    sure = msgspec.structs.replace(loaded.spec.postprocess, threshold=0.3)
+    spec = msgspec.structs.replace(loaded.spec, postprocess=sure)
     labelled = pseudo_labelled(split("train", 2), loaded.module, spec)
     first, again = labelled.label(1), labelled.label(1)
     assert isinstance(first, Instances) and len(first.scores) > 0 and (first.scores >= 0.3).all()

@@ -77,28 +77,6 @@ def fit(folder: Path, loaded: Loaded | None = None, **settings: Any) -> TrainRes
     return train(loaded.module, split("train", 6), split("val", 3), loaded.spec, chosen, folder, **given)
 
 
-class _Decided:
-    def require_classes(self, *given: object) -> None: ...
-
-    def decode(self, scores: dict[str, np.ndarray], spec: object, place: object) -> dict[str, np.ndarray]:
-        assert scores["boxes"].dtype == np.float32 and scores["count"].dtype == np.int32
-        return scores
-
-    def found(self, outputs: dict[str, np.ndarray], *given: object) -> list[Instances]:
-        found = [
-            Instances(*(outputs[name][i, :count] for name in ("boxes", "labels", "scores")))
-            for i, count in enumerate(outputs["count"])
-        ]
-        return [one._replace(masks=filled(one.boxes)) for one in found]
-
-
-def filled(boxes: np.ndarray) -> np.ndarray:
-    masks = np.zeros((len(boxes), *SIZE), bool)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.round().astype(int)):
-        mask[top:bottom, left:right] = True
-    return masks
-
-
 class _Marks:
     partial = True
 
@@ -109,7 +87,6 @@ class _Marks:
 
 
 STAND_INS: dict[str, Any] = {
-    "edgeseg.runtime.tasks": SimpleNamespace(task=lambda name: _Decided()),
     "edgeseg.datasets.tasks": SimpleNamespace(task=lambda name: _Marks()),
 }
 """Of layers whose own file for instances is not there."""
