@@ -39,7 +39,7 @@ class ClassIds(MapLabels):
     def ignored(self, label: Array, ignore_index: int) -> Array:
         return np.asarray(label == ignore_index)
 
-    def save(self, folder: Path, name: str, found: Array, spec: ModelSpec) -> str:
+    def save(self, folder: Path, name: str, found: Array, spec: ModelSpec, source: str) -> str:
         """A palette PNG whose pixels are the ids; of more than 256 classes a 16-bit PNG, of more than 65536 a
         `.npy`."""
         if len(spec.classes) > DEEP:
