@@ -8,10 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from things import SIZE, fit, loading, network, split, state, things
+from things import SIZE, fit, network, split, state, things
 
 from edgeseg.core.instances import Instances
-from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.errors import InputError
 from edgeseg.training.augment import training_sample
@@ -25,11 +24,6 @@ from edgeseg.training.tasks import training_of
 TASK = training_of("instance")
 CENTRED = Preprocess(anchor="center")
 PLAIN = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)
-
-
-@pytest.fixture(autouse=True)
-def layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PluginFolder, "load", loading(PluginFolder.load))
 
 
 def blocks(*places: tuple[int, int, int, int], size=(40, 60)) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Things, `core.instances.Instances`: each with a box, a class, a mask bool [H,W] and a score, 1 in a label."""
+"""Things, `core.instances.Instances`: a box, a class, a mask bool [H,W] and a score each, 1 in a label."""
 
 from __future__ import annotations
 
