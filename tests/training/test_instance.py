@@ -12,7 +12,7 @@ from things import SIZE, fit, network, split, state, things
 
 from edgeseg.core.instances import Instances
 from edgeseg.core.preprocess import Preprocess
-from edgeseg.errors import InputError
+from edgeseg.errors import InputError, ModelError
 from edgeseg.training.augment import training_sample
 from edgeseg.training.data import Samples
 from edgeseg.training.evaluate import loss_of
@@ -174,6 +174,12 @@ def test_what_a_network_finds_is_what_another_learns_from():
     assert all(a is b is None or np.array_equal(a, b) for a, b in zip(first, again))
     everything = pseudo_labelled(split("train", 2), loaded.module, loaded.spec).label(1)
     assert len(everything.scores) != len(first.scores)
+
+
+def test_a_network_whose_heads_cannot_be_asked_is_refused():
+    loaded, image = network(), torch.zeros(1, 3, *SIZE)
+    with pytest.raises(ModelError, match="asks its heads"):
+        TASK.answer(torch.nn.Identity(), image, [], loaded.spec.postprocess)
 
 
 def test_the_loss_of_one_image_has_a_gradient():
