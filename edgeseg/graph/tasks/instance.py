@@ -24,6 +24,8 @@ NAMES = ("instance",)
 
 
 class InstanceTail:
+    trials = 4
+
     def write(
         self,
         write: Writer,
