@@ -71,7 +71,7 @@ def verified(result: Verification, json: bool) -> int:
         table(title, heads, [_calibration(*each) for each in errors])
     if result.agreement:
         same = result.agreement
-        line(f"agreement: {percent(same.pixels)}% of pixels, {same.metric} {percent(same.value)}")
+        line(f"agreement: {percent(same.equal)}% of {same.unit}s, {same.metric} {percent(same.value)}")
     if result.flicker:
         one = result.flicker
         line(
@@ -97,7 +97,7 @@ def _accuracy(result: Verification) -> None:
     means = tuple(percent(engine.means.get(name)) for name in engine.tables)
     rows.append(_row("mean", engine.value, fp32.value, result.drop) + means)
     table("in points of 100", columns, rows)
-    for name in engine.means.keys() - engine.tables.keys():
+    for name in (name for name in engine.means if name not in engine.tables):
         line(f"{name} {percent(engine.means[name])}, FP32 {percent(fp32.means.get(name))}")
 
 
