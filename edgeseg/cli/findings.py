@@ -97,8 +97,9 @@ def _accuracy(result: Verification) -> None:
     means = tuple(percent(engine.means.get(name)) for name in engine.tables)
     rows.append(_row("mean", engine.value, fp32.value, result.drop) + means)
     table("in points of 100", columns, rows)
-    for name in (name for name in engine.means if name not in engine.tables):
-        line(f"{name} {percent(engine.means[name])}, FP32 {percent(fp32.means.get(name))}")
+    for name, value in engine.means.items():
+        if name not in engine.tables and value is not None:
+            line(f"{name} {percent(value)}, FP32 {percent(fp32.means.get(name))}")
 
 
 def _slice(tag: str, one: Slice) -> tuple[object, ...]:
