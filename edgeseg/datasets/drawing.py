@@ -78,18 +78,20 @@ def legend(spec: ModelSpec, width: int) -> Array:
 def difference(
     image: Array, expected: Any, given: Any, spec: ModelSpec, ignore_index: int | None = None
 ) -> Array:
-    """The image in dim grey, red where two results differ, black where a label is ignored.
+    """The image in dim grey, red where two results differ, black where a label is ignored. Of results that do
+    not speak of pixels red is where one shows something and the other nothing.
 
     Args:
         expected: the label, which has the value `ignore_index`, or a result.
     """
     grey = image.mean(axis=-1, keepdims=True) * 0.6
     picture = np.repeat(grey, 3, axis=-1).astype(np.uint8)
-    wrong = metric_of(spec).differs(expected, given)
-    if wrong is not None:
-        picture[wrong] = _WRONG
-    if ignore_index is not None:
-        picture[labels_of(spec.task).ignored(expected, ignore_index)] = _IGNORED
+    marks, wrong = labels_of(spec.task), metric_of(spec).differs(expected, given)
+    if wrong is None:
+        shown, other = (marks.paint(one, spec).any(axis=-1) for one in (expected, given))
+        wrong = shown != other
+    picture[wrong] = _WRONG
+    picture[marks.ignored(expected, ignore_index)] = _IGNORED
     return picture
 
 

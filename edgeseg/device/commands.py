@@ -140,7 +140,7 @@ def _infer(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> int:
     with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache)) as session:
         found = score(session, options.frames, options.labels, _teller(options))
-    value = "no labelled pixel" if found.value is None else f"{found.metric} {found.value:.2%}"
+    value = "nothing is labelled" if found.value is None else f"{found.metric} {found.value:.2%}"
     classes = (f"  {n}: {'-' if one is None else format(one, '.2%')}" for n, one in found.classes.items())
     _show(options, found, "\n".join((f"{value} on {found.frames} frames", *classes)))
     return 0

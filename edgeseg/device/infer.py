@@ -28,7 +28,7 @@ class DeviceScore(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         metric: name of the figure of its task, as in `mIoU`; `value`: over the classes that are labelled,
             0-1; None: there are none.
-        classes: its terms by class name; None: no pixel is labelled so.
+        classes: its terms by class name; None: nothing is labelled so.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1

@@ -68,8 +68,8 @@ class LabelTask(Protocol):
         """uint8 [H,W,3] RGB, black where nothing is."""
         ...
 
-    def ignored(self, label: Any, ignore_index: int) -> Array:
-        """Pixels of a label that do not count, bool [H,W]."""
+    def ignored(self, label: Any, ignore_index: int | None) -> Array:
+        """Pixels of a label that do not count, bool [H,W]; None: no value of it is ignored."""
         ...
 
     def write(self, picture: Array, marks: Any, spec: ModelSpec) -> Array:

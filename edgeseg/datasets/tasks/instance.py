@@ -137,7 +137,7 @@ class Things:
             shades[place] += abs(mixed) * ((255 if mixed > 0 else 0) - shades[place])
         return np.maximum(shades, 1).astype(np.uint8)
 
-    def ignored(self, label: Instances, ignore_index: int) -> Array:
+    def ignored(self, label: Instances, ignore_index: int | None) -> Array:
         """Crowds: what is found there is neither right nor wrong."""
         masks = masks_of(label)
         return np.asarray(

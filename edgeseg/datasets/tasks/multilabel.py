@@ -60,9 +60,9 @@ class BitPlanes(MapLabels):
                 picture[_border(mask_of(marks, index)) & several] = color
         return picture
 
-    def ignored(self, label: Array, ignore_index: int) -> Array:
+    def ignored(self, label: Array, ignore_index: int | None) -> Array:
         """None are where a label has no such bit, as of data that does not state it."""
-        if ignore_index >= BITS * label.shape[-1]:
+        if ignore_index is None or ignore_index >= BITS * label.shape[-1]:
             return np.zeros(label.shape[:-1], bool)
         return mask_of(label, ignore_index)
 
