@@ -119,9 +119,9 @@ class InstanceTask:
         found = []
         for first, second in zip(_frames(a), _frames(b)):
             same = np.ones(second[SCORES].shape[0], bool)
-            count, more = int(second[COUNT]), int(first[COUNT])
+            count, foreign = int(second[COUNT]), int((distances(second, first) > 1).sum())
             same[:count] = distances(first, second) <= 1
-            same[count : count + more - int(same[:count].sum())] = False
+            same[count : count + foreign] = False
             found.append(same)
         return np.array(found)
 
