@@ -89,10 +89,9 @@ def test_boxes_come_in_pixels_of_the_camera_and_no_row_is_padded():
     outputs = task.decode(given, about, place)
     found = task.found(outputs, about, CAMERA)
     assert [len(one.labels) for one in found] == [3, 3]
-    scale = CAMERA[0] / place.scaled[0]
-    np.testing.assert_allclose(
-        found[0].boxes, (given["boxes"][0, :3] * scale).clip(0, [64, 48] * 2), atol=1e-4
-    )
+    scale = np.array([CAMERA[1] / place.scaled[1], CAMERA[0] / place.scaled[0]] * 2)
+    wanted = (given["boxes"][0, :3] * scale).clip(0, [64, 48] * 2)
+    np.testing.assert_allclose(found[0].boxes, wanted, atol=1e-4)
     assert found[0].masks.shape == (3, *CAMERA) and found[0].masks.dtype == bool
     alone = task.found({name: array[0] for name, array in outputs.items()}, about, CAMERA)
     np.testing.assert_array_equal(alone.masks, found[0].masks)

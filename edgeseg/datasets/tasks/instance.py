@@ -1,4 +1,4 @@
-"""Things, `core.instances.Instances`: each with a box, a class, a mask and a score, 1 in a label."""
+"""Things, `core.instances.Instances`: each has a box, a class, a mask bool [H,W] and a score (labels: 1)."""
 
 from __future__ import annotations
 
@@ -135,9 +135,10 @@ class Things:
             mixed = SHADES[earlier.get(label, 0) % len(SHADES)]
             earlier[label] = earlier.get(label, 0) + 1
             shades[place] += abs(mixed) * ((255 if mixed > 0 else 0) - shades[place])
-        return np.maximum(shades, 1).astype(np.uint8)
+        shades[(shades < 1).all(axis=1)] = 1
+        return shades.astype(np.uint8)
 
-    def ignored(self, label: Instances, ignore_index: int | None) -> Array:
+    def ignored(self, label: Instances, ignore_index: int) -> Array:
         """Crowds: what is found there is neither right nor wrong."""
         masks = masks_of(label)
         return np.asarray(
