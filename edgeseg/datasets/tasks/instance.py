@@ -123,7 +123,7 @@ class Things:
             area = draw.textbbox((0, 0), text, font=font)
             at = (min(x0, picture.shape[1] - area[2]), max(0.0, y0 - area[3]))
             draw.rectangle((at[0], at[1], at[0] + area[2], at[1] + area[3]), fill=shade)
-            light = sum(shade) > 3 * 128
+            light = np.mean(shade) > 128
             draw.text(at, text, fill="black" if light else "white", font=font)
         return np.asarray(image)
 
@@ -138,7 +138,7 @@ class Things:
         shades[(shades < 1).all(axis=1)] = 1
         return shades.astype(np.uint8)
 
-    def ignored(self, label: Instances, ignore_index: int) -> Array:
+    def ignored(self, label: Instances, ignore_index: int | None) -> Array:
         """Crowds: what is found there is neither right nor wrong."""
         masks = masks_of(label)
         return np.asarray(
