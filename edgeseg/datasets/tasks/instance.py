@@ -138,7 +138,7 @@ class Things:
         shades[(shades < 1).all(axis=1)] = 1
         return shades.astype(np.uint8)
 
-    def ignored(self, label: Instances, ignore_index: int) -> Array:
+    def ignored(self, label: Instances, ignore_index: int | None) -> Array:
         """Crowds: what is found there is neither right nor wrong."""
         masks = masks_of(label)
         return np.asarray(
