@@ -12,6 +12,7 @@ from edgeseg.core.model_spec import ClassInfo
 from edgeseg.datasets._files import file_split
 from edgeseg.datasets.masks import read_ids
 from edgeseg.datasets.pennfudan import pairs_of
+from edgeseg.datasets.quarters import quarter_names, quartered
 from edgeseg.datasets.split import Split, require_split
 from edgeseg.datasets.things import things_of_ids
 
@@ -19,9 +20,6 @@ NAMES = ("pennfudan-instances",)
 
 IGNORE_INDEX: int | None = None
 CLASSES = (ClassInfo("person", (220, 20, 60)),)
-
-EVERY = 4
-"""One of so many images validates."""
 
 
 def dataset(name: str, root: Path | None = None) -> PennFudanInstances:
@@ -38,17 +36,13 @@ class PennFudanInstances:
         self._where = str(root)
 
     def splits(self) -> tuple[str, ...]:
-        return ("train", "val", "all")
+        return quarter_names(len(self._pairs))
 
     def split(self, name: str) -> Split:
         require_split(name, self.splits(), where=self._where)
-        chosen = {
-            identity: pair
-            for place, (identity, pair) in enumerate(self._pairs.items())
-            if name == "all" or (place % EVERY == EVERY - 1) == (name == "val")
-        }
+        chosen = {identity: self._pairs[identity] for identity in quartered(self._pairs, name)}
         return file_split(self.name, name, chosen, CLASSES, IGNORE_INDEX, _people, task="instance")
 
 
 def _people(path: Path) -> Instances:
-    return things_of_ids(read_ids(path))
+    return things_of_ids(read_ids(path), where=str(path))

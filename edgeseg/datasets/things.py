@@ -14,6 +14,9 @@ from edgeseg.core.preprocess import Size
 from edgeseg.errors import DataError
 from edgeseg.runtime.resize import nearest
 
+MOST_BYTES = 4 << 30
+"""Of the masks of one image."""
+
 
 def things_of(
     masks: NDArray[np.bool_], labels: Sequence[int] | Array, *, crowd: Array | None = None
@@ -44,12 +47,30 @@ def boxes_of(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     return boxes
 
 
-def things_of_ids(ids: Array, label: int = 0) -> Instances:
-    """Things of one class out of a map [H,W] of their numbers, 0 where there is none."""
+def things_of_ids(ids: Array, label: int = 0, *, where: str = "the label") -> Instances:
+    """Things of one class out of a map [H,W] of their numbers, 0 where there is none.
+
+    Args:
+        where: the file they come from, for errors.
+
+    Raises:
+        DataError: as `require_room`.
+    """
     numbers = np.unique(ids)
     numbers = numbers[numbers != 0]
+    require_room(len(numbers), (ids.shape[0], ids.shape[1]), where=where)
     masks = ids[None] == numbers[:, None, None]
     return things_of(masks, np.full(len(numbers), label, np.int32))
+
+
+def require_room(count: int, size: Size, *, where: str) -> None:
+    """Raise DataError for so many masks of (height, width) that no machine follows."""
+    if count * size[0] * size[1] > MOST_BYTES:
+        raise DataError(
+            f"{where} has {count} things in an image of {size[0]}x{size[1]}",
+            expected=f"masks of at most {MOST_BYTES >> 30} GB, a byte for each pixel of each thing",
+            hint="cut the images into smaller ones",
+        )
 
 
 def masks_of(things: Instances) -> NDArray[np.bool_]:
