@@ -100,11 +100,11 @@ class Things:
     def paint(self, marks: Instances, spec: ModelSpec) -> Array:
         """Things of one class in different shades of its colour; of two at a pixel the surer one."""
         shown = self.working(marks, spec)
-        picture = np.zeros((*self.size(marks), 3), np.uint8)
-        shades = self.shades(shown, spec)
+        numbers = np.zeros(self.size(marks), np.int32)
         for place in np.argsort(shown.scores, kind="stable"):
-            picture[masks_of(shown)[place]] = shades[place]
-        return picture
+            numbers[masks_of(shown)[place]] = place + 1
+        black = np.zeros_like(self.colors(spec)[:1])
+        return np.concatenate([black, self.shades(shown, spec)])[numbers]
 
     def write(self, picture: Array, marks: Instances, spec: ModelSpec) -> Array:
         """The box, class and score of each thing over a picture of it."""
