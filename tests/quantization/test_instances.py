@@ -95,10 +95,16 @@ def test_engines_find_the_same(engine: str, tmp_path: Path) -> None:
         assert found_again(run(session(exported("v1")), IMAGE), found, overlap=0.5) > 0.6
 
 
-def test_tensorrt_rtx_builds_it() -> None:
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_tensorrt_rtx_builds_it_for_every_generation(precision: str) -> None:
     backend = backend_for(Target.parse("rtx-int8"))
-    graph = engine_graph(
-        int8("rtx"), backend, "fp16", None, maxima=lambda m: measure_maxima(m, [IMAGE])
-    ).model
-    assert "RoiAlign" not in {node.op_type for node in graph.graph.node}
-    assert parsed(graph).build()
+    network = int8("rtx") if precision == "int8" else exported("v1")
+    graph = engine_graph(network, backend, "fp16", None, maxima=lambda m: measure_maxima(m, [IMAGE])).model
+    assert not {"RoiAlign", "NonMaxSuppression"} & {node.op_type for node in graph.graph.node}
+    whole = parsed(graph)
+    assert {name: tuple(o.shape) for name, o in whole.outputs.items()} == {
+        output.name: tuple(dim.dim_value for dim in output.type.tensor_type.shape.dim)
+        for output in graph.graph.output
+    }
+    for capability in ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121"):
+        assert whole.build(capability)
