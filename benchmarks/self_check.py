@@ -205,7 +205,7 @@ def tried(how: list[str], target: str, faults: int) -> dict[str, Any]:
         return {
             "agreement": agreed,
             "host_ms": times["measurements"][0]["host"]["p50"],
-            "on_images": verdict["agreement"]["pixels"],
+            "on_images": verdict["agreement"]["equal"],
             "compared": golden.compared,
             "shows": golden.shows,
             "counted": sum("caught" in one for one in found),

@@ -70,7 +70,7 @@ def prove(
         gpu_memory_growth_mb=growth,
         score=verified.value,
         drop=verified.drop,
-        agreement=verified.agreement.pixels if verified.agreement else None,
+        agreement=verified.agreement.equal if verified.agreement else None,
         measurement=measurement,
         gate=bundle.manifest.gate.sentences() if bundle.manifest.gate else (),
         notes=(*bundle.manifest.notes, *notes),

@@ -104,15 +104,16 @@ class OpenVinoBackend:
         progress(f"{target}: converting to OpenVINO IR")
         model = _read(graph, signature.nodes)
         entry = folder / ENTRY
-        ov.save_model(model, str(entry), compress_to_fp16=False)
-        if keep_exact(entry):
-            model = _core().read_model(str(entry))
-        if target.precision == "fp16":
-            half = entry.with_stem("half")  # the model reads its weights from the file as it is written
-            ov.save_model(model, str(half), compress_to_fp16=True)
-            del model
-            for file in half, half.with_suffix(".bin"):
-                file.replace(file.with_stem(entry.stem))
+        half = target.precision == "fp16"
+        first = entry.with_stem("float32") if half else entry
+        ov.save_model(model, str(first), compress_to_fp16=False)
+        if keep_exact(first):
+            model = _core().read_model(str(first))
+        if half:
+            ov.save_model(model, str(entry), compress_to_fp16=True)
+            del model  # it reads its weights from the file
+            for file in first, first.with_suffix(".bin"):
+                file.unlink()
         return Built(
             entry=ENTRY,
             engine_version=str(ov.__version__).partition("-")[0],

@@ -13,8 +13,9 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress
 from edgeseg.core.preprocess import Preprocess
 from edgeseg.datasets.tasks import labels_of
-from edgeseg.metrics.tasks import metric_of
+from edgeseg.metrics.tasks import MetricTask, metric_of
 from edgeseg.runtime.tasks import decided, task_of
+from edgeseg.runtime.tasks.maps import MapTask
 
 if TYPE_CHECKING:
     from edgeseg.datasets import Split
@@ -42,14 +43,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         change: what differs from the contract, in words; `settings`: the same for `--set`.
         score: the metric of the task against the labels, in points; None without labels.
         certainty: mutual information between pixel and predicted class, 0 to 100 (all of log C): high when
-            predictions are sure and differ from pixel to pixel.
+            predictions are sure and differ from pixel to pixel. None: of a task without scores of pixels.
         agreement: what is found as by the contract, such as pixels with the same class, in percent.
     """
 
     change: str
     settings: str
     score: float | None
-    certainty: float
+    certainty: float | None
     agreement: float
 
 
@@ -57,12 +58,13 @@ class ContractTest(msgspec.Struct, frozen=True, kw_only=True):
     """
     Attributes:
         trials: the contract as stated, then the others, best first.
-        metric: its name, as in `mIoU`.
+        metric: its name, as in `mIoU`; `unit`: what `Trial.agreement` counts, as in `pixel`.
         labelled: labels decided; else `fits` only means that nothing speaks against the contract.
     """
 
     images: int
     metric: str
+    unit: str
     trials: tuple[Trial, ...]
     labelled: bool
     fits: bool
@@ -129,11 +131,12 @@ def contract_test(network: Network, images: Split, progress: Progress) -> Contra
             tally.add(scores, found, first, label)
     trials = [tally.trial(change, text) for (change, text, _), tally in zip(tried, tallies)]
     stated, others = trials[0], sorted(trials[1:], key=_merit, reverse=True)
-    metric = metric_of(spec).metric
+    metric = metric_of(spec)
     fits, verdict = _judge(stated, others, metric)
     return ContractTest(
         images=len(images),
-        metric=metric,
+        metric=metric.metric,
+        unit=metric.unit,
         trials=(stated, *others),
         labelled=stated.score is not None,
         fits=fits,
@@ -141,8 +144,8 @@ def contract_test(network: Network, images: Split, progress: Progress) -> Contra
     )
 
 
-def _judge(stated: Trial, others: list[Trial], metric: str) -> tuple[bool, str]:
-    best = others[0]
+def _judge(stated: Trial, others: list[Trial], task: MetricTask) -> tuple[bool, str]:
+    best, metric = others[0], task.metric
     swap = next((t for t in others if t.change == SWAPPING), None)
     if stated.score is not None and best.score is not None:
         if best.score > stated.score + MARGIN:
@@ -156,21 +159,29 @@ def _judge(stated: Trial, others: list[Trial], metric: str) -> tuple[bool, str]:
             + (f"{SWAPPING} would give {swap.score:.1f}, " if swap else "")
             + f"{rest.change} {rest.score:.1f}"
         )
+    other = swap or best
+    change = f"change {100 - other.agreement:.1f}% of the {task.unit}s"
+    if best.certainty is None or stated.certainty is None:
+        return True, (
+            f"without labels nothing says whether the contract fits; {other.change} would {change}; "
+            "test it on labelled images"
+        )
     if best.certainty > stated.certainty + MARGIN:
         return False, (
             f"without labels the contract is in doubt: certainty {stated.certainty:.1f}; {best.change} would "
             f"give {best.certainty:.1f}; test it on labelled images"
         )
-    other = swap or best
     return True, (
         f"without labels nothing speaks against the contract: certainty {stated.certainty:.1f}; "
-        f"{other.change} would give {other.certainty:.1f} and change {100 - other.agreement:.1f}% of the "
-        "pixels"
+        f"{other.change} would give {other.certainty:.1f} and {change}"
     )
 
 
 def _merit(trial: Trial) -> float:
-    return trial.certainty if trial.score is None else trial.score
+    """Without both, those that change most."""
+    if trial.score is not None:
+        return trial.score
+    return -trial.agreement if trial.certainty is None else trial.certainty
 
 
 class _Runner:
@@ -180,13 +191,15 @@ class _Runner:
         self._network = network
         self._session = session(network.graph, keep=True)
 
-    def __call__(self, image: Array, contract: Preprocess) -> tuple[Array, Any]:
-        """Scores [1,C,h,w] and what is found in the image."""
+    def __call__(self, image: Array, contract: Preprocess) -> tuple[Any, Any]:
+        """What the task decides from, of one image, and what is found in it."""
         from edgeseg.graph.reference import run
 
         network = self._network
         found = run(self._session, network.feed(image, contract))
-        scores = np.asarray(task_of(network.spec).scores(found, network.spec)[:1], np.float32)
+        task = task_of(network.spec)
+        alone = {name: found[name][:1] for name in task.read(network.spec, tuple(found))}
+        scores = task.scores(alone, network.spec)
         place = contract.place(network.camera_size, network.spec.input_size)
         first = decided(scores, network.spec, place)[0]
         marks, size = labels_of(network.spec.task), (image.shape[0], image.shape[1])
@@ -204,31 +217,39 @@ class _Tally:
     def __init__(self, network: Network, labels: Split | None) -> None:
         self._spec = network.spec
         self._metric = metric_of(network.spec, None if labels is None else labels.ignore_index)
+        self._of_pixels = isinstance(task_of(network.spec), MapTask)
         self._kept: list[Any] = []
         self._marginal: list[Array] = []
         self._entropy: list[float] = []
         self._same: list[float] = []
 
-    def add(self, scores: Array, found: Any, first: Any, label: Any) -> None:
+    def add(self, scores: Any, found: Any, first: Any, label: Any) -> None:
+        if self._of_pixels:
+            self._look(scores)
+        equal, compared = self._metric.equal(found, first)
+        self._same.append(equal / compared if compared else 1.0)
+        if label is not None:
+            self._kept.append(self._metric.keep(label, found))
+
+    def _look(self, scores: Array) -> None:
         binary = not task_of(self._spec).exclusive(scores.shape[1])
         part = scores[0, :, ::STRIDE, ::STRIDE].astype(np.float64)
         chances = _chances(part, self._spec.postprocess.activation, binary)
         self._marginal.append(chances.mean(axis=(2, 3)))
         self._entropy.append(float(_entropy(chances).mean()))
-        equal, compared = self._metric.equal(found, first)
-        self._same.append(equal / compared)
-        if label is not None:
-            self._kept.append(self._metric.keep(label, found))
 
-    def trial(self, change: str, settings: str) -> Trial:
+    def _certainty(self) -> float:
         marginal = np.mean(self._marginal, axis=0)
         known = float(_entropy(marginal).mean()) - float(np.mean(self._entropy))
+        return 100 * known / math.log(len(marginal))
+
+    def trial(self, change: str, settings: str) -> Trial:
         score = 100 * self._metric.figures(self._kept).value if self._kept else None
         return Trial(
             change=change,
             settings=settings,
             score=None if score is None or math.isnan(score) else score,
-            certainty=100 * known / math.log(len(marginal)),
+            certainty=self._certainty() if self._of_pixels else None,
             agreement=100 * float(np.mean(self._same)),
         )
 

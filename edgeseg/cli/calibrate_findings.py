@@ -76,7 +76,6 @@ def _contract(test: ContractTest) -> None:
     rows = [
         (t.change, number(t.score, 1), number(t.certainty, 1), number(t.agreement, 1)) for t in test.trials
     ]
-    table(
-        f"pixel contract on {test.images} images", ("pixels", test.metric, "certainty", "same pixels"), rows
-    )
+    columns = ("pixels", test.metric, "certainty", f"same {test.unit}s")
+    table(f"pixel contract on {test.images} images", columns, rows)
     line(test.verdict)

@@ -71,7 +71,7 @@ def verified(result: Verification, json: bool) -> int:
         table(title, heads, [_calibration(*each) for each in errors])
     if result.agreement:
         same = result.agreement
-        line(f"agreement: {percent(same.pixels)}% of pixels, {same.metric} {percent(same.value)}")
+        line(f"agreement: {percent(same.equal)}% of {same.unit}s, {same.metric} {percent(same.value)}")
     if result.flicker:
         one = result.flicker
         line(
@@ -97,8 +97,9 @@ def _accuracy(result: Verification) -> None:
     means = tuple(percent(engine.means.get(name)) for name in engine.tables)
     rows.append(_row("mean", engine.value, fp32.value, result.drop) + means)
     table("in points of 100", columns, rows)
-    for name in engine.means.keys() - engine.tables.keys():
-        line(f"{name} {percent(engine.means[name])}, FP32 {percent(fp32.means.get(name))}")
+    for name, value in engine.means.items():
+        if name not in engine.tables and value is not None:
+            line(f"{name} {percent(value)}, FP32 {percent(fp32.means.get(name))}")
 
 
 def _slice(tag: str, one: Slice) -> tuple[object, ...]:

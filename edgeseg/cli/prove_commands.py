@@ -67,7 +67,7 @@ def verify(
     images: Annotated[str, typer.Option(help="Folder of images without labels: agreement with FP32.")] = "",
     limit: Annotated[int, typer.Option(help="Score only the first N images; 0: all.", min=0)] = 0,
     max_drop: Annotated[
-        float | None, typer.Option(help="Fail above this loss of mIoU (or mean Dice), in points.")
+        float | None, typer.Option(help="Fail above this loss of mIoU (or mean Dice, mask AP), in points.")
     ] = None,
     max_class_drop: Annotated[
         list[str], typer.Option(metavar="CLASS=POINTS", help="The same for one class. Repeatable.")
@@ -90,7 +90,7 @@ def verify(
         typer.Option(metavar="FILE.csv", help="Tags of the images (night, rain): scores of each."),
     ] = "",
     max_drop_any_slice: Annotated[
-        float | None, typer.Option(help="Fail if the images of any tag lose more mIoU. Needs --tags.")
+        float | None, typer.Option(help="Fail if the images of any tag lose more of it. Needs --tags.")
     ] = None,
     max_calibration_error: Annotated[
         float | None,
@@ -108,7 +108,7 @@ def verify(
     device: o.Device = "local",
     json: o.Json = False,
 ) -> None:
-    """Score the class maps of the shipped engine, and what they lost against FP32."""
+    """Score what the shipped engine finds, and what that lost against FP32."""
     from edgeseg.cli import choices, findings, progress
     from edgeseg.devices import device_named
     from edgeseg.flow.prove import verify_bundle

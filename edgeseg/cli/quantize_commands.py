@@ -41,7 +41,7 @@ def quantize(
     budget_drop: Annotated[
         float | None,
         typer.Option(
-            help="Largest loss of mIoU (or mean Dice) against the FP32 network, in points.",
+            help="Largest loss of mIoU (or mean Dice, mask AP) against the FP32 network, in points.",
             min=0.0,
             show_default="0.5",
         ),

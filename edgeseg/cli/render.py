@@ -69,7 +69,15 @@ def contract(bundle: Bundle) -> None:
     line(f"net: {size[0]}x{size[1]} {channels}, mean {pre.mean}, std {pre.std}")
     outputs = task_of(spec).outputs(spec, batch, record.camera_size)
     told = ", ".join(f"{o.name} {o.dtype} {str(list(o.shape)).replace(' ', '')}" for o in outputs)
-    line(f"out: {told}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")
+    if post.instances is None:
+        line(f"out: {told}, {spec.task} of output '{post.output or 'scores'}' ({post.activation})")
+    else:
+        drawn = post.threshold if isinstance(post.threshold, float) else "that of its class"
+        line(f"out: {told}, {spec.task}")
+        line(
+            f"     scores from {post.instances.score_threshold:g}; a thing is drawn from {drawn}; "
+            f"masks pasted in the {post.paste}"
+        )
 
 
 def notes(texts: Any) -> None:

@@ -28,6 +28,8 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         instances: what a network of instances returns; None: it is none.
         paste: who makes masks of the frame's size from those of instances: the `runtime`, of what was found,
             or the `engine`, of all its rows.
+        first_label: number of the first class in the labels of an ONNX file of instances: 1 where 0 is the
+            background.
     """
 
     output: str = ""
@@ -37,6 +39,7 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stretch: bool = False
     instances: InstanceOutputs | None = None
     paste: Literal["runtime", "engine"] = "runtime"
+    first_label: int = 0
 
     def __post_init__(self) -> None:
         each = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)

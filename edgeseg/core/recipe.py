@@ -19,13 +19,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the result may cost. None: no limit.
 
     Attributes:
-        max_drop: loss of the metric of the task (mIoU, mean Dice) against the FP32 network, in points of
-            0.01.
+        max_drop: loss of the metric of the task (mIoU, mean Dice, mask AP) against the FP32 network, in
+            points of 0.01.
         max_class_drop: the same per class name.
         any_class: the same for every class that has no limit of its own, as far as the images show it.
-        any_slice: loss of mIoU on the images of each tag; `verify --tags` reads tags, a recipe does not.
+        any_slice: the same on the images of each tag; `verify --tags` reads tags, a recipe does not.
         min_recall, min_precision: per class name, what the engine itself must have, in points: share of the
-            pixels of the class that it finds; share of what it takes for the class that is of it.
+            pixels, or things, of the class that it finds; share of what it takes for the class that is of it.
         max_calibration_error: of the confidence that the engine itself returns, in points: how far it lies,
             in the mean, from the share of pixels that are right.
         max_p99_ms: 99th percentile of `host_ms`.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from edgeseg.core.model_spec import DEFAULT_TASK, ClassInfo
 from edgeseg.datasets.decode import read_image
 from edgeseg.datasets.sequences import NameOf, known_sequences
 from edgeseg.datasets.split import Pixels, Split
+from edgeseg.datasets.tasks import labels_of
 from edgeseg.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".npy")
 Pair = tuple[Path, Path]
+Decode = Callable[[Path], Any]
+"""What turns the file of a mask into a label of its task."""
 
 
 def images_in(
@@ -87,17 +91,17 @@ def file_split(
     pairs: Mapping[str, Pair],
     classes: tuple[ClassInfo, ...],
     ignore_index: int | None,
-    decode: Callable[[Path], Pixels],
+    decode: Decode,
     sequence: NameOf | None = None,
     task: str = DEFAULT_TASK,
 ) -> Split:
     """A split of files.
 
     Args:
-        decode: turns the file of a mask into a label of the `task`, as in uint8 [H,W].
+        decode: into labels of the `task`, as in uint8 [H,W].
         sequence: the video an image comes from; None: where the file names tell.
     """
-    files = _Files(pairs, decode)
+    files = _Files(pairs, decode, task)
     return Split(
         dataset=dataset,
         name=name,
@@ -116,9 +120,10 @@ def file_split(
 class _Files:
     """Images and their masks. Sizes of images are kept: a header does not always tell how one is turned."""
 
-    def __init__(self, pairs: Mapping[str, Pair], decode: Callable[[Path], Pixels]) -> None:
+    def __init__(self, pairs: Mapping[str, Pair], decode: Decode, task: str) -> None:
         self._pairs = pairs
         self._decode = decode
+        self._marks = labels_of(task)
         self._sizes: dict[str, tuple[int, ...]] = {}
 
     def image(self, identity: str) -> Pixels:
@@ -126,14 +131,14 @@ class _Files:
         self._sizes[identity] = pixels.shape[:2]
         return pixels
 
-    def label(self, identity: str) -> Pixels:
+    def label(self, identity: str) -> Any:
         image, mask = self._pairs[identity]
         label = self._decode(mask)
         size = self._sizes.get(identity) or self.image(identity).shape[:2]
-        if label.shape[:2] != size:
+        given = self._marks.size(label)
+        if given != size:
             raise DataError(
-                f"{mask} has {label.shape[0]}x{label.shape[1]} pixels, "
-                f"its image {image} has {size[0]}x{size[1]}",
+                f"{mask} has {given[0]}x{given[1]} pixels, its image {image} has {size[0]}x{size[1]}",
                 expected="a mask of the same height and width as its image, turned as its EXIF tells",
                 hint="export the mask again at the size of the image",
             )

@@ -31,6 +31,11 @@ def parse_data(text: str) -> DataChoice:
     )
 
 
+def is_generated(choice: DataChoice) -> bool:
+    """Whether no camera took the images: the file of such a layout states GENERATED."""
+    return bool(choice.name) and getattr(DATASETS.load(choice.name), "GENERATED", False)
+
+
 def split_of(dataset: Dataset, choice: DataChoice) -> Split:
     """The validation split, cut to `limit`."""
     names = dataset.splits()

@@ -3,6 +3,7 @@
 schema_version = 1
 encoding = "ids"            # or "colors" (masks show class colours), "binary" (0 and 255); for classes that
                             # overlap "masks" (one per class), "bits", "polygons" (of LabelMe)
+task = "instance"           # only where polygons are things that are told apart
 ignore_index = 255          # leave out when every pixel counts; may be a class, such as a void one
 frame = "gray:uint16:4095"  # only where the images do not tell it: ORDER[:DTYPE[:MAXIMUM]]
 sequences = "(.+)_[0-9]+"   # only for frames of videos: the group finds the video in the name of an image
@@ -30,8 +31,14 @@ DATASET_FILE = "dataset.toml"
 
 Color = tuple[int, int, int]
 Encoding = Literal["ids", "colors", "binary", "masks", "bits", "polygons"]
-OVERLAPPING = ("masks", "bits", "polygons")
-"""Encodings of multi-label data."""
+USES: dict[Encoding, tuple[str, ...]] = {
+    "masks": ("multilabel",),
+    "bits": ("multilabel",),
+    "polygons": ("multilabel", "instance"),
+}
+"""What labels of an encoding may be for, the usual task first; others: DEFAULT_TASK."""
+THINGS = ("instance",)
+"""Tasks whose labels are things: no pixel is ignored."""
 
 
 class ClassEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +57,8 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             overlap, `masks`: a binary mask per class, `<class>/<image>.png` or `<image>_<class>.png`; `bits`:
             bit k of a pixel is class k (8 or 16 bits, or `.npy`); `polygons`: shapes in `<image>.json` as
             LabelMe writes them.
+        task: what the labels are for, where the encoding leaves a choice: `instance`, polygons as things.
+            Empty: the usual task of the encoding.
         ignore_index: label value that is not scored; may be one of the classes. Where classes overlap, that
             or the number right behind them: its bit, or the masks and shapes of the class `ignore`.
         ignore_colors: colours that become `ignore_index`, with `encoding = "colors"`.
@@ -68,11 +77,17 @@ class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ignore_colors: tuple[Color, ...] = ()
     sequences: str = ""
     frame: str = ""
+    task: str = ""
 
     @property
-    def task(self) -> str:
+    def uses(self) -> tuple[str, ...]:
+        """What labels of this encoding may be for."""
+        return USES.get(self.encoding, (DEFAULT_TASK,))
+
+    @property
+    def label_task(self) -> str:
         """What the labels are for."""
-        return "multilabel" if self.encoding in OVERLAPPING else DEFAULT_TASK
+        return self.task or self.uses[0]
 
     def class_infos(self) -> tuple[ClassInfo, ...]:
         spare = default_classes(len(self.classes))
@@ -123,7 +138,17 @@ def _check(path: Path, file: DatasetFile) -> None:
     count = len(file.classes)
     names = [c.name for c in file.classes]
     colors = [c.color for c in file.class_infos()]
-    overlapping = file.encoding in OVERLAPPING
+    overlapping = file.encoding in USES
+    if file.label_task not in file.uses:
+        raise DataError(
+            f"{path}: the task is {file.task!r}, with the encoding {file.encoding!r}",
+            expected=f"one of {', '.join(file.uses)}",
+        )
+    if file.label_task in THINGS and file.ignore_index is not None:
+        raise DataError(
+            f"{path}: ignore_index is {file.ignore_index}, and the labels are things",
+            expected="no ignore_index: pixels of no thing are background",
+        )
     if not (1 if overlapping else 2) <= count <= MOST_CLASSES:
         least = "1" if overlapping else "2, with background if there is one,"
         raise DataError(f"{path}: there are {count} classes", expected=f"{least} to {MOST_CLASSES:,}")

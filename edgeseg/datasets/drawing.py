@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ _WRONG, _IGNORED = (230, 30, 60), (0, 0, 0)
 
 
 def blend(image: Array, found: Any, spec: ModelSpec, alpha: float = 0.5) -> Array:
-    """Lay the colours of what was found over an image: uint8 [H,W,3] RGB.
+    """Lay the colours of what was found over an image, and what words tell of it: uint8 [H,W,3] RGB.
 
     Where the colour is black (a background class, no bit set, nothing known) the image stays as it is.
 
@@ -44,12 +44,14 @@ def blend(image: Array, found: Any, spec: ModelSpec, alpha: float = 0.5) -> Arra
             expected="the same height and width",
         )
     weight = np.where(colors.any(axis=-1, keepdims=True), np.float32(alpha), np.float32(0))
-    return np.asarray(np.rint(image + (colors.astype(np.float32) - image) * weight)).astype(np.uint8)
+    mixed = np.asarray(np.rint(image + (colors.astype(np.float32) - image) * weight)).astype(np.uint8)
+    return labels_of(spec.task).write(mixed, found, spec) if alpha else mixed
 
 
 def fractions(found: Any, spec: ModelSpec) -> dict[str, float]:
     """Share of the pixels of each class, by name. Of classes that overlap they may add up to more than 1."""
-    shares = labels_of(spec.task).shares(found, len(spec.classes))
+    marks = labels_of(spec.task)
+    shares = marks.shares(marks.working(found, spec), len(spec.classes))
     return dict(zip(spec.class_names, shares.tolist()))
 
 
@@ -76,18 +78,20 @@ def legend(spec: ModelSpec, width: int) -> Array:
 def difference(
     image: Array, expected: Any, given: Any, spec: ModelSpec, ignore_index: int | None = None
 ) -> Array:
-    """The image in dim grey, red where two results differ, black where a label is ignored.
+    """The image in dim grey, red where two results differ, black where a label is ignored. Of results that do
+    not speak of pixels red is where one shows something and the other nothing.
 
     Args:
         expected: the label, which has the value `ignore_index`, or a result.
     """
     grey = image.mean(axis=-1, keepdims=True) * 0.6
     picture = np.repeat(grey, 3, axis=-1).astype(np.uint8)
-    wrong = metric_of(spec).differs(expected, given)
-    if wrong is not None:
-        picture[wrong] = _WRONG
-    if ignore_index is not None:
-        picture[labels_of(spec.task).ignored(expected, ignore_index)] = _IGNORED
+    marks, wrong = labels_of(spec.task), metric_of(spec).differs(expected, given)
+    if wrong is None:
+        shown, other = (marks.paint(one, spec).any(axis=-1) for one in (expected, given))
+        wrong = shown != other
+    picture[wrong] = _WRONG
+    picture[marks.ignored(expected, ignore_index)] = _IGNORED
     return picture
 
 
@@ -110,10 +114,16 @@ def replace_picture(path: Path, picture: Array) -> None:
         write_picture(new, picture)
 
 
-def write_mask(folder: Path, name: str, found: Any, spec: ModelSpec) -> str:
-    """Write what was found, as its task does. Returns the name of the file in `folder`."""
+def write_mask(folder: Path, name: str, found: Any, spec: ModelSpec, source: str) -> str:
+    """Write what was found in the image `source`, as its task does. Returns the name of the file."""
     with _disk_errors(folder / name):
-        return labels_of(spec.task).save(folder, name, found, spec)
+        return labels_of(spec.task).save(folder, name, found, spec, source)
+
+
+def gather_masks(folder: Path, files: Sequence[str], spec: ModelSpec) -> str:
+    """Write one file of all that `write_mask` wrote. Returns its name; empty: the task has no such file."""
+    with _disk_errors(folder):
+        return labels_of(spec.task).gather(folder, files) if files else ""
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -4,16 +4,18 @@
     root/images/train/a.jpg  root/masks/train/a.png      one folder per split
     root/train/a.jpg         root/trainannot/a.png       the same; also train_masks, train_labels
     root/images/a.jpg        root/masks/a.png            one split, `all`
+    root/train/a.jpg         root/train/a.json           polygons, as LabelMe writes them
+    root/a.jpg               root/a.json                 the same in one split, `all`
 
 `labels` and `annotations` serve as `masks` do; a mask may end in `_mask`. How labels of classes that
-overlap lie in such a folder, `overlapping` says.
+overlap lie in such a folder, `overlapping` says. One split of things is parted: see `quarters`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 
 from edgeseg.core.frame import Frame
 from edgeseg.datasets._files import (
+    Decode,
     file_split,
     folders_in,
     images_in,
@@ -28,9 +31,11 @@ from edgeseg.datasets._files import (
     require_any,
     require_root,
 )
-from edgeseg.datasets.classes import DATASET_FILE, DatasetFile, read_dataset_file
+from edgeseg.datasets.classes import DATASET_FILE, THINGS, DatasetFile, read_dataset_file
+from edgeseg.datasets.labelme import things_from_polygons
 from edgeseg.datasets.masks import MASK_SUFFIXES, Color, read_colors, read_ids
 from edgeseg.datasets.overlapping import IGNORED, from_bits, from_masks, from_polygons, mask_files
+from edgeseg.datasets.quarters import ALL, quarter_names, quartered
 from edgeseg.datasets.sequences import stated_sequences
 from edgeseg.datasets.split import Pixels, Split, require_split
 from edgeseg.datasets.tasks.multilabel import planes_of
@@ -38,11 +43,16 @@ from edgeseg.errors import DataError
 
 NAMES = ("folders",)
 
-Decode = Callable[[Path], Pixels]
-
+_SHAPES: dict[str, Callable[[list[str], Path], Any]] = {
+    "multilabel": from_polygons,
+    "instance": things_from_polygons,
+}
 _MASK_FOLDERS = ("masks", "labels", "annotations")
 _MASK_ENDINGS = ("annot", "_annot", "_masks", "_labels", "_mask", "_label")
-_EXPECTED = "images/<split> + masks/<split>, <split> + <split>annot, or images + masks"
+_EXPECTED = (
+    "images/<split> + masks/<split>, <split> + <split>annot, or images + masks; files of LabelMe may lie "
+    "beside their images"
+)
 
 
 def dataset(name: str, root: Path | None = None) -> Folders:
@@ -58,18 +68,29 @@ class Folders:
         file = read_dataset_file(root / DATASET_FILE)
         self.classes = file.class_infos()
         self.ignore_index = file.ignore_index
-        self.task = file.task
+        self.task = file.label_task
         self._file = file
         self._sequences = file.sequences
         self._frame = Frame.parse(file.frame) if file.frame else None
-        self._folders = _find_splits(root)
-        require_any(self._folders, root, expected=_EXPECTED)
+        self._folders = _find_splits(root) or (_beside(root) if file.encoding == "polygons" else {})
+        names = require_any(self._folders, root, expected=_EXPECTED)
+        parted = names == (ALL,) and self.task in THINGS
+        self._names = quarter_names(len(self._whole)) if parted else names
 
     def splits(self) -> tuple[str, ...]:
-        return tuple(self._folders)
+        return self._names
 
     def split(self, name: str) -> Split:
-        require_split(name, self.splits(), where=str(self.root))
+        require_split(name, self._names, where=str(self.root))
+        if self._names == tuple(self._folders):
+            return self._of_folder(name)
+        return replace(self._whole, name=name, ids=quartered(self._whole.ids, name))
+
+    @cached_property
+    def _whole(self) -> Split:
+        return self._of_folder(ALL)
+
+    def _of_folder(self, name: str) -> Split:
         images, masks = self._folders[name]
         found, decode, expected = _labels(self._file, masks)
         pairs = paired(images_in(images), found, expected=f"in {masks}, {expected}")
@@ -88,7 +109,7 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:
         if images.is_dir() and masks.is_dir():
             inner = [f.name for f in folders_in(images)]
             if not inner:
-                return {"all": (images, masks)}
+                return {ALL: (images, masks)}
             return {name: (images / name, masks / name) for name in inner}
     found = {}
     for folder in folders_in(root):
@@ -99,6 +120,12 @@ def _find_splits(root: Path) -> dict[str, tuple[Path, Path]]:
     return found
 
 
+def _beside(root: Path) -> dict[str, tuple[Path, Path]]:
+    """The same where a file of shapes lies beside its image."""
+    found = {folder.name: (folder, folder) for folder in folders_in(root) if any(folder.glob("[!.]*.json"))}
+    return found or ({ALL: (root, root)} if any(root.glob("[!.]*.json")) else {})
+
+
 def _labels(file: DatasetFile, folder: Path) -> tuple[dict[str, Path], Decode, str]:
     """Image -> the file of its label, what reads that, and what should be there, in words."""
     if file.encoding in ("masks", "polygons"):
@@ -107,7 +134,8 @@ def _labels(file: DatasetFile, folder: Path) -> tuple[dict[str, Path], Decode, s
             names.append(IGNORED)
         if file.encoding == "polygons":
             found = images_in(folder, (".json",))
-            return found, partial(from_polygons, names), "a .json with the name of each image"
+            decode = _SHAPES[file.label_task]
+            return found, partial(decode, names), "a .json with the name of each image"
         files = mask_files(folder, names)
         places = {name: folder / name for name in files}
         return places, partial(from_masks, files, len(names)), "masks with the name of each image"

@@ -6,25 +6,19 @@ pixels that do not count.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
-from PIL import Image, ImageDraw
 
-from edgeseg.core.files import read_whole
 from edgeseg.datasets._files import folders_in
-from edgeseg.datasets.decode import MAX_PIXELS
+from edgeseg.datasets.labelme import inside, read_labelme
 from edgeseg.datasets.masks import MASK_SUFFIXES, read_binary, read_planes
 from edgeseg.datasets.split import Pixels
 from edgeseg.errors import DataError
 from edgeseg.runtime.tasks.multilabel import BITS, bytes_of
 
 IGNORED = "ignore"
-MOST_BYTES = 256 << 20
-"""Of a file of polygons: LabelMe may keep the image in it."""
 
 Files = dict[str, dict[int, Path]]
 """Image -> plane -> its mask."""
@@ -96,62 +90,11 @@ def from_bits(planes: int, path: Path) -> Pixels:
     return np.pad(found[..., :count], ((0, 0), (0, 0), (0, missing)))
 
 
-class _Shape(msgspec.Struct):
-    label: str
-    points: list[tuple[float, float]]
-    shape_type: str = "polygon"
-
-
-class _LabelMe(msgspec.Struct, rename={"height": "imageHeight", "width": "imageWidth"}):
-    shapes: list[_Shape]
-    height: int
-    width: int
-
-
 def from_polygons(names: Sequence[str], path: Path) -> Pixels:
-    """Bit masks of the polygons, rectangles and circles of a file of LabelMe, filled as LabelMe fills them:
-    with their outlines.
-
-    Raises:
-        DataError: no such file, a shape of another kind, or of a class that is not named.
-    """
-    plane = {name: index for index, name in enumerate(names)}
-    try:
-        file = msgspec.json.decode(read_whole(path, most=MOST_BYTES, error=DataError), type=_LabelMe)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path} cannot be read: {fault}", expected="a JSON file of LabelMe") from None
-    if not (min(file.height, file.width) >= 1 and file.height * file.width <= MAX_PIXELS):
-        raise DataError(f"{path} is of an image of {file.height}x{file.width}", expected="its true size")
+    """Bit masks of the shapes of a file of LabelMe. Raises DataError as `read_labelme` and `inside`."""
+    file = read_labelme(path, names)
     label = np.zeros((file.height, file.width, bytes_of(len(names))), np.uint8)
     for shape in file.shapes:
-        if shape.label not in plane:
-            raise DataError(
-                f"{path} has a shape of the class '{shape.label[:100]}'",
-                expected=f"one of {', '.join(names)}",
-            )
-        at = plane[shape.label]
-        label[..., at // BITS] |= _filled(shape, file, path) << (at % BITS)
+        at = names.index(shape.label)
+        label[..., at // BITS] |= inside(shape, file, path) << (at % BITS)
     return label
-
-
-def _filled(shape: _Shape, file: _LabelMe, path: Path) -> Pixels:
-    """1 inside, uint8 [H,W]."""
-    points = [(float(x), float(y)) for x, y in shape.points]
-    picture = Image.new("L", (file.width, file.height))
-    draw = ImageDraw.Draw(picture)
-    finite = all(math.isfinite(v) and abs(v) <= MAX_PIXELS for point in points for v in point)
-    if finite and shape.shape_type == "polygon" and len(points) > 2:
-        draw.polygon(points, fill=1, outline=1)
-    elif finite and shape.shape_type == "rectangle" and len(points) == 2:
-        (a, b), (c, d) = points
-        draw.rectangle((min(a, c), min(b, d), max(a, c), max(b, d)), fill=1, outline=1)
-    elif finite and shape.shape_type == "circle" and len(points) == 2:
-        (x, y), edge = points
-        radius = math.dist((x, y), edge)
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
-    else:
-        raise DataError(
-            f"{path} has a {shape.shape_type[:30]} of {len(points)} points",
-            expected="polygons of three points or more, rectangles and circles of two",
-        )
-    return np.asarray(picture, np.uint8)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.core.model_spec import ClassInfo
-from edgeseg.datasets._files import file_split, images_in, paired, require_root
+from edgeseg.datasets._files import Pair, file_split, images_in, paired, require_root
 from edgeseg.datasets.masks import MASK_SUFFIXES, read_ids
 from edgeseg.datasets.split import Pixels, Split, require_split
 
@@ -22,7 +22,17 @@ CLASSES = (ClassInfo("background", (0, 0, 0)), ClassInfo("person", (220, 20, 60)
 
 
 def dataset(name: str, root: Path | None = None) -> PennFudan:
-    return PennFudan(require_root(root, name, expected="a folder with PNGImages and PedMasks"))
+    return PennFudan(root)
+
+
+def pairs_of(root: Path | None, layout: str) -> dict[str, Pair]:
+    """Image and mask by name. Raises DataError where the folder or a mask is missing."""
+    root = require_root(root, layout, expected="a folder with PNGImages and PedMasks")
+    return paired(
+        images_in(root / "PNGImages"),
+        images_in(root / "PedMasks", MASK_SUFFIXES, strip="_mask"),
+        expected="in PedMasks, <name>_mask.png for each image",
+    )
 
 
 class PennFudan:
@@ -30,13 +40,9 @@ class PennFudan:
     classes = CLASSES
     ignore_index: int | None = IGNORE_INDEX
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None) -> None:
         self.root = root
-        self._pairs = paired(
-            images_in(root / "PNGImages"),
-            images_in(root / "PedMasks", MASK_SUFFIXES, strip="_mask"),
-            expected="in PedMasks, <name>_mask.png for each image",
-        )
+        self._pairs = pairs_of(root, self.name)
 
     def splits(self) -> tuple[str, ...]:
         return ("all",)

@@ -12,6 +12,7 @@ from edgeseg.core.preprocess import Size
 from edgeseg.core.region import Part
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.datasets.tasks import labels_of
+from edgeseg.runtime.frames import frame_size
 from edgeseg.runtime.resize import nearest
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.tasks import CONFIDENCE
@@ -32,7 +33,7 @@ def unsure(call: Call) -> Predict:
 def told_by(session: Session) -> Predict:
     def predict(frames: Array) -> tuple[Any, Any]:
         outputs = session.outputs(frames)
-        size = session.frame.picture_size(frames.shape)
+        size = frame_size(frames, session.frame)
         return session.task.found(outputs, session.spec, size), outputs.get(CONFIDENCE)
 
     return predict

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,12 @@ from edgeseg.core.preprocess import Size
 from edgeseg.datasets.split import Pixels, Split, require_split
 from edgeseg.errors import DataError
 
+if TYPE_CHECKING:
+    from edgeseg.datasets._street_scene import Frame as Drawn
+
 NAMES = ("synthetic-streets",)
 
+GENERATED = True
 SIZE: Size = (240, 320)
 COUNTS = {"train": 480, "val": 60, "calib": 64, "plan": 40}
 IGNORE_INDEX = 255
@@ -91,9 +96,7 @@ class SyntheticStreets:
 
     def instances(self, identity: str) -> NDArray[np.uint16]:
         """Instance ids uint16 [H,W] of signs, cars, pedestrians and cyclists from 1 up; 0 elsewhere."""
-        from edgeseg.datasets._street_scene import street
-
-        instances: NDArray[np.uint16] = street(_seed(self.seed, identity), *self.size).instances
+        instances: NDArray[np.uint16] = drawn(self.seed, self.size, identity).instances.copy()
         return instances
 
 
@@ -103,16 +106,18 @@ def _seed(seed: int, identity: str) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=_CACHED_FRAMES)
-def _frame(seed: int, size: Size, identity: str) -> tuple[Pixels, Pixels]:
+def drawn(seed: int, size: Size, identity: str) -> Drawn:
+    """The frame of an id, with its class ids and instance ids: kept, so it must not be written to."""
     from edgeseg.datasets._street_scene import street
 
-    frame = street(_seed(seed, identity), *size)
-    return frame.image, frame.label
+    return street(_seed(seed, identity), *size)
 
 
 def _image(seed: int, size: Size, identity: str) -> Pixels:
-    return _frame(seed, size, identity)[0].copy()
+    pixels: Pixels = drawn(seed, size, identity).image.copy()
+    return pixels
 
 
 def _label(seed: int, size: Size, identity: str) -> Pixels:
-    return _frame(seed, size, identity)[1].copy()
+    label: Pixels = drawn(seed, size, identity).label.copy()
+    return label

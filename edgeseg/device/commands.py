@@ -131,16 +131,18 @@ def _check(options: argparse.Namespace) -> int:
 def _infer(options: argparse.Namespace) -> int:
     refuse_existing(options.output, options.overwrite)
     with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache)) as session:
-        shape = infer(session, options.frames, options.output, _teller(options))
+        written = infer(session, options.frames, options.output, _teller(options))
         made = _Made(_Made.SCHEMA_VERSION, str(options.output), session.notes)
-    _show(options, made, f"{options.output}: uint8 {list(shape)}")
+    named = (f"{info.name} " if len(written) > 1 else "" for info in written)
+    told = ", ".join(f"{name}{info.dtype} {list(info.shape)}" for name, info in zip(named, written))
+    _show(options, made, f"{options.output}: {told}")
     return 0
 
 
 def _score(options: argparse.Namespace) -> int:
     with Session(Bundle.open(options.bundle), OpenSettings(cache=options.cache)) as session:
         found = score(session, options.frames, options.labels, _teller(options))
-    value = "no labelled pixel" if found.value is None else f"{found.metric} {found.value:.2%}"
+    value = "nothing is labelled" if found.value is None else f"{found.metric} {found.value:.2%}"
     classes = (f"  {n}: {'-' if one is None else format(one, '.2%')}" for n, one in found.classes.items())
     _show(options, found, "\n".join((f"{value} on {found.frames} frames", *classes)))
     return 0

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
+from edgeseg.core.bundle import TensorInfo
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.syntax import ONE_TREE
 from edgeseg.core.whole import replacing
@@ -28,7 +29,7 @@ class DeviceScore(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         metric: name of the figure of its task, as in `mIoU`; `value`: over the classes that are labelled,
             0-1; None: there are none.
-        classes: its terms by class name; None: no pixel is labelled so.
+        classes: its terms by class name; None: nothing is labelled so.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -41,7 +42,9 @@ class DeviceScore(msgspec.Struct, frozen=True, kw_only=True):
     classes: dict[str, float | None]
 
 
-def infer(session: Session, frames: Path, output: Path, progress: Progress = silent) -> tuple[int, ...]:
+def infer(
+    session: Session, frames: Path, output: Path, progress: Progress = silent
+) -> tuple[TensorInfo, ...]:
     """What an engine returns for a `.npy` of frames, written as a `.npy` that appears whole; of a task with
     several outputs as a `.npz`.
 
@@ -49,7 +52,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
         frames: [N,H,W,C], or of the layout of the bundle's frames.
 
     Returns:
-        The shape of what was written, as in [N,H,W]; of the first output, where there are several.
+        Name, dtype and shape of what was written, as in [N,H,W].
 
     Raises:
         InputError: a file that is no such array.
@@ -69,7 +72,7 @@ def infer(session: Session, frames: Path, output: Path, progress: Progress = sil
         if len(infos) > 1:
             with draft.open("wb") as file:
                 np.savez_compressed(file, **arrays)
-    return infos[0].shape
+    return infos
 
 
 def score(session: Session, frames: Path, labels: Path, progress: Progress = silent) -> DeviceScore:
@@ -87,8 +90,9 @@ def score(session: Session, frames: Path, labels: Path, progress: Progress = sil
     info, *more = session.task.outputs(spec, len(given), session.camera_size)
     if more:
         raise InputError(
-            f"{session.bundle.path} is a {spec.task} network",
+            f"{session.bundle.path} is a network of the task {spec.task}, whose labels are no .npy",
             expected="a task with one output, as labels have",
+            hint="let `edgeseg verify` score it: it reads labels of every task, and asks the device",
         )
     shape = (*info.shape[:3], *(None for _ in info.shape[3:]))
     truth = read_array(labels, shape, info.dtype)

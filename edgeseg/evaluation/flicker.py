@@ -49,7 +49,8 @@ class FlickerCounts:
         self._still += int(still.sum())
 
     def result(self) -> Flicker | None:
-        """None where hardly anything stands still: no video, or one whose camera moves."""
+        """None where hardly anything stands still: no video, or one whose camera moves; and of a task that
+        does not speak of pixels."""
         if not self._still or self._still < LEAST * self._pixels:
             return None
         engine, reference = (float(share) for share in self._changed / self._still)

@@ -30,7 +30,7 @@ class Tally:
         self.kept.append(self._task.keep(label, found, full=full))
 
     def value(self, frames: Sequence[int] | None = None) -> float | None:
-        """The metric of all frames together, 0-1, or of some; None: no pixel is labelled."""
+        """The metric of all frames together, 0-1, or of some; None: nothing is labelled."""
         chosen = self.kept if frames is None else [self.kept[i] for i in frames]
         return known(self._task.figures(chosen).value)
 
@@ -57,10 +57,10 @@ class Tally:
         if all(shown) or not any(shown):
             return ()
         names = ", ".join(name for name, there in zip(self._names, shown) if not there)
-        return (
-            f"no pixel of these frames is labelled {names}: out of every mean and drop; pixels taken for it "
-            "count against the classes they belong to",
-        )
+        told = f"no {self._task.unit} of these frames is labelled {names}: out of every mean and drop"
+        if self._task.one_decision:
+            told += "; pixels taken for it count against the classes they belong to"
+        return (told,)
 
     def drops(
         self,
@@ -89,7 +89,7 @@ class Comparison:
     """Two engines on the same frames.
 
     Attributes:
-        frame_scores: of each frame, the share that is equal, as of its pixels.
+        frame_scores: of each frame, the share that is equal, as of its pixels; 1 where there is nothing.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -107,7 +107,8 @@ class Comparison:
 
     def agreement(self) -> Agreement:
         return Agreement(
-            pixels=self._equal / self._compared if self._compared else 1.0,
+            unit=self._task.unit,
+            equal=self._equal / self._compared if self._compared else 1.0,
             metric=self._task.metric,
             value=known(self._task.figures(self._kept).value),
         )

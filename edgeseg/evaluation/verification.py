@@ -26,8 +26,8 @@ IDLE = "the engine did not run"
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy of one engine against labels, over the whole dataset, in 0-1.
 
-    A class without a labelled pixel in the whole set has None, and does not count in the means; pixels that
-    are wrongly given to it count against the others.
+    A class without a labelled pixel, or thing, in the whole set has None, and does not count in the means;
+    pixels that are wrongly given to it count against the others.
 
     Attributes:
         metric: name of the figure that budgets limit, as in `mIoU`; `value`: its value.
@@ -70,7 +70,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """The frames of one tag.
 
     Attributes:
-        value, fp32: the metric of the engine and of the reference, 0-1; None: no pixel is labelled.
+        value, fp32: the metric of the engine and of the reference, 0-1; None: nothing is labelled.
         drop: None: nothing shows it.
     """
 
@@ -107,10 +107,16 @@ class Flicker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How far two engines find the same: share of what they say that is equal, such as pixels, and the metric
-    between them over the classes that the reference shows."""
+    """How far two engines find the same.
 
-    pixels: float
+    Attributes:
+        unit: what is compared, as in `pixel`; of things, those that either engine finds at its working point.
+        equal: share of them that is equal, 0-1; 1 where there are none.
+        metric, value: the metric between the two over the classes that the reference shows.
+    """
+
+    unit: str
+    equal: float
     metric: str
     value: float | None
 
@@ -146,7 +152,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         calibration_error, class_calibration_error: of the confidence, on all labelled pixels and on those
             that were taken for each class; None and empty where the engine returns no confidence.
         agreement: with what the reference returns.
-        flicker: None where hardly a pixel stands still from frame to frame.
+        flicker: None where hardly a pixel stands still from frame to frame, and of a task that does not speak
+            of pixels.
         size_mb: of the engine's files in 10^6 bytes; None for a deferred bundle.
     """
 
@@ -279,7 +286,7 @@ def slice_verdicts(
     metric: str,
     slices: dict[str, Slice],
     budget: Budget,
-    missing: str = "no pixel of its frames is labelled",
+    missing: str = "nothing in its frames is labelled",
 ) -> tuple[Verdict, ...]:
     """The losses on the frames of each tag against their limit, one verdict each, the largest loss first.
 

@@ -186,7 +186,7 @@ def verify(
 def verify_call(
     call: Call, spec: ModelSpec, camera_size: Size | None, split: Split, *, progress: Progress = silent
 ) -> float | None:
-    """The metric (0-1) of any function from frames to results on a split; None if no pixel is labelled.
+    """The metric (0-1) of any function from frames to results on a split; None if nothing is labelled.
 
     Args:
         call: frames [N,...] at `camera_size` to N results; None: of any size.

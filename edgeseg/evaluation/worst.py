@@ -35,8 +35,7 @@ def picture(image: Array, expected: Any, given: Any, spec: ModelSpec, ignore_ind
     marks = labels_of(spec.task)
     panels = (
         image,
-        marks.paint(expected, spec),
-        marks.paint(given, spec),
+        *(marks.write(marks.paint(one, spec), one, spec) for one in (expected, given)),
         difference(image, expected, given, spec, ignore_index),
     )
     return side_by_side(panels, spec)

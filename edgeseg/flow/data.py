@@ -14,7 +14,7 @@ from edgeseg.core.ports import Array
 from edgeseg.core.preprocess import Preprocess, Size
 from edgeseg.core.recipe import DataChoice, ModelChoice
 from edgeseg.core.tiles import Tiles
-from edgeseg.datasets.choice import pictures_of, split_of
+from edgeseg.datasets.choice import is_generated, pictures_of, split_of
 from edgeseg.datasets.framed import framed, imitated, look
 from edgeseg.datasets.pictures import resize_frame, to_camera
 from edgeseg.datasets.tiles import tiles_of
@@ -82,7 +82,7 @@ def frames_for(
 ) -> Frames:
     """What the network sees at `window`: frames, or tiles of them. Of the data, spread over it, if there is
     any; else of several generators."""
-    real = data.dataset is not None and choice.name != "synthetic-streets"
+    real = data.dataset is not None and not is_generated(choice)
     frame = contract.frame
     seen = data.seen_as(frame).dataset
     make = _spread(pictures_of(seen, choice), window, tiles) if seen else partial(_generated, window, frame)

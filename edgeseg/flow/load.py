@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights.safetensors"
 SOURCE_GRAPH = "source.onnx"
+INSTANCE = "instance"
 STRIDE_OF_UNKNOWN_NETWORKS = 32
 
 
@@ -72,6 +73,7 @@ def load(choice: ModelChoice, data: Data, draft: BundleDraft, *, trust_file: boo
 def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     from edgeseg.graph.contract import resolve_output
     from edgeseg.graph.onnx_file import about, content_sha256, read_onnx, write_onnx
+    from edgeseg.graph.own_instances import instance_contract, layout_of
     from edgeseg.graph.source import make_static
     from edgeseg.runtime.score_map import settled_task
 
@@ -79,8 +81,13 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
     wanted = convert(choice.postprocess, Postprocess, where="postprocess")
     with about(path):
         static = make_static(read_onnx(path), input_size=choice.input_size, batch=1)
-        contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
-    task = settled_task(choice.task, contract, scores)
+        layout = None if choice.task not in (None, INSTANCE) or wanted.output else layout_of(static)
+        if layout is not None or choice.task == INSTANCE:
+            task, scores = INSTANCE, (layout and layout.classes) or 0
+            contract, notes = instance_contract(static, wanted, layout)
+        else:
+            contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
+            task = settled_task(choice.task, contract, scores)
     channels = int(static.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
     preprocess = stated_preprocess(choice.preprocess, frame=Frame.fitting(channels, data.frame))
     if preprocess.channels != channels:
@@ -96,7 +103,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         weights=Weights(file=path.name, sha256=digest),
         task=task,
         input_size=_input_size(static),
-        classes=_classes(task, data, scores, path),
+        classes=(_classes if task != INSTANCE else _things)(task, data, scores, path),
         ignore_index=data.ignore_index,
         preprocess=preprocess,
         postprocess=contract,
@@ -115,6 +122,21 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
         ),
         tools=versions("onnx"),
     )
+
+
+def _things(task: str, data: Data, told: int, path: Path) -> tuple[ClassInfo, ...]:
+    """Classes without background: those of the data, or as many as the file tells."""
+    if data.classes is None and not told:
+        raise ModelError(
+            f"{path.name} finds things, and does not tell of how many classes",
+            expected="--classes: a number, a dataset's name or a classes .toml, without background",
+        )
+    if data.classes is not None and told not in (0, len(data.classes)):
+        raise ModelError(
+            f"{path.name} scores {told} class(es), the data (or --classes) has {len(data.classes)}",
+            expected=f"--classes {told}, or data of as many",
+        )
+    return data.classes or default_classes(told + 1)[1:]
 
 
 def _input_size(static: ModelProto) -> Size:

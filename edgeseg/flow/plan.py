@@ -232,9 +232,12 @@ def _check_calibration(
 
 def with_input_size(choice: ModelChoice, camera: Size | None) -> ModelChoice:
     """Without an input size, what is seen of a frame that is not resized decides it: up to the stride."""
-    if choice.input_size or camera is None or choice.preprocess.get("resize", "none") != "none":
+    if choice.input_size or camera is None:
         return choice
     from edgeseg.flow.load import natural_input_size
 
-    seen = contract(choice).seen(camera)
+    known = contract(choice)
+    if known.resize != "none":
+        return choice
+    seen = known.seen(camera)
     return msgspec.structs.replace(choice, input_size=natural_input_size(choice, seen))

@@ -12,6 +12,7 @@ from onnx import ModelProto
 from edgeseg.backends import backend_for
 from edgeseg.core.ports import Backends, ChecksOperators
 from edgeseg.core.target import Target
+from edgeseg.graph.engine_graph import rewritten
 from edgeseg.graph.opsets import to_opset
 
 
@@ -31,5 +32,6 @@ def require_accepted(network: ModelProto, targets: Iterable[str], backends: Back
         if isinstance(backend, ChecksOperators) and backend.availability(target).build:
             with TemporaryDirectory(prefix="edgeseg-operators-") as folder:
                 file = Path(folder) / "network.onnx"
-                onnx.save(to_opset(network, backend.graph.opset), str(file))
+                form = to_opset(rewritten(network, backend), backend.graph.opset)
+                onnx.save(form, str(file))
                 backend.check(file, target)

@@ -61,6 +61,13 @@ class EngineGraph(NamedTuple):
     kept: tuple[str, ...]
 
 
+def rewritten(network: ModelProto, backend: Backend) -> ModelProto:
+    """A plain network in the forms that the engine wants."""
+    for name in backend.graph.rewrites:
+        network = REWRITES[name](network)
+    return network
+
+
 def engine_graph(
     network: ModelProto,
     backend: Backend,
@@ -82,8 +89,7 @@ def engine_graph(
     Raises:
         GraphError: as `typed`.
     """
-    for name in backend.graph.rewrites:
-        network = REWRITES[name](network)
+    network = rewritten(network, backend)
     shipped = deployment.around(network) if deployment else network
     frame = deployment.spec.preprocess.frame if deployment else Frame()
     model, kept = typed(shipped, backend, rest, frame, lambda: maxima(shipped), judged_on)

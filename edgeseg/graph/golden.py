@@ -91,10 +91,19 @@ def _beside_rounding(
                 same = task.same(task.decode(scores, spec, place), right)
                 found["moved"] = (~same).reshape(len(same), -1).mean(axis=1, dtype=np.float32)
             unmoved[count] = tail.unmoved(exact, scores, spec, place, step)
+            for trial in range(1, tail.trials):
+                moved = network(_shaken(image, count, trial))
+                unmoved[count] &= tail.unmoved(exact, moved, spec, place, step)
         found |= {"confident": unmoved[full_bits], "stable": unmoved[full_bits] & unmoved[bits]}
         for name, array in found.items():
             parts.setdefault(name, []).append(array)
     return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def _shaken(image: Array, bits: int, seed: int) -> Array:
+    """Other numbers that round to `bits` as these may."""
+    factors = np.random.default_rng(seed).uniform(1 - 2.0**-bits, 1 + 2.0**-bits, image.shape)
+    return np.asarray(image * factors, np.float32)
 
 
 def outputs_of(deploy: ModelProto, spec: ModelSpec, frames: Array) -> Outputs:

@@ -19,6 +19,9 @@ _EXACT = frozenset({
 })  # fmt: skip
 """Operators whose results are numbers they were given: already rounded, or levels of an int8 grid."""
 
+HUGE = 2.0**100
+"""Numbers beyond stay as they are: times 2 ** 24 they would be infinite."""
+
 
 def rounded(model: ModelProto, bits: int, *, but: str = "") -> ModelProto:
     """The same graph, which rounds its weights and the result of each node to `bits` significant bits.
@@ -36,6 +39,10 @@ def rounded(model: ModelProto, bits: int, *, but: str = "") -> ModelProto:
     left = "" if editor.consumers.get(but) else but
     inner = {name for node in editor.graph.node for name in captured(node)}
     splitter = editor.add_initializer("rounding/splitter", np.array(2.0 ** (24 - bits) + 1, np.float32))
+    limits = [
+        editor.add_initializer(f"rounding/{sign}", np.array(sign * HUGE, np.float32)) for sign in (-1, 1)
+    ]
+    huge = any(_reaches(tensor) for tensor in editor.graph.initializer)
     for node in editor.graph.node:
         if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
             for name in node.input[1:2]:
@@ -59,14 +66,25 @@ def rounded(model: ModelProto, bits: int, *, but: str = "") -> ModelProto:
             else:
                 read[name] = result
             large, rest = (editor.unique(f"{name}/{part}") for part in ("large", "rest"))
+            factor = source
+            if huge:
+                factor = editor.unique(f"{name}/limited")
+                nodes.append(helper.make_node("Clip", [source, *limits], [factor]))
             nodes += [
-                helper.make_node("Mul", [source, splitter], [large]),
+                helper.make_node("Mul", [factor, splitter], [large]),
                 helper.make_node("Sub", [large, source], [rest]),
                 helper.make_node("Sub", [large, rest], [result]),
             ]
     del editor.graph.value_info[:]
     editor.keep_nodes(nodes)
     return editor.finish()
+
+
+def _reaches(tensor: TensorProto) -> bool:
+    """Whether a constant holds a number that cannot be rounded: the least float, where nothing counts."""
+    if tensor.data_type != _FLOAT or tensor.name.startswith("rounding/"):
+        return False
+    return bool(np.abs(numpy_helper.to_array(tensor)).max(initial=0) > HUGE)
 
 
 def round_to(values: Array, bits: int, out: Array | None = None) -> Array:

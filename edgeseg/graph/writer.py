@@ -72,6 +72,13 @@ class Writer:
                 tensor = self.op("Gather", label, [tensor, self.constant(f"{label}_index", index)], axis=axis)
         return tensor
 
+    def top(self, tensor: str, count: int, label: str) -> tuple[str, str]:
+        """The largest of [N,A], falling, and where they stood: [N,count] each."""
+        values = self.op("TopK", label, [tensor, self.integers(f"{label}_count", [count])], axis=1)
+        index = self.editor.unique(f"{values}_index")
+        self.nodes[-1].output.append(index)
+        return values, index
+
     def reduce(self, op_type: str, tensor: str, label: str) -> str:
         """Over axis 1, which is dropped. The axes are an input since opset 13 (ReduceSum) or 18 (others)."""
         if op_type == "ReduceSum" or self.opset >= 18:

@@ -16,7 +16,7 @@ from edgeseg.core.exclusive import alone
 from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array, Progress, silent
 from edgeseg.core.whole import hidden_beside
-from edgeseg.datasets.drawing import blend, fractions, write_mask, write_picture
+from edgeseg.datasets.drawing import blend, fractions, gather_masks, write_mask, write_picture
 from edgeseg.datasets.framed import as_frame, as_picture
 from edgeseg.datasets.images import ImageFiles, image_files
 from edgeseg.datasets.resizing import Resizing, chunks, unsure
@@ -42,10 +42,17 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Attributes:
+        gathered: name of the file in the output folder that holds what was found in all images; empty where
+            the task has no such file.
+    """
+
     bundle: str
     target: str
     output: str
     results: tuple[Predicted, ...]
+    gathered: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -62,8 +69,9 @@ def predict(
     """Segment `source` with the engine of a bundle.
 
     Writes `<name>.overlay.png` (colours over the image) and `<name>.mask.png` (class ids or bit masks, with
-    the colours as palette; bit masks of more than 16 classes as `<name>.mask.npy`) for each image, and
-    `<name>.overlay.mp4` for a video. Masks have the size of the image, or of the part of it that the network
+    the colours as palette; bit masks of more than 16 classes as `<name>.mask.npy`; of things JSON of COCO,
+    `<name>.mask.json`, and `instances.json` of all images) for each image, and `<name>.overlay.mp4` for a
+    video. Masks have the size of the image, or of the part of it that the network
     sees. The files appear in `output` when all is done; a failure leaves nothing there.
 
     Args:
@@ -93,11 +101,13 @@ def predict(
             results = (result,)
         else:
             results = job.images(files, masks)
+        written = [one.mask for one in results if one.mask]
         return Prediction(
             bundle=session.bundle.manifest.name,
             target=record.target,
             output=str(output),
             results=results,
+            gathered=gather_masks(folder, written, spec),
             notes=(*session.notes, *resizing.notes(), *notes),
         )
 
@@ -127,7 +137,7 @@ class _Job:
     def _image(self, source: str, name: str, image: Array, found: Any, masks: bool) -> Predicted:
         overlay = f"{name}.overlay.png"
         write_picture(self.folder / overlay, self._overlaid(image, found))
-        mask = write_mask(self.folder, f"{name}.mask", found, self.spec) if masks else ""
+        mask = write_mask(self.folder, f"{name}.mask", found, self.spec, source) if masks else ""
         return Predicted(source=source, overlay=overlay, mask=mask, fractions=fractions(found, self.spec))
 
     def _overlaid(self, image: Array, found: Any) -> Array:

@@ -10,9 +10,10 @@
 Needs NumPy, msgspec and the engine's own package.
 """
 
+from edgeseg.core.instances import Instances
 from edgeseg.runtime.session import Session, load
 from edgeseg.runtime.tasks import Result
 from edgeseg.runtime.tasks.multilabel import BitMasks
 from edgeseg.runtime.tasks.semantic import ClassMap
 
-__all__ = ["BitMasks", "ClassMap", "Result", "Session", "load"]
+__all__ = ["BitMasks", "ClassMap", "Instances", "Result", "Session", "load"]

@@ -206,7 +206,7 @@ class Session:
     def _read(self, read: Callable[..., Any], frames: Frames, to: Outputs | None) -> Any:
         given = as_frames(frames)
         outputs = self.outputs(given, to=to)
-        return read(outputs, self.spec, self.frame.picture_size(given.shape))
+        return read(outputs, self.spec, self._size(given))
 
     def outputs(self, frames: Frames, *, to: Outputs | None = None) -> Outputs:
         """What the engine returns, by the names of its outputs."""
@@ -296,7 +296,11 @@ class Session:
 
     def _found(self, frames: Array) -> Any:
         """Of frames [N,...] in the bundle's own channel order."""
-        return self.task.found(self._runs(frames)[0], self.spec, self.frame.picture_size(frames.shape))
+        return self.task.found(self._runs(frames)[0], self.spec, self._size(frames))
+
+    def _size(self, frames: Array) -> tuple[int, int]:
+        """(height, width) of the picture in frames that were taken."""
+        return (given_size(frames, self.frame) if self._tiled else None) or self.camera_size
 
     def _infos(self, frames: Array) -> tuple[TensorInfo, ...]:
         """Of the outputs of frames [N,...]."""

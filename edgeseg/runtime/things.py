@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeseg.runtime.tasks import Outputs
 
-OVERLAP, SCORE, MASK = 0.3, 0.1, 0.1
+OVERLAP, SCORE, MASK = 0.5, 0.2, 0.2
 """Two things are the same up to these differences: 1 - intersection over union of the boxes, of the scores,
 and of the masks (mean over the cells; of pasted masks 1 - intersection over union is OVERLAP's too)."""
 STEADIER = 3.0
@@ -25,11 +25,11 @@ IS, STEADY = 1, 2
 
 def distances(a: Outputs, b: Outputs) -> NDArray[np.float32]:
     """How far each thing of the second is from its partner in the first, float32 [count of b]: 1 is the
-    largest difference of the same thing, infinity stands for no partner.
+    largest difference of the same thing. One without a partner has the score 0 there, below what is returned.
 
     Partners have one class; those that overlap most are chosen first.
     """
-    result = np.full(int(b["count"]), np.inf, np.float32)
+    result = np.asarray(b["scores"][: int(b["count"])] / SCORE, np.float32)
     for here, there in enumerate(partners(a, b)):
         if there >= 0:
             overlap = float(_overlaps(b["boxes"][here : here + 1], a["boxes"][there : there + 1])[0, 0])

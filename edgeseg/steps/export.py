@@ -75,6 +75,7 @@ def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto
     from edgeseg.graph.check import check_against_onnx
     from edgeseg.graph.fold import fold
     from edgeseg.graph.onnx_file import read_onnx
+    from edgeseg.graph.own_instances import with_standard_outputs
     from edgeseg.graph.simplify import simplify
     from edgeseg.graph.source import make_static
 
@@ -82,6 +83,8 @@ def _from_onnx(parent: Bundle, batch: int, context: Context) -> tuple[ModelProto
     original = make_static(
         read_onnx(parent.file(parent.manifest.graph)), input_size=spec.input_size, batch=batch
     )
+    if spec.postprocess.instances:
+        original = with_standard_outputs(original, spec.postprocess.instances, spec.postprocess.first_label)
     graph = fold(simplify(original))
     context.progress("checking the graph against the file")
     return graph, check_against_onnx(graph, original, _inputs(spec, batch, context))

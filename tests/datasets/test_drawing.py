@@ -117,7 +117,7 @@ def test_side_by_side_puts_panels_in_a_row_over_the_legend():
 
 
 def test_mask_file_holds_the_ids_and_shows_the_colours(tmp_path):
-    assert write_mask(tmp_path, "mask", MAP, SPEC) == "mask.png"
+    assert write_mask(tmp_path, "mask", MAP, SPEC, "a.jpg") == "mask.png"
     with Image.open(tmp_path / "mask.png") as mask:
         assert np.array_equal(np.asarray(mask), MAP)
         assert tuple(np.asarray(mask.convert("RGB"))[0, 1]) == CAR
@@ -144,7 +144,7 @@ def test_a_black_bit_takes_no_colour_that_another_class_states():
 def test_maps_of_more_than_256_classes_are_16_bit_and_ignored_values_black(tmp_path):
     many = msgspec.structs.replace(SPEC, classes=default_classes(300))
     found = np.array([[0, 299], [256, 255]], np.int32)
-    assert write_mask(tmp_path, "mask", found, many) == "mask.png"
+    assert write_mask(tmp_path, "mask", found, many, "a.jpg") == "mask.png"
     with Image.open(tmp_path / "mask.png") as mask:
         assert np.array_equal(np.asarray(mask), found)
     colors = labels_of("semantic").paint(np.array([[299, 65535]], np.int32), many)
@@ -155,7 +155,7 @@ def test_maps_of_more_than_256_classes_are_16_bit_and_ignored_values_black(tmp_p
 def test_bit_masks_are_written_as_they_can_be_read(tmp_path, classes, name):
     spec = msgspec.structs.replace(BITS, classes=default_classes(classes))
     found = np.random.default_rng(0).integers(0, 256, (4, 5, -(-classes // 8)), dtype=np.uint8)
-    assert write_mask(tmp_path, "m", found, spec) == name
+    assert write_mask(tmp_path, "m", found, spec, "a.jpg") == name
     if name.endswith("npy"):
         assert np.array_equal(np.load(tmp_path / name), found)
     else:

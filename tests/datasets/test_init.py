@@ -8,6 +8,7 @@ from edgeseg.errors import DataError
 
 def test_layouts_are_found_by_listing_the_folder():
     known = {"synthetic-streets", "folders", "camvid", "cityscapes", "pennfudan", "images"}
+    known |= {"pennfudan-instances", "synthetic-streets-instances", "coco"}
     assert set(DATASETS.names()) == known
 
 

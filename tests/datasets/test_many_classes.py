@@ -29,7 +29,7 @@ def test_a_map_is_painted_whatever_holds_it(count, dtype):
 @pytest.mark.parametrize(("count", "suffix"), [(256, ".png"), (300, ".png"), (70001, ".npy")])
 def test_no_id_is_lost_in_a_file(tmp_path, count, suffix):
     found = np.array([[0, count - 1]], np.uint8 if count <= 256 else np.int32)
-    file = labels_of("semantic").save(tmp_path, "a", found, spec(count))
+    file = labels_of("semantic").save(tmp_path, "a", found, spec(count), "a.jpg")
     assert file == f"a{suffix}"
     read = np.load(tmp_path / file) if suffix == ".npy" else np.asarray(Image.open(tmp_path / file))
     assert read.tolist() == found.tolist()

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from spots import Spots, spots_bundle
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.device import infer as subject
@@ -75,3 +76,14 @@ def test_frames_that_do_not_fit_are_refused(tmp_path, array, said):
     with pytest.raises(InputError, match=said) as refusal:
         subject.read_array(file, (None, 8, 12, 3))
     assert refusal.value.expected == "a .npy file of uint8 [N, 8, 12, 3]"
+
+
+def test_a_network_of_instances_gives_several_arrays_and_has_no_such_labels(tmp_path, capsys):
+    path, frames = spots_bundle(tmp_path), tmp_path / "frames.npy"
+    np.save(frames, np.stack([Spots().image(index) for index in range(5)]))
+    assert main(["infer", str(path), str(frames), "-o", str(tmp_path / "found.npz")]) == 0
+    assert "boxes float32 [5, 3, 4], scores float32 [5, 3], labels int32 [5, 3]" in capsys.readouterr().out
+    with np.load(tmp_path / "found.npz") as found:
+        assert found["count"].tolist() == [3, 3, 3, 3, 0] and set(found) >= {"masks", "unsettled"}
+    assert main(["score", str(path), str(frames), str(frames)]) == 2
+    assert "a network of the task instance, whose labels are no .npy" in capsys.readouterr().err

@@ -124,7 +124,7 @@ def test_without_labels_there_is_none_and_a_limit_is_refused(make_bundle, colors
     bundle = make_bundle(confidence=True)
     Image.fromarray(colors.split("val").image(0)).save(tmp_path / "a.png")
     found = verify(bundle, images=tmp_path)
-    assert found.calibration_error is None and found.agreement.pixels == 1.0
+    assert found.calibration_error is None and found.agreement.equal == 1.0
     with pytest.raises(InputError, match=r"--max-calibration-error was given, and .* has no labels"):
         verify(bundle, images=tmp_path, budget=Budget(max_calibration_error=5.0))
 

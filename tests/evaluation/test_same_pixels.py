@@ -65,7 +65,7 @@ def test_every_reader_sees_the_upright_picture(turned, make_bundle, tmp_path):
     scored = verify(bundle, dataset=data, split="all")
     assert scored.engine is not None and scored.engine.value == 1.0
     compared = verify(bundle, images=turned / "images")
-    assert compared.agreement is not None and compared.agreement.pixels == 1.0
+    assert compared.agreement is not None and compared.agreement.equal == 1.0
 
     predict(bundle, turned / "images", tmp_path / "out")
     with Image.open(tmp_path / "out" / "a.mask.png") as mask:

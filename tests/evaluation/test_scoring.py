@@ -36,7 +36,7 @@ def test_bit_masks_agree_per_bit_over_all_frames():
     comparison.add(bits(0, 1, 2, 3), bits(0, 1, 2, 1))
     comparison.add(bits(3, 3, 3, 3), bits(3, 3, 3, 3))
     found = comparison.agreement()
-    assert found.pixels == 7 / 8
+    assert (found.unit, found.equal) == ("pixel", 7 / 8)
     # road: 6 of 6 pixels; car: 5 of 6, so Dice 2 * 5 / 11.
     assert (found.metric, found.value) == ("mean Dice", pytest.approx((1 + 10 / 11) / 2))
     assert comparison.frame_scores == [0.75, 1.0]

@@ -54,7 +54,7 @@ def test_a_slice_without_a_labelled_pixel_is_unjudged(make_bundle, colors, tags)
     found = verify(make_bundle(), dataset=Void(), tags=tags, budget=Budget(any_slice=1.0)).verdict
     assert found.status == "unjudged" and found.exit_code == 4
     assert (
-        "mIoU of light=day: the budget limits its drop to 1 points, but no pixel of its frames is labelled"
+        "mIoU of light=day: the budget limits its drop to 1 points, but nothing in its frames is labelled"
         in found.reasons
     )
 

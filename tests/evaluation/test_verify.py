@@ -30,7 +30,7 @@ def test_a_faithful_engine_is_perfect_and_passes(make_bundle, colors):
     assert result.engine.classes == {"red": 1.0, "green": 1.0, "blue": 1.0}
     assert result.engine == result.fp32
     assert (result.drop.value, result.drop.low, result.drop.high) == (0.0, 0.0, 0.0)
-    assert result.agreement.pixels == result.agreement.value == 1.0
+    assert result.agreement.equal == result.agreement.value == 1.0
 
 
 def test_a_damaged_engine_is_scored_by_what_it_returns_and_fails(make_bundle, colors):
@@ -44,7 +44,7 @@ def test_a_damaged_engine_is_scored_by_what_it_returns_and_fails(make_bundle, co
     assert result.fp32.value == 1.0
     assert result.drop.value == pytest.approx(100 * (1 - red / 3))
     assert result.class_drop["green"].value == 100.0
-    assert result.agreement.pixels == pytest.approx(127 / 384)
+    assert result.agreement.equal == pytest.approx(127 / 384)
     assert result.verdict.status == "fail" and result.verdict.exit_code == 1
     assert "the budget is 1" in result.verdict.reasons[0]
     assert any(reason.startswith("green drops 100.00 points") for reason in result.verdict.reasons)
@@ -206,9 +206,9 @@ def test_without_labels_agreement_is_measured(make_bundle, colors, tmp_path):
     frames = save_frames(tmp_path / "frames", colors)
     same = verify(make_bundle("same"), images=frames)
     assert same.verdict.status == "pass" and not same.labelled
-    assert same.agreement.pixels == 1.0 and same.engine is None and same.drop is None and same.value is None
+    assert same.agreement.equal == 1.0 and same.engine is None and same.drop is None and same.value is None
     other = verify(make_bundle("other", bias=GREEN_LOST), images=frames, output=tmp_path / "worst")
-    assert other.agreement.pixels == pytest.approx(127 / 384)
+    assert other.agreement.equal == pytest.approx(127 / 384)
     assert other.agreement.value == pytest.approx(127 / 384 / 3)
     assert len(list((tmp_path / "worst").glob("*.png"))) == 3
 

@@ -18,7 +18,7 @@ from edgeseg.errors import BundleError, EdgesegError, InputError, UnsupportedOpe
 from edgeseg.flow import make
 from edgeseg.flow.build import build
 from edgeseg.flow.make import export
-from edgeseg.flow.plan import make_plan, outline
+from edgeseg.flow.plan import make_plan, outline, with_input_size
 from edgeseg.flow.quantize import quantize
 from edgeseg.flow.run import run
 from edgeseg.flow.train import train
@@ -100,6 +100,10 @@ def test_a_frame_that_the_card_of_the_weights_lets_in_is_not_refused(tmp_path):
     name = read_json(card, Card).model
     model = ModelChoice(name=name, weights=str(tmp_path / WEIGHTS.name), input_size=(64, 64))
     outline(small(model, camera_size=(100, 100)), tmp_path)
+    sized = msgspec.structs.replace(model, input_size=None)
+    assert with_input_size(sized, (100, 100)).input_size is None, "frames are laid into the size of the card"
+    asked = msgspec.structs.replace(sized, preprocess={"resize": "none"})
+    assert with_input_size(asked, (100, 100)).input_size == (128, 128)
 
 
 def small(model: ModelChoice, *uses: str, **fields) -> Recipe:

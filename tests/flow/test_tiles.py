@@ -182,7 +182,7 @@ def test_frames_of_other_cameras(place, frame):
 
 def test_verify_predict_and_bench_take_whole_images(place, bundles, tmp_path):
     found = verify(bundles["openvino-fp32"].path, dataset=place.dataset)
-    assert found.frames == 4 and found.agreement.pixels == 1.0
+    assert found.frames == 4 and found.agreement.equal == 1.0
     assert not any("resized" in note for note in found.notes)
     pictures = predict(
         bundles["openvino-fp32"].path, Path(place.data.root) / "images" / "val", tmp_path / "out"

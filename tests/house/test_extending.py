@@ -99,7 +99,7 @@ def test_from_a_new_model_on_new_data_to_a_new_engine(crops, tmp_path):
         assert session.spec.class_names == ("soil", "plant")
         assert (session(frame) == other(frame)).mean() > 0.999
     found = verify(new.path, dataset=data, split="val")
-    assert found.agreement.pixels > 0.999
+    assert found.agreement.equal > 0.999
     assert found.verdict.status == "unmeasured", "its weights are random"
 
 
@@ -128,7 +128,7 @@ def test_a_new_task_is_trained_exported_and_scored(crops, tmp_path, monkeypatch)
     found = run(recipe, tmp_path, tmp_path / "run")
     assert (found.metric, found.verdict.status) == ("mIoU of the front", "pass")
     (engine,) = (row for row in found.rows if row.verification)
-    assert engine.verification.value > 0.5 and engine.verification.agreement.pixels > 0.999
+    assert engine.verification.value > 0.5 and engine.verification.agreement.equal > 0.999
     with load(engine.bundle) as session:
         frame = layout(crops).split("val").image(0)
         result = session.predict(frame)

@@ -38,4 +38,4 @@ def test_every_layer_knows_the_same_tasks(package):
     from edgeseg.core.plugins import PluginFolder
 
     known = {layer: set(PluginFolder(f"edgeseg.{layer}.tasks", "", listing="").names()) for layer in LAYERS}
-    assert all(names == {"semantic", "multilabel"} for names in known.values()), known
+    assert all(names == {"semantic", "multilabel", "instance"} for names in known.values()), known

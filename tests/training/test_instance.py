@@ -8,13 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from things import SIZE, fit, loading, network, split, state, things
+from things import SIZE, fit, network, split, state, things
 
 from edgeseg.core.instances import Instances
-from edgeseg.core.plugins import PluginFolder
-from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Preprocess
-from edgeseg.errors import InputError
+from edgeseg.errors import InputError, ModelError
 from edgeseg.training.augment import training_sample
 from edgeseg.training.data import Samples
 from edgeseg.training.evaluate import loss_of
@@ -26,11 +24,6 @@ from edgeseg.training.tasks import training_of
 TASK = training_of("instance")
 CENTRED = Preprocess(anchor="center")
 PLAIN = TrainSettings(flip=0.0, scale=(1.0, 1.0), color=0.0)
-
-
-@pytest.fixture(autouse=True)
-def layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PluginFolder, "load", loading(PluginFolder.load))
 
 
 def blocks(*places: tuple[int, int, int, int], size=(40, 60)) -> np.ndarray:
@@ -173,13 +166,20 @@ def test_nothing_is_to_be_learnt_from_the_same_network():
 
 def test_what_a_network_finds_is_what_another_learns_from():
     loaded = network()
-    spec = msgspec.structs.replace(loaded.spec, postprocess=Postprocess(threshold=0.3))
+    sure = msgspec.structs.replace(loaded.spec.postprocess, threshold=0.3)
+    spec = msgspec.structs.replace(loaded.spec, postprocess=sure)
     labelled = pseudo_labelled(split("train", 2), loaded.module, spec)
     first, again = labelled.label(1), labelled.label(1)
     assert isinstance(first, Instances) and len(first.scores) > 0 and (first.scores >= 0.3).all()
     assert all(a is b is None or np.array_equal(a, b) for a, b in zip(first, again))
     everything = pseudo_labelled(split("train", 2), loaded.module, loaded.spec).label(1)
     assert len(everything.scores) != len(first.scores)
+
+
+def test_a_network_whose_heads_cannot_be_asked_is_refused():
+    loaded, image = network(), torch.zeros(1, 3, *SIZE)
+    with pytest.raises(ModelError, match="asks its heads"):
+        TASK.answer(torch.nn.Identity(), image, [], loaded.spec.postprocess)
 
 
 def test_the_loss_of_one_image_has_a_gradient():

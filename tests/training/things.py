@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ import torch
 
 from edgeseg.core.instances import Instances
 from edgeseg.core.model_spec import ClassInfo
-from edgeseg.core.plugins import PluginFolder
 from edgeseg.core.recipe import ModelChoice
 from edgeseg.datasets import Split
 from edgeseg.models.load import Loaded, resolve
@@ -75,52 +73,6 @@ def fit(folder: Path, loaded: Loaded | None = None, **settings: Any) -> TrainRes
     chosen = msgspec.convert({**defaults, **settings}, TrainSettings)
     loaded = loaded or network()
     return train(loaded.module, split("train", 6), split("val", 3), loaded.spec, chosen, folder, **given)
-
-
-class _Decided:
-    def require_classes(self, *given: object) -> None: ...
-
-    def decode(self, scores: dict[str, np.ndarray], spec: object, place: object) -> dict[str, np.ndarray]:
-        assert scores["boxes"].dtype == np.float32 and scores["count"].dtype == np.int32
-        return scores
-
-    def found(self, outputs: dict[str, np.ndarray], *given: object) -> list[Instances]:
-        found = [
-            Instances(*(outputs[name][i, :count] for name in ("boxes", "labels", "scores")))
-            for i, count in enumerate(outputs["count"])
-        ]
-        return [one._replace(masks=filled(one.boxes)) for one in found]
-
-
-def filled(boxes: np.ndarray) -> np.ndarray:
-    masks = np.zeros((len(boxes), *SIZE), bool)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.round().astype(int)):
-        mask[top:bottom, left:right] = True
-    return masks
-
-
-class _Marks:
-    partial = True
-
-    def check(self, *given: object, **named: object) -> None: ...
-
-    def content(self, label: Instances) -> bytes:
-        return b"".join(np.ascontiguousarray(values).tobytes() for values in label if values is not None)
-
-
-STAND_INS: dict[str, Any] = {
-    "edgeseg.runtime.tasks": SimpleNamespace(task=lambda name: _Decided()),
-    "edgeseg.datasets.tasks": SimpleNamespace(task=lambda name: _Marks()),
-}
-"""Of layers whose own file for instances is not there."""
-
-
-def loading(plain: Any) -> Any:
-    def load(folder: PluginFolder, name: str) -> Any:
-        missing = name == "instance" and name not in folder.names()
-        return STAND_INS[folder.package] if missing else plain(folder, name)
-
-    return load
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@ and has `task(name)`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +52,10 @@ class LabelTask(Protocol):
         """All that a label says, for its hash."""
         ...
 
+    def working(self, marks: Any, spec: ModelSpec) -> Any:
+        """Those of a result that count at the working point of the network: what is drawn and summed up."""
+        ...
+
     def shares(self, marks: Any, classes: int) -> Array:
         """Share of the pixels of each class, float64 [C]; they may add up to more than 1."""
         ...
@@ -63,12 +68,24 @@ class LabelTask(Protocol):
         """uint8 [H,W,3] RGB, black where nothing is."""
         ...
 
-    def ignored(self, label: Any, ignore_index: int) -> Array:
-        """Pixels of a label that do not count, bool [H,W]."""
+    def ignored(self, label: Any, ignore_index: int | None) -> Array:
+        """Pixels of a label that do not count, bool [H,W]; None: no value of it is ignored."""
         ...
 
-    def save(self, folder: Path, name: str, found: Any, spec: ModelSpec) -> str:
-        """Write a result to work with. Returns the name of the file, which begins with `name`."""
+    def write(self, picture: Array, marks: Any, spec: ModelSpec) -> Array:
+        """What words tell of them, over uint8 [H,W,3] RGB of their image; the same picture where none do."""
+        ...
+
+    def save(self, folder: Path, name: str, found: Any, spec: ModelSpec, source: str) -> str:
+        """Write a result to work with. Returns the name of the file, which begins with `name`.
+
+        Args:
+            source: file name of the image.
+        """
+        ...
+
+    def gather(self, folder: Path, files: Sequence[str]) -> str:
+        """Write one file of what was saved of several images. Returns its name; empty: there is none."""
         ...
 
 

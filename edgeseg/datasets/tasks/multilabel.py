@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgeseg.core.model_spec import ModelSpec, default_classes
+from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.datasets.tasks import LabelTask
-from edgeseg.datasets.tasks.maps import MapLabels
+from edgeseg.datasets.tasks.maps import MapLabels, own_colors
 from edgeseg.errors import DataError
 from edgeseg.runtime.tasks.multilabel import BITS, bytes_of, mask_of, unpacked
 
@@ -44,14 +44,7 @@ class BitPlanes(MapLabels):
         return np.array([mask_of(marks, index).mean() for index in range(classes)])
 
     def colors(self, spec: ModelSpec) -> Array:
-        """There is no background: a class that is black, or has the colour of one before it, gets its own."""
-        stated = [c.color for c in spec.classes]
-        colors = np.array(stated, np.uint8).reshape(-1, 3)
-        spare = (c.color for c in default_classes(2 * len(stated) + 1)[1:] if c.color not in stated)
-        for index, color in enumerate(stated):
-            if not any(color) or color in stated[:index]:
-                colors[index] = next(spare)
-        return colors
+        return own_colors(spec)
 
     def paint(self, marks: Array, spec: ModelSpec) -> Array:
         """The mean of the colours of the classes at a pixel; the border of each class in its own colour."""
@@ -67,13 +60,13 @@ class BitPlanes(MapLabels):
                 picture[_border(mask_of(marks, index)) & several] = color
         return picture
 
-    def ignored(self, label: Array, ignore_index: int) -> Array:
+    def ignored(self, label: Array, ignore_index: int | None) -> Array:
         """None are where a label has no such bit, as of data that does not state it."""
-        if ignore_index >= BITS * label.shape[-1]:
+        if ignore_index is None or ignore_index >= BITS * label.shape[-1]:
             return np.zeros(label.shape[:-1], bool)
         return mask_of(label, ignore_index)
 
-    def save(self, folder: Path, name: str, found: Array, spec: ModelSpec) -> str:
+    def save(self, folder: Path, name: str, found: Array, spec: ModelSpec, source: str) -> str:
         """Bit planes as `encoding = "bits"` reads them: of up to 8 classes a palette PNG, of up to 16 a
         16-bit PNG, else `.npy`."""
         width = found.shape[-1]

@@ -36,10 +36,10 @@ class ClassIds(MapLabels):
         table = self.table(spec)
         return np.asarray(table[np.minimum(marks.astype(np.int32), len(table) - 1)])
 
-    def ignored(self, label: Array, ignore_index: int) -> Array:
-        return np.asarray(label == ignore_index)
+    def ignored(self, label: Array, ignore_index: int | None) -> Array:
+        return np.zeros(label.shape, bool) if ignore_index is None else np.asarray(label == ignore_index)
 
-    def save(self, folder: Path, name: str, found: Array, spec: ModelSpec) -> str:
+    def save(self, folder: Path, name: str, found: Array, spec: ModelSpec, source: str) -> str:
         """A palette PNG whose pixels are the ids; of more than 256 classes a 16-bit PNG, of more than 65536 a
         `.npy`."""
         if len(spec.classes) > DEEP:

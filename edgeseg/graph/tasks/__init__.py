@@ -22,6 +22,14 @@ TAILS = PluginFolder("edgeseg.graph.tasks", "task", listing="edgeseg schema task
 
 
 class GraphTask(Protocol):
+    """
+    Attributes:
+        trials: so many roundings show what golden frames compare: one, where a decision's neighbours show how
+            far rounding moves it.
+    """
+
+    trials: int
+
     def write(
         self,
         write: Writer,

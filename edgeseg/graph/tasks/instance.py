@@ -24,6 +24,8 @@ NAMES = ("instance",)
 
 
 class InstanceTail:
+    trials = 4
+
     def write(
         self,
         write: Writer,
@@ -41,8 +43,11 @@ class InstanceTail:
         made = {**inner, BOXES: boxes}
         if spec.postprocess.paste == "engine":
             made[MASKS] = paste(write, inner[MASKS], boxes, inner[COUNT], wanted[MASKS].shape, spec, place)
-        for name in OUTPUTS:
-            write.op("Identity", f"return_{name}", [made[name]])
+        for name in (MASKS, *(other for other in OUTPUTS if other != MASKS)):
+            if (
+                made[name] not in write.nodes[-1].output
+            ):  # no copy of the masks: TensorRT has uint8 in outputs alone
+                write.op("Identity", f"return_{name}", [made[name]])
             write.nodes[-1].output[0] = name
 
     def write_tile(

@@ -45,6 +45,8 @@ class Scores(NamedTuple):
 
 
 class MapTail:
+    trials = 1
+
     def write_tile(
         self, write: Writer, plain: ModelProto, spec: ModelSpec, place: Placement
     ) -> tuple[TensorInfo, ...]:

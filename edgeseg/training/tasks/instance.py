@@ -14,7 +14,7 @@ from edgeseg.core.model_spec import ModelSpec
 from edgeseg.core.ports import Array
 from edgeseg.core.postprocess import Postprocess
 from edgeseg.core.preprocess import Size
-from edgeseg.errors import InputError
+from edgeseg.errors import InputError, ModelError
 from edgeseg.training.tasks import Loss, TrainTask
 
 if TYPE_CHECKING:
@@ -78,12 +78,14 @@ class ThingTargets:
     def answer(
         self, module: torch.nn.Module, image: torch.Tensor, target: Any, contract: Postprocess
     ) -> Learnt:
+        _require_heads(getattr(module, "module", module))
         found: Learnt = module(image, target)
         return found
 
     def taught(
         self, teacher: torch.nn.Module, image: torch.Tensor, answer: Learnt, contract: Postprocess
     ) -> Dense:
+        _require_heads(teacher)
         ask: Any = teacher.dense
         found: Dense = ask(image, answer.dense)
         return found
@@ -111,6 +113,15 @@ class ThingTargets:
         rows = torch.arange(len(labels), device=labels.device)
         masks = _binary(own.masks[rows, labels], taught.masks[rows, labels])
         return anchors + shifts + classes + boxes + masks.sum() / max(masks.numel(), 1)
+
+
+def _require_heads(network: torch.nn.Module) -> None:
+    if not callable(getattr(network, "dense", None)):
+        raise ModelError(
+            "the network returns things, and training asks its heads before anything is decided",
+            expected="a Mask R-CNN of the zoo or of torchvision, as a network of PyTorch",
+            hint="train it before it is exported",
+        )
 
 
 def _loss(name: str) -> Loss:
