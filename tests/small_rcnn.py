@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import box_iou
 
@@ -59,6 +59,23 @@ def v2(classes: int = 4) -> MaskRCNN:
     )
 
 
+def narrow(classes: int = 4) -> MaskRCNN:
+    """Three levels and thin heads, random weights: small enough to try channel by channel."""
+    body = _body()
+    backbone = BackboneWithFPN(body, {str(i): str(i - 1) for i in range(1, 4)}, [16, 24, 24], CHANNELS)
+    anchors = AnchorGenerator(((16,), (32,), (64,), (128,)), ((0.5, 1.0, 2.0),) * 4)
+    torch.manual_seed(0)
+    return _network(
+        backbone,
+        classes,
+        rpn_anchor_generator=anchors,
+        box_head=TwoMLPHead(CHANNELS * 49, 32),
+        box_predictor=FastRCNNPredictor(32, classes),
+        mask_head=MaskRCNNHeads(CHANNELS, [CHANNELS], 1),
+        mask_predictor=MaskRCNNPredictor(CHANNELS, CHANNELS, classes),
+    ).eval()
+
+
 def one_map(classes: int = 3) -> MaskRCNN:
     anchors = AnchorGenerator(((32, 64, 128),), ((0.5, 1.0),))
     return _network(_plain(), classes, rpn_anchor_generator=anchors)
@@ -76,7 +93,8 @@ def _network(backbone: nn.Module, classes: int, **options) -> MaskRCNN:
         "image_std": [1.0] * 3,
     }
     anchors = AnchorGenerator(((16,), (32,), (64,), (128,), (256,)), ((0.5, 1.0, 2.0),) * 5)
-    return MaskRCNN(backbone, classes, **{"rpn_anchor_generator": anchors, **defaults, **options})
+    count = None if "box_predictor" in options else classes
+    return MaskRCNN(backbone, count, **{"rpn_anchor_generator": anchors, **defaults, **options})
 
 
 def meaningful(kind: str, seed: int = 0) -> MaskRCNN:

@@ -48,25 +48,32 @@ def deciding(steps: Iterable[Step]) -> frozenset[str]:
     """
     known = {step.name: step for step in steps}
     computed = _computed(known)
+    ends = _weighted(known, computed) | {s.name for s in known.values() if s.kind in ("sampler", "input")}
     found: set[str] = set()
     samplers = {s.name for s in known.values() if s.kind == "sampler" and computed.intersection(s.values)}
     ahead = [step.name for step in known.values() if step.kind == "order"]
     ahead += [name for sampler in samplers for name in known[sampler].values]
     while ahead:
         step = known[ahead.pop()]
-        if step.name not in found and step.name in computed and not _ends(step, computed):
+        if step.name not in found and step.name in computed and step.name not in ends:
             found.add(step.name)
             ahead.extend(step.reads)
     if not found:
         return frozenset()
     for step in known.values():
         read = computed.intersection(step.reads)
-        if read and read <= found and not _ends(step, computed):
+        if read and read <= found and step.name not in ends:
             found.add(step.name)
     for step in known.values():
         if step.kind == "mover" and step.values and not found.intersection(step.values):
             found.discard(step.name)
     return frozenset(found | samplers)
+
+
+def weighted(steps: Iterable[Step]) -> frozenset[str]:
+    """Names of the layers: those with weights of their own, and products of a tensor and a constant."""
+    known = {step.name: step for step in steps}
+    return _weighted(known, _computed(known))
 
 
 def _computed(known: Mapping[str, Step]) -> set[str]:
@@ -78,7 +85,9 @@ def _computed(known: Mapping[str, Step]) -> set[str]:
     return found
 
 
-def _ends(step: Step, computed: set[str]) -> bool:
-    """A layer with weights, or what is read at coordinates."""
-    weighted = step.constant or not computed.issuperset(step.reads)
-    return step.kind in ("layer", "sampler", "input") or (step.kind == "product" and weighted)
+def _weighted(known: Mapping[str, Step], computed: set[str]) -> frozenset[str]:
+    return frozenset(
+        s.name
+        for s in known.values()
+        if s.kind == "layer" or (s.kind == "product" and (s.constant or not computed.issuperset(s.reads)))
+    )

@@ -184,9 +184,9 @@ def require_operators(
 
     require_accepted(network, targets, device.backend)
     if trained:
-        from edgeseg.quantization.qat.module import lift_output
+        from edgeseg.quantization.qat.module import lift_outputs
 
-        lift_output(network, output)
+        lift_outputs(network, [output] if output else [])
 
 
 def unanswered(recipe: Recipe, data: Data, targets: tuple[PlannedTarget, ...]) -> tuple[str, ...]:

@@ -33,10 +33,11 @@ def deciding_nodes(editor: Editor) -> frozenset[str]:
     Args:
         editor: its constants are initialisers.
     """
-    return deciding(_steps(editor))
+    return deciding(steps_of(editor))
 
 
-def _steps(editor: Editor) -> list[Step]:
+def steps_of(editor: Editor) -> list[Step]:
+    """The inputs and nodes of a graph, these by first output, as the rule sees them."""
     steps = [
         Step(value.name, "input", (), ())
         for value in editor.graph.input

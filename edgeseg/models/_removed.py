@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgeseg.core.preprocess import Shape
-from edgeseg.models._traced import WEIGHTED, tensors_of
+from edgeseg.models._traced import WEIGHTED, answer_of, tensors_of
 
 TOLERANCE = 1e-4
 """Largest difference over the largest score. Sums over fewer terms round otherwise; a channel in the wrong
@@ -49,9 +49,9 @@ class Removed:
         image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             with self._ignored_by(before):
-                expected = tensors_of(before.eval()(image))
+                expected = tensors_of(answer_of(before.eval(), image))
             try:
-                found = tensors_of(copy.deepcopy(after).cpu().eval()(image))
+                found = tensors_of(answer_of(copy.deepcopy(after).cpu().eval(), image))
             except Exception:  # shapes that do not fit: every operator has its own error
                 return False
         return all(_close(*pair) for pair in zip(expected, found))

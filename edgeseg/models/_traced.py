@@ -16,6 +16,12 @@ def tensors_of(value: Any) -> list[torch.Tensor]:
     return [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
 
 
+def answer_of(network: nn.Module, image: torch.Tensor) -> Any:
+    """What a network returns; of one that decides about things, `undecided`: what that is decided from."""
+    undecided = getattr(network, "undecided", None)
+    return undecided(image) if callable(undecided) else network(image)
+
+
 class Traced(nn.Module):
     """Returns what the network returns, and the outputs of the layers that ran for nothing of it.
 
@@ -31,7 +37,9 @@ class Traced(nn.Module):
         layers = [layer for layer in self.modules() if isinstance(layer, WEIGHTED)]
         hooks = [layer.register_forward_hook(lambda _, __, output: ran.append(output)) for layer in layers]
         try:
-            returned = [tensor for tensor in tensors_of(self.network(image)) if tensor.grad_fn is not None]
+            returned = [
+                tensor for tensor in tensors_of(answer_of(self.network, image)) if tensor.grad_fn is not None
+            ]
         finally:
             for hook in hooks:
                 hook.remove()

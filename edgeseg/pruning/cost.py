@@ -146,7 +146,7 @@ def _recorder(name: str, layers: dict[str, _Layer]) -> Any:
                 layer.groups,
                 depthwise,
                 int(np.prod(layer.kernel_size)),
-                seen + int(np.prod(pixels.shape[2:])),
+                seen + int(pixels.shape[0] * np.prod(pixels.shape[2:])),  # heads of things: a row per box
                 int(layer.bias is not None),
             )
         else:

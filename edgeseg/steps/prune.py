@@ -111,12 +111,13 @@ def _lifted(parent: Bundle) -> LiftedModule:
     from edgeseg.graph.onnx_file import read_onnx
     from edgeseg.graph.simplify import simplify
     from edgeseg.graph.source import make_static
-    from edgeseg.quantization.qat.module import lift_output
+    from edgeseg.quantization.qat.module import lift_outputs
 
     spec = parent.manifest.model
     file = read_onnx(parent.file(parent.manifest.graph))
     static = make_static(file, input_size=spec.input_size, batch=1)
-    return lift_output(fold(simplify(static)), spec.postprocess.output)
+    wanted = spec.postprocess.output
+    return lift_outputs(fold(simplify(static)), [wanted] if wanted else [])
 
 
 def _write_weights(file: Path, module: nn.Module, spec: ModelSpec, context: Context) -> tuple[Check, ...]:

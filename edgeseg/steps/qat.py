@@ -17,11 +17,12 @@ from edgeseg.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import nn
 
     from edgeseg.core.model_spec import ModelSpec
     from edgeseg.datasets.split import Split
-    from edgeseg.graph.lift import LiftedModule
     from edgeseg.metrics.tasks import MetricTask
+    from edgeseg.quantization.qat.module import Trainable
 
 NAMES = ("qat",)
 
@@ -155,31 +156,33 @@ def train_graph(
     from edgeseg.metrics.tasks import metric_of
     from edgeseg.models.checkpoint import load_into, read_state_dict
     from edgeseg.quantization.planner.features import choose_features, tap
-    from edgeseg.quantization.qat.module import lift_output, prepare, write_back
+    from edgeseg.quantization.qat.module import write_back
     from edgeseg.quantization.schemes import scheme_named
     from edgeseg.training.evaluate import kept_of
     from edgeseg.training.loop import train as fit
     from edgeseg.training.pseudo_labels import pseudo_labelled
 
     original = merge_upsampling(plain) if scheme_named(scheme).merge_upsampling else plain
-    student = prepare(quantized, original, output=spec.postprocess.output)
-    teacher = lift_output(original, spec.postprocess.output)
+    student, learner, teacher = _networks(original, quantized, spec)
     names = choose_features(plain, quantized) if settings.features == AUTO else settings.features
+    if learner is not student.module:
+        names = _no_features(settings)
     if not names:
         settings = _without_features(settings)
     features = tap(student.module, names)
-    tap(teacher, names)
+    if names:
+        tap(teacher, names)
     if settings.scales == "keep":
         for name, parameter in student.module.named_parameters():
             parameter.requires_grad_(not name.endswith("log_scale"))
-    _check_crop(student.module, spec, settings)
+    _check_crop(learner, spec, settings)
     if settings.labels == "network" or not train.classes:
         train, held_out = (pseudo_labelled(split, teacher, spec) for split in (train, held_out))
     context.progress("scoring the graph before training")
     judges = range(len(held_out))
-    before = kept_of(student.module, held_out, spec, judges)
+    before = kept_of(learner, held_out, spec, judges)
     result = fit(
-        student.module,
+        learner,
         train,
         held_out,
         spec,
@@ -190,8 +193,8 @@ def train_graph(
         teacher=teacher,
         features=features,
     )
-    load_into(student.module, read_state_dict(result.weights), result.weights)
-    after = kept_of(student.module.eval(), held_out, spec, judges)
+    load_into(learner, read_state_dict(result.weights), result.weights)
+    after = kept_of(learner.eval(), held_out, spec, judges)
     metric = metric_of(spec, held_out.ignore_index)
     later, sooner = (_by_image(metric, kept, settings) for kept in (after, before))
     gain = metric.drop(later, sooner, held_out.sequences[: len(later)], confidence=CONFIDENCE)
@@ -205,6 +208,36 @@ def train_graph(
         return quantized, (f"{note}; no gain for certain, so the graph stays as it was calibrated",)
     started = f"{student.masters} of {student.weights} int8 weights started from the float network"
     return write_back(student.module, quantized), (note, started)
+
+
+def _networks(
+    original: ModelProto, quantized: ModelProto, spec: ModelSpec
+) -> tuple[Trainable, nn.Module, Any]:
+    """The int8 network, the module that learns (a network of things answers with its heads), and the float
+    one that teaches it."""
+    from edgeseg.graph.heads import heads_of
+    from edgeseg.quantization.qat.module import lift_outputs, prepare
+    from edgeseg.quantization.qat.things import ThingNetwork, all_of, teacher_of
+
+    if spec.postprocess.instances is None:
+        outputs = [spec.postprocess.output] if spec.postprocess.output else []
+        student = prepare(quantized, original, outputs=outputs)
+        return student, student.module, lift_outputs(original, outputs)
+    heads = heads_of(quantized)
+    student = prepare(quantized, original, outputs=all_of(quantized, heads))
+    names = tuple(output.name for output in quantized.graph.output)
+    return student, ThingNetwork(student.module, names, heads), teacher_of(original)
+
+
+def _no_features(settings: Settings) -> tuple[str, ...]:
+    """Raise InputError for features of a network of things, whose heads are compared."""
+    if settings.features != AUTO and settings.features:
+        raise InputError(
+            f"features is {', '.join(settings.features)}",
+            expected="none: networks of things are compared by their heads",
+            hint="leave the setting features out",
+        )
+    return ()
 
 
 def _by_image(metric: MetricTask, kept: list[Any], settings: Settings) -> list[Any]:
@@ -221,7 +254,7 @@ def _without_features(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, loss="+".join(terms) or "distil")
 
 
-def _check_crop(module: LiftedModule, spec: ModelSpec, settings: Settings) -> None:
+def _check_crop(module: nn.Module, spec: ModelSpec, settings: Settings) -> None:
     """Raise InputError when the network holds sizes that do not fit the crop."""
     import torch
 

@@ -220,7 +220,7 @@ def test_one_of_several_outputs_is_trained_and_the_others_stay() -> None:
     a = net.op("Relu", "act", net.conv("c1", "image", 3, 8))
     plain = net.model(net.conv("c2", a, 8, 4), net.conv("c3", a, 8, 2))
     model = quantize(plain, feeds(), scheme_named("openvino")).model
-    module = prepare(model, plain, output="c3").module
+    module = prepare(model, plain, outputs=["c3"]).module
     assert in_torch(module, images()[0]).shape[1] == 2
     train(module)
     before, after = constants(model), constants(write_back(module, model))

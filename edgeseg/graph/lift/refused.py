@@ -49,7 +49,7 @@ REFUSED: dict[str, str] = {
     ),
     **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), _TRAINS),
     **dict.fromkeys(("GRU", "LSTM", "RNN"), _RECURRENT),
-    **dict.fromkeys(("NonMaxSuppression", "RoiAlign", "MaxRoiPool"), _BOXES),
+    **dict.fromkeys(("NonMaxSuppression", "MaxRoiPool"), _BOXES),
 }
 
 UNKNOWN = "there is no converter for it"

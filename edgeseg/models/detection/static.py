@@ -113,6 +113,20 @@ class StaticMaskRCNN(nn.Module):
             "unsettled": open_before + open_after,
         }
 
+    def undecided(self, image: Tensor) -> tuple[Tensor, ...]:
+        """What the heads say of images [N,C,H,W], of all levels and in boxes of four sizes: all that
+        channels take part in, and none of the decisions, which jump."""
+        heads, (height, width) = self.network.roi_heads, self.proposals.size
+        features = self._features(image)
+        boxes = [[0.0, 0.0, width / part, height / part] for part in (1, 2, 4, 8)]
+        given = torch.tensor([boxes] * len(image), device=image.device)
+        pooled = self.box_pool(self._pooled(heads.box_roi_pool, features), given)
+        levels = self.network.rpn.head(list(features.values()))
+        found = (*levels, heads.box_predictor(heads.box_head(pooled)))
+        pooled = self.mask_pool(self._pooled(heads.mask_roi_pool, features), given)
+        masks = heads.mask_predictor(heads.mask_head(pooled))
+        return (*(tensor for part in found for tensor in part), masks)
+
     def dense(self, image: Tensor, like: Dense) -> Dense:
         """What the heads say in the boxes of another network, which learns from this one."""
         return dense(self.network, image, like)

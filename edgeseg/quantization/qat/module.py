@@ -7,6 +7,7 @@ The graph that is trained is the graph that ships: no operator is added, moved o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.nn.utils import parametrize
 from edgeseg.core.ports import Array
 from edgeseg.errors import GraphError
 from edgeseg.graph.editor import Editor, attribute
+from edgeseg.graph.heads import returning
 from edgeseg.graph.lift import LiftedModule, lift
 from edgeseg.graph.lift import write_back as write_weights
 from edgeseg.graph.lift.ops.quantization import DequantizeLinear, QuantizeLinear
@@ -46,7 +48,9 @@ class Trainable:
     scales: int
 
 
-def prepare(quantized: ModelProto, original: ModelProto | None = None, *, output: str = "") -> Trainable:
+def prepare(
+    quantized: ModelProto, original: ModelProto | None = None, *, outputs: Sequence[str] = ()
+) -> Trainable:
     """The Q/DQ graph as a module that computes the same and can be trained.
 
     Args:
@@ -54,7 +58,8 @@ def prepare(quantized: ModelProto, original: ModelProto | None = None, *, output
         original: the float graph it was made of, with upsampling merged where the scheme merges it. A weight
             of the same name that rounds to the same levels is what training starts from; without it, or
             after equalisation, the dequantised levels are.
-        output: the one that is trained; empty: the first. What only serves others stays as it is.
+        outputs: tensors that are trained, inner ones too; none named: the first output. What only serves
+            others stays as it is.
 
     Raises:
         GraphError: no Q/DQ pairs, or pairs that are not as `insert` writes them.
@@ -66,19 +71,16 @@ def prepare(quantized: ModelProto, original: ModelProto | None = None, *, output
             expected="the Q/DQ graph of a quantised network",
             hint="quantise it first (step `quantize`)",
         )
-    surgery = _Surgery(quantized, original, output)
+    surgery = _Surgery(quantized, original, outputs)
     surgery.activations()
     surgery.constants()
     return surgery.finish()
 
 
-def lift_output(model: ModelProto, output: str = "") -> LiftedModule:
-    """The lifted network with one of its outputs alone: `output`, or the first. Raises as `lift`."""
-    chosen = ModelProto.FromString(model.SerializeToString())
-    kept = [o for o in chosen.graph.output if o.name == output] or list(chosen.graph.output[:1])
-    del chosen.graph.output[:]
-    chosen.graph.output.extend(kept)
-    return lift(chosen)
+def lift_outputs(model: ModelProto, outputs: Sequence[str] = ()) -> LiftedModule:
+    """The lifted network with these tensors alone as outputs; none named: the first output. Raises as `lift`
+    and `returning`."""
+    return lift(returning(model, outputs or [model.graph.output[0].name]))
 
 
 def write_back(module: LiftedModule, quantized: ModelProto) -> ModelProto:
@@ -126,9 +128,9 @@ class _Stored:
 class _Surgery:
     """Puts fake-quantisers into a lifted Q/DQ graph."""
 
-    def __init__(self, quantized: ModelProto, original: ModelProto | None, output: str) -> None:
+    def __init__(self, quantized: ModelProto, original: ModelProto | None, outputs: Sequence[str]) -> None:
         self.editor = Editor(quantized)
-        self.module = lift_output(quantized, output)
+        self.module = lift_outputs(quantized, outputs)
         self.nodes = {node.name: node for node in self.editor.graph.node}
         self.shared = SharedScales(quantized)
         self.limit = _level_limit(self.editor)

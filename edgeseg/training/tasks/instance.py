@@ -90,11 +90,16 @@ class ThingTargets:
         found: Dense = ask(image, answer.dense)
         return found
 
-    def distil(self, answer: Learnt, taught: Dense) -> torch.Tensor:
+    def distil(self, answer: Learnt, taught: Dense | Mapping[str, Sequence[torch.Tensor]]) -> torch.Tensor:
         """The sum of five: how far are objectness and deltas of all anchors, classes and deltas in the boxes
         that the learner was asked about, and the masks in those that are things. Of deltas and objectness
-        those count that the teacher, or the learner, takes for a thing."""
-        own = answer.dense
+        those count that the teacher, or the learner, takes for a thing.
+
+        A lifted graph does not tell which head is which, and gives them by name: the mean over the heads of
+        the squared distance, relative to how much the teacher's values vary."""
+        own: Any = answer.dense
+        if isinstance(taught, Mapping):
+            return torch.stack([_relative(own[name], values) for name, values in taught.items()]).mean()
         there = taught.objectness.float().sigmoid()
         either = torch.maximum(there, own.objectness.detach().float().sigmoid())
         anchors = _mean(_binary(own.objectness, taught.objectness), either)
@@ -142,6 +147,11 @@ def _binary(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
 
 def _apart(deltas: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     return F.smooth_l1_loss(deltas.float(), teacher.float(), beta=BETA, reduction="none")
+
+
+def _relative(found: Sequence[torch.Tensor], taught: Sequence[torch.Tensor]) -> torch.Tensor:
+    student, teacher = torch.cat(list(found)).float(), torch.cat(list(taught)).float()
+    return (student - teacher).square().mean() / teacher.var().clamp(min=1e-12)
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ REFUSED_CASES = {
     "test_training_dropout_mask": "training mode",
     "test_training_dropout_zero_ratio": "training mode",
     "test_training_dropout_zero_ratio_mask": "training mode",
+    "test_roialign_mode_max": "not the largest values",
     "test_identity_opt": "is no tensor",
     "test_identity_sequence": "is no tensor",
 }
@@ -40,7 +41,7 @@ def test_no_node_test_gives_a_wrong_result(coverage):
 def test_coverage_is_what_the_documentation_says(coverage):
     assert len(coverage.operators) >= 140
     if onnx.__version__ == "1.23.2":
-        assert (len(coverage.passed), len(coverage.refused)) == (1210, 672)
+        assert (len(coverage.passed), len(coverage.refused)) == (1212, 670)
 
 
 def test_node_tests_that_contradict_onnx_runtime(coverage):

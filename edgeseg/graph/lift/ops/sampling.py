@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import roi_align
 
 from edgeseg.graph.lift.registry import Call, Node, Refused, Step, operator
 
@@ -58,6 +61,25 @@ def grid_sample_(node: Node) -> Step:
 def affine_grid_(node: Node) -> Step:
     size = node.listed(1, "size")
     return Call(affine_grid, size=size, align_corners=bool(node.attr("align_corners", 0)))
+
+
+def pooled(x: Tensor, boxes: Tensor, images: Tensor, size: list[int], **rules: Any) -> Tensor:
+    """Nothing is learned through the coordinates of the boxes."""
+    return roi_align(x, torch.cat((images.to(boxes.dtype)[:, None], boxes), 1), size, **rules)
+
+
+@operator("RoiAlign")
+def roi_align_(node: Node) -> Step:
+    if node.attr("mode", "avg") != "avg":
+        raise Refused("torch pools averages from boxes, not the largest values")
+    usual = "half_pixel" if node.opset >= 16 else "output_half_pixel"
+    return Call(
+        pooled,
+        size=[int(node.attr(f"output_{side}", 1)) for side in ("height", "width")],
+        spatial_scale=float(node.attr("spatial_scale", 1.0)),
+        sampling_ratio=int(node.attr("sampling_ratio", 0)),
+        aligned=node.attr("coordinate_transformation_mode", usual) == "half_pixel",
+    )
 
 
 @operator("DepthToSpace")
