@@ -124,6 +124,8 @@ def predicted(result: Prediction, json: bool) -> None:
         largest = sorted(one.fractions.items(), key=lambda item: -item[1])[:3]
         shares = ", ".join(f"{name} {percent(share)}%" for name, share in largest)
         line(f"{one.source} -> {result.output}/{one.overlay}  {shares}")
+    if result.gathered:
+        line(f"all that was found -> {result.output}/{result.gathered}")
     notes(result.notes)
 
 

@@ -136,7 +136,9 @@ def predict(
     ],
     output: o.Output = Path("predictions"),
     alpha: Annotated[float, typer.Option(help="How strong the colours are, 0 to 1.", min=0.0, max=1.0)] = 0.5,
-    masks: Annotated[bool, typer.Option(help="Also write the class ids as palette PNG.")] = True,
+    masks: Annotated[
+        bool, typer.Option(help="Also write what was found: class ids as palette PNG, things as JSON.")
+    ] = True,
     require_signature: o.RequireSignature = "",
     json: o.Json = False,
 ) -> None:

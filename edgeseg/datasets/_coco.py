@@ -20,6 +20,8 @@ from edgeseg.errors import DataError
 
 MOST_BYTES = 1 << 30
 """Of a file. `instances_train2017.json` has 0.45 GB."""
+LONGEST = 1000
+"""Characters of the name of an image or a category."""
 SLACK = 2.0
 """Pixels by which a box may miss that of its mask: masks are whole pixels, and boxes of polygons are not."""
 
@@ -111,6 +113,12 @@ class CocoFile:
         if not file.images or not file.categories:
             what = "image" if file.categories else "category"
             raise DataError(f"{self.path} has no {what}", expected=_EXPECTED)
+        longest = max((*(image.file_name for image in file.images), *self.categories.values()), key=len)
+        if len(longest) > LONGEST:
+            raise DataError(
+                f"{self.path} has a name of {len(longest):,} characters: {longest[:40]}...",
+                expected=f"at most {LONGEST}",
+            )
         for noun, values in (
             ("images have the id", [image.id for image in file.images]),
             ("images have the name", [image.file_name for image in file.images]),

@@ -100,7 +100,8 @@ def read_dataset_file(path: Path) -> DatasetFile:
         raise DataError(
             f"{path} does not exist",
             expected="a TOML file with the classes of the data",
-            hint='write one: schema_version = 1, encoding = "ids", "colors" or "binary", ignore_index = 255 '
+            hint="a folder of COCO is given as coco=FOLDER; else write one: schema_version = 1, "
+            'encoding = "ids", "colors" or "binary", ignore_index = 255 '
             'and for each class a table [[classes]] with name = "road" and color = [128, 64, 128]',
         )
     file = read_toml(path, DatasetFile, error=DataError)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path, PureWindowsPath
 
+from edgeseg.core.files import require_file
 from edgeseg.core.instances import Instances
 from edgeseg.core.model_spec import ClassInfo, default_classes
 from edgeseg.datasets._coco import CocoFile
@@ -61,7 +62,7 @@ class Coco:
         self.root = root
         self._paths = _named(_found(root))
         self._read = cache(CocoFile)
-        self._smallest = min(self._paths.values(), key=lambda path: path.stat().st_size)
+        self._smallest = min(self._paths.values(), key=lambda path: require_file(path, error=DataError))
         names = tuple(self._read(self._smallest).categories.values())
         colors = default_classes(len(names) + 1)[1:]
         self.classes = tuple(ClassInfo(name, info.color) for name, info in zip(names, colors))

@@ -39,10 +39,11 @@ def mask_of_runs(runs: Sequence[int], size: Size) -> Mask:
     """bool [H,W] of `size`. Raises DataError where the runs cover another number of pixels."""
     lengths = np.asarray(runs, np.int64).reshape(-1)
     pixels = size[0] * size[1]
-    if (lengths < 0).any() or (lengths > pixels).any() or lengths.sum() != pixels:
-        covered = int(np.clip(lengths, 0, pixels).sum())
+    outside = lengths[(lengths < 0) | (lengths > pixels)]
+    if len(outside) or lengths.sum() != pixels:
+        fault = f"has a run of {outside[0]} pixels" if len(outside) else f"covers {lengths.sum()} pixels"
         raise DataError(
-            f"a run-length mask covers {covered} pixels",
+            f"a run-length mask {fault}",
             expected=f"{pixels}, those of {size[0]}x{size[1]}",
             hint="export the masks again at the size of their image",
         )

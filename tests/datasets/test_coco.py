@@ -221,6 +221,7 @@ def test_masks_that_are_none_are_refused(tmp_path, segmentation, said):
         (lambda d: d["images"][0].update(width=50), "has 30x50 pixels, its image .* has 30x40"),
         (lambda d: d["images"][0].update(file_name="z.jpg"), r"1 of 2 images .* are missing: .*z\.jpg"),
         (lambda d: d.update(images=[]), "has no image"),
+        (lambda d: d["images"][1].update(file_name="x" * 2000), "a name of 2,000 characters"),
         (lambda d: d.update(categories=[]), "has no category"),
         (lambda d: d.pop("annotations"), "missing required field `annotations`"),
         (lambda d: d["annotations"][0].update(category_id="dog"), r"annotations\[0\]\.category_id"),

@@ -71,11 +71,12 @@ def test_toml_of_the_documentation_is_read(clone):
     from edgeseg.datasets.classes import DatasetFile
 
     text = (clone / "docs" / "commands.md").read_text()
-    recipe, dataset = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    recipe, dataset, things = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     assert convert(tomllib.loads(recipe), Recipe, where="commands.md").budget.max_class_drop == {
         "pedestrian": 1.0
     }
     assert convert(tomllib.loads(dataset), DatasetFile, where="commands.md").class_infos()[0].name == "road"
+    assert convert(tomllib.loads(things), DatasetFile, where="commands.md").label_task == "instance"
 
 
 def test_links_between_documents_lead_somewhere(clone):

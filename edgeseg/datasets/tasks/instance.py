@@ -18,6 +18,7 @@ from edgeseg.datasets.tasks import LabelTask
 from edgeseg.datasets.tasks.maps import own_colors
 from edgeseg.datasets.things import masks_of, part_of, resized
 from edgeseg.errors import DataError
+from edgeseg.runtime.merging import working
 
 NAMES = ("instance",)
 
@@ -84,9 +85,7 @@ class Things:
         return repr(masks.shape).encode() + b"".join(part.tobytes() for part in parts)
 
     def working(self, marks: Instances, spec: ModelSpec) -> Instances:
-        """Those whose score reaches the threshold of their class."""
-        least = np.array(spec.postprocess.thresholds(len(spec.classes)), np.float32)
-        return marks.where(marks.scores >= least[marks.labels])
+        return working(marks, spec)
 
     def shares(self, marks: Instances, classes: int) -> Array:
         masks, found = masks_of(marks), np.zeros(classes)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from fuzzing import checkpoints, documents, engines, numbers, onnx_files, pictures
+from fuzzing import checkpoints, documents, engines, numbers, onnx_files, pictures, things
 from fuzzing.case import Bad, Case, Make, Place
+from fuzzing.documents import CLASSES
 from fuzzing.material import SMALL
 
 
@@ -32,6 +34,7 @@ TRAIN = ("train", *SMALL, "--data", "folders=pairs", "-o", "out", "--train", "st
 QUANTIZE = ("quantize", *SMALL, "--data", "folders=pairs", "--target", "ort-int8", "--no-plan", "-o", "out")
 BENCH = ("bench", "bundle", "--min-runs", "1", "--min-seconds", "0", "--warmup", "0")
 SELECT = ("calibrate", "select", "--data", "folders=pairs", "--count", "2", "-o", "out.txt")
+STRATIFIED = ("calibrate", "select", "--strategy", "stratified", "--count", "1", "-o", "out.txt")
 CHECK = ("calibrate", "check", "list.txt", "--data", "folders=pairs")
 VERIFY = ("verify", "bundle", "--data", "folders=pairs")
 PREDICT = ("predict", "bundle", "pairs/images/val", "-o", "out")
@@ -56,6 +59,8 @@ def _all(material: Path) -> Iterator[Kind]:
         "image": pictures.IMAGES,
         "mask": pictures.MASKS,
         "mask array": pictures.MASK_ARRAYS,
+        "coco": things.COCO,
+        "labelme": things.LABELME,
         "key": documents.keys((material / "key.pem").read_bytes()),
     }
     for format, write in _FILES.items():
@@ -168,6 +173,37 @@ def _mask_array(*words: str, also: Words = ()) -> Placed:
     return write
 
 
+def _coco(*words: str) -> Placed:
+    """The labels of a folder of COCO."""
+
+    def write(place: Place, bad: Bad) -> Case:
+        _network(place)
+        (place.folder / "pairs" / "annotations").mkdir()
+        bad(place.folder / "pairs" / "annotations" / "train.json", place.random)
+        return Case((*words, "--data", "coco=pairs"), ("train.json", "pairs"))
+
+    return write
+
+
+def _labelme(*words: str) -> Placed:
+    """The labels of one image, as things."""
+
+    def write(place: Place, bad: Bad) -> Case:
+        _network(place)
+        shutil.rmtree(place.folder / "pairs" / "masks")
+        classes = CLASSES.replace('"ids"', '"polygons"\ntask = "instance"')
+        (place.folder / "pairs" / "dataset.toml").write_text(classes)
+        labels = place.folder / "pairs" / "labels"
+        for name in ("train/b", "val/a", "val/b"):
+            path = labels / f"{name}{name.partition('/')[0]}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(things.labelme_document()))
+        bad(labels / "train" / "atrain.json", place.random)
+        return Case((*words, "--data", "folders=pairs"), ("atrain", "pairs"))
+
+    return write
+
+
 def _list(words: Words) -> Placed:
     def write(place: Place, bad: Bad) -> Case:
         _network(place)
@@ -248,6 +284,8 @@ _FILES: dict[str, dict[str, Placed]] = {
         "verify": _picture("masks", *VERIFY, also=("ort",)),
         "calibrate select": _picture("masks", *SELECT, "--strategy", "stratified"),
     },
+    "coco": {"calibrate select": _coco(*STRATIFIED)},
+    "labelme": {"calibrate select": _labelme(*STRATIFIED)},
     "mask array": {
         "train": _mask_array(*TRAIN),
         "verify": _mask_array(*VERIFY, also=("ort",)),
