@@ -87,7 +87,7 @@ def _load_onnx(choice: ModelChoice, data: Data, draft: BundleDraft) -> Manifest:
             contract, notes = instance_contract(static, wanted, layout)
         else:
             contract, scores, notes = resolve_output(static, wanted, given=frozenset(choice.postprocess))
-            task = settled_task(choice.task, contract, scores)
+            task = settled_task(choice.task, contract, scores, path.name)
     channels = int(static.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
     preprocess = stated_preprocess(choice.preprocess, frame=Frame.fitting(channels, data.frame))
     if preprocess.channels != channels:

@@ -132,7 +132,7 @@ def _foreign(
     activation = contract.activation if known else activation_of(runs)
     contract = msgspec.structs.replace(contract, output="", activation=activation)
     channels = runs[0].shape[1]
-    task = settled_task(choice.task, contract, channels)
+    task = settled_task(choice.task, contract, channels, read)
     classes = with_ignored(held.classes, held.ignore_index, channels)
     _, classes = settle_classes(choice, classes, None, task=task, channels=channels)
     if weights:

@@ -81,8 +81,11 @@ def find_score_map(
     return _require(largest[0], runs, size, stretch, labels, error)
 
 
-def settled_task(stated: str | None, contract: Postprocess, channels: int) -> str:
+def settled_task(stated: str | None, contract: Postprocess, channels: int, who: str = "the network") -> str:
     """What the scores decide: `semantic` unless stated.
+
+    Args:
+        who: the network, in messages.
 
     Raises:
         ModelError: no such task; several sigmoid channels and none stated: the largest of them, or each for
@@ -90,12 +93,12 @@ def settled_task(stated: str | None, contract: Postprocess, channels: int) -> st
     """
     if stated is None and contract.activation == "sigmoid" and channels > 1:
         raise ModelError(
-            f"the network ends in a sigmoid over {channels} channels, which fits both tasks",
+            f"{who} ends in a sigmoid over {channels} channels, which fits both tasks",
             expected="task semantic (one class per pixel) or multilabel (one bit per class)",
             hint="state it: --set task=semantic or --set task=multilabel (in a recipe: model.task)",
         )
     task = task_named(stated or DEFAULT_TASK)
-    task.require_classes("the network", channels)
+    task.require_classes(who, channels)
     contract.thresholds(1 if task.exclusive(channels) else channels)
     return task.name
 

@@ -194,7 +194,7 @@ def test_the_device_zone_imports_without_any_engine(run, module):
 def test_public_names_of_the_runtime():
     from edgeseg import runtime
 
-    assert sorted(runtime.__all__) == ["BitMasks", "ClassMap", "Result", "Session", "load"]
+    assert sorted(runtime.__all__) == ["BitMasks", "ClassMap", "Instances", "Result", "Session", "load"]
     assert all(hasattr(runtime, name) for name in runtime.__all__)
 
 
